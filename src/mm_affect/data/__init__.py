@@ -1,0 +1,48 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Corpora as rows: schema, manifests, builders, Parquet rows, splits and safe readers. Nothing here imports torch."""
+
+from .builder import AffectBuilder, CorpusConfig
+from .feature_files import read_features
+from .legacy_pickle import read_pickle
+from .manifest import Manifest, manifest_hash, read_manifest
+from .own_corpus import OwnCorpus
+from .ragged import RaggedColumn, RowReader
+from .rows import load, read_corpus, write_rows
+from .schema import MODALITIES, PROBLEM_TYPES, SPLITS, check_label, check_label_field, check_label_fields, features
+from .splits import k_folds_by_group, split_by_group
+
+
+__all__ = [
+    "MODALITIES",
+    "PROBLEM_TYPES",
+    "SPLITS",
+    "AffectBuilder",
+    "CorpusConfig",
+    "Manifest",
+    "OwnCorpus",
+    "RaggedColumn",
+    "RowReader",
+    "check_label",
+    "check_label_field",
+    "check_label_fields",
+    "features",
+    "k_folds_by_group",
+    "load",
+    "make_sample_corpus",
+    "manifest_hash",
+    "read_corpus",
+    "read_features",
+    "read_manifest",
+    "read_pickle",
+    "split_by_group",
+    "write_rows",
+]
+
+
+def __getattr__(name: str):
+    """`make_sample_corpus` is imported when asked for: drawing and speaking clips needs the media extras."""
+    if name == "make_sample_corpus":
+        from .sample import make_sample_corpus
+
+        return make_sample_corpus
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,195 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""AffectBuilder: the base of every corpus builder, and the one place where rows become Arrow tables."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pyarrow as pa
+from datasets.builder import Key
+from datasets.exceptions import DatasetGenerationError
+
+from .ragged import ragged_array, replace_non_finite
+from .schema import MODALITIES, check_label, features
+
+
+TABLE_ROWS = 500
+TABLE_BYTES = 64 * 2**20
+CORPUS_FILE = "corpus.json"
+DEFAULTS = {  # the keys of corpus.json, and what each is where nothing is said
+    "name": None,
+    "synthetic": False,
+    "licence": None,
+    "citation": None,
+    "label_fields": [],
+    "sizes": {},
+    "extractors": {},
+    "manifest_hash": None,
+    "split_protocol": None,
+    "dropped": [],
+}
+
+
+@dataclass
+class CorpusConfig(datasets.BuilderConfig):
+    """`manifest_hash` is part of the cache key, so that a changed file never yields a stale data set.
+
+    `allow_partial` accepts counts that differ from the documented ones.
+    """
+
+    version: datasets.Version | str | None = "1.0.0"
+    manifest_hash: str = ""
+    allow_partial: bool = False
+
+
+class AffectBuilder(datasets.ArrowBasedBuilder):
+    """A corpus as a `datasets` builder. A subclass gives `describe` and `read_rows`; the rest is here.
+
+    After `download_and_prepare`, `record` is the corpus' description with its counts per split, dropped clips and
+    replaced values. Pass `dataset_name` where two builders share a module: `datasets` names the cache after the
+    module.
+    """
+
+    BUILDER_CONFIG_CLASS = CorpusConfig
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.dropped: list[dict] = []  # {"id", "reason"}, filled by `read_rows`
+        self._counts: Counter = Counter()
+        self._non_finite: Counter = Counter()
+
+    def describe(self) -> dict:
+        """The corpus in the keys of corpus.json: `name`, `synthetic`, `licence`, `citation`, `label_fields`, `sizes`,
+        `split_protocol`, and `counts`, the rows that each split must have."""
+        raise NotImplementedError
+
+    def read_rows(self, split: str) -> Iterator[dict]:
+        """The rows of one split."""
+        raise NotImplementedError
+
+    @property
+    def record(self) -> dict:
+        """What was prepared: the description, with `counts`, `dropped` and `non_finite` as found."""
+        return json.loads(Path(self._output_dir, CORPUS_FILE).read_text(encoding="utf-8"))
+
+    def download_and_prepare(self, *arguments, **options) -> None:
+        """As in `datasets`, but a fault in the corpus is raised as itself, not wrapped."""
+        try:
+            super().download_and_prepare(*arguments, **options)
+        except DatasetGenerationError as error:
+            if isinstance(error.__cause__, ValueError | OSError | ImportError):
+                raise error.__cause__ from None
+            raise
+
+    def _info(self) -> datasets.DatasetInfo:
+        corpus = self.describe()
+        return datasets.DatasetInfo(
+            features=features(corpus["label_fields"], corpus["sizes"]),
+            citation=corpus.get("citation") or "",
+            license=corpus.get("licence") or "",
+        )
+
+    def _split_generators(self, dl_manager) -> list[datasets.SplitGenerator]:
+        # One split name, not a list: counts are kept by this object, so `datasets` must not divide the work over
+        # processes.
+        for found in (self.dropped, self._counts, self._non_finite):
+            found.clear()
+        counts = self.describe()["counts"]
+        return [datasets.SplitGenerator(name=split, gen_kwargs={"split": split}) for split in counts]
+
+    def _generate_tables(self, split: str) -> Iterator[tuple[Key, pa.Table]]:
+        corpus = self.describe()
+        expected, found = corpus["counts"][split], 0
+        for number, rows in enumerate(in_tables(self.read_rows(split))):
+            table, replaced = to_table(rows, corpus["label_fields"], corpus["sizes"])
+            found += len(rows)
+            self._non_finite.update(replaced)
+            yield Key(0, number), table
+        self._counts[split] = found
+        if found != expected and not self.config.allow_partial:
+            raise ValueError(
+                f"{corpus['name']}: found {found} rows in {split}, expected {expected}; complete the copy, or pass "
+                "allow_partial=True to go on with these counts."
+            )
+
+    def _download_and_prepare(self, dl_manager, verification_mode, **options) -> None:
+        super()._download_and_prepare(dl_manager, verification_mode, **options)
+        found = {"counts": dict(self._counts), "non_finite": dict(self._non_finite), "dropped": self.dropped}
+        record = DEFAULTS | self.describe() | {"manifest_hash": self.config.manifest_hash} | found
+        Path(self._output_dir, CORPUS_FILE).write_text(json.dumps(record, indent=1), encoding="utf-8")
+
+
+def in_tables(rows: Iterable[dict]) -> Iterator[list[dict]]:
+    """Rows in lists of at most `TABLE_ROWS` rows and about `TABLE_BYTES` bytes, so that memory stays constant."""
+    held, size = [], 0
+    for row in rows:
+        held.append(row)
+        size += sum(getattr(row.get(modality), "nbytes", 0) for modality in MODALITIES)
+        if len(held) == TABLE_ROWS or size >= TABLE_BYTES:
+            yield held
+            held, size = [], 0
+    if held:
+        yield held
+
+
+def to_table(rows: list[dict], label_fields: list[dict], sizes: dict[str, int]) -> tuple[pa.Table, dict[str, int]]:
+    """Row dicts as one Arrow table, and how many stray non-finite values were replaced by 0, by modality.
+
+    A key that a row lacks is null (a modality: zero steps). Raises `ValueError`, naming the row's id, for features of
+    the wrong shape, a label outside its field, or spans that do not match the words.
+    """
+    schema = features(label_fields, sizes).arrow_schema
+    replaced: Counter = Counter()
+    columns = {
+        name: pa.array([row.get(name) for row in rows], type=schema.field(name).type)
+        for name in ("id", "group", "transcript", "audio_file", "video_file", "start", "end")
+    }
+    if columns["id"].null_count or columns["group"].null_count:
+        raise ValueError(f"{columns['id'].null_count + columns['group'].null_count} row(s) lack an `id` or a `group`.")
+    columns["spans"] = ragged_array([_steps(row, "spans", 2) for row in rows], 2)
+    for modality in MODALITIES:
+        sequences = []
+        for row in rows:
+            values, count = replace_non_finite(_steps(row, modality, sizes.get(modality, 1)))
+            sequences.append(values)
+            replaced.update({modality: count} if count else {})
+        columns[modality] = ragged_array(sequences, sizes.get(modality, 1))
+    _check_rows(rows, label_fields)
+    if label_fields:
+        kinds = schema.field("labels").type
+        values = [
+            [check_label((row.get("labels") or {}).get(field["name"]), field, f"Row `{row['id']}`") for row in rows]
+            for field in label_fields
+        ]
+        arrays = [pa.array(column, type=kind.type) for column, kind in zip(values, kinds, strict=True)]
+        columns["labels"] = pa.StructArray.from_arrays(arrays, fields=list(kinds))
+    return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema), dict(replaced)
+
+
+def _check_rows(rows: list[dict], label_fields: list[dict]) -> None:
+    names = {field["name"] for field in label_fields}
+    for row in rows:
+        unknown = sorted(set(row.get("labels") or {}) - names)
+        if unknown:
+            raise ValueError(f"Row `{row['id']}` has the unknown label `{unknown[0]}`; known: {', '.join(names)}.")
+        words = len((row.get("transcript") or "").split())
+        if row.get("spans") is not None and len(row["spans"]) != words:
+            raise ValueError(f"Row `{row['id']}` has {len(row['spans'])} spans for {words} words of its transcript.")
+
+
+def _steps(row: dict, name: str, size: int) -> np.ndarray | None:
+    """A row's sequence as float32 (steps, size); absent spans are None, an absent modality has zero steps."""
+    values = row.get(name)
+    if values is None:
+        return None if name == "spans" else np.zeros((0, size), dtype=np.float32)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinity, which is counted
+        values = np.asarray(values, dtype=np.float32)
+    if len(values) == 0:
+        return np.zeros((0, size), dtype=np.float32)
+    if values.ndim != 2 or values.shape[1] != size:
+        raise ValueError(f"Row `{row['id']}`: `{name}` has shape {values.shape}; expected (steps, {size}).")
+    return values

@@ -1,0 +1,67 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""OwnCorpus: the builder of a folder that a user brings (manifest, media and/or feature files)."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from .builder import AffectBuilder
+from .feature_files import read_features
+from .manifest import read_manifest
+from .schema import MODALITIES, SPLITS
+
+
+class OwnCorpus(AffectBuilder):
+    """Rows of an own-corpus folder; the manifest is read and checked when the builder is made.
+
+    A row holds the features of the files `<modality>/<id>.*`, and the absolute paths of its media for extraction.
+    """
+
+    def __init__(self, data_dir: str | Path, cache_dir: str | Path | None = None, **options):
+        self.manifest = read_manifest(data_dir)
+        self._sizes = self._first_sizes()
+        super().__init__(
+            data_dir=str(Path(data_dir).resolve()),
+            cache_dir=None if cache_dir is None else str(cache_dir),
+            dataset_name=re.sub(r"\W+", "_", self._name()).strip("_") or "own_corpus",
+            manifest_hash=self.manifest.hash(),
+            **options,
+        )
+
+    def describe(self) -> dict:
+        corpus = self.manifest.corpus
+        counts = Counter(record["split"] for record in self.manifest.records)
+        return {
+            "name": self._name(),
+            "synthetic": bool(corpus.get("synthetic", False)),
+            "licence": corpus.get("licence"),
+            "citation": corpus.get("citation"),
+            "label_fields": self.manifest.label_fields,
+            "sizes": self._sizes,
+            "split_protocol": corpus["split_protocol"],
+            "counts": {split: counts[split] for split in SPLITS if counts[split]},
+        }
+
+    def read_rows(self, split: str) -> Iterator[dict]:
+        for record in self.manifest.records:
+            if record["split"] == split:
+                features = {
+                    modality: read_features(path, self._sizes[modality])
+                    for modality, path in record["features"].items()
+                }
+                yield record | features
+
+    def _name(self) -> str:
+        return self.manifest.corpus.get("name") or self.manifest.path.resolve().parent.name
+
+    def _first_sizes(self) -> dict[str, int]:
+        sizes = {}
+        for modality in MODALITIES:
+            paths = (
+                record["features"][modality] for record in self.manifest.records if modality in record["features"]
+            )
+            first = next(paths, None)
+            if first is not None:
+                sizes[modality] = read_features(first).shape[1]
+        return sizes

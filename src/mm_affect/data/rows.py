@@ -1,0 +1,215 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Rows on disk: Parquet shards and a corpus.json, written whole or not at all, read memory-mapped or streamed."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .builder import CORPUS_FILE, DEFAULTS, in_tables, to_table
+from .manifest import MANIFEST_NAMES
+from .own_corpus import OwnCorpus
+from .schema import SPLITS, check_label_fields, features
+
+
+FORMAT = "mm_affect rows"
+VERSION = 1
+FOUND = ("format", "version", "counts", "non_finite")  # written as found, whatever `corpus` says
+
+
+def write_rows(
+    folder: str | Path,
+    splits: dict[str, Iterable[dict]],
+    corpus: dict,
+    shard_rows: int = 2000,
+    overwrite: bool = False,
+) -> dict:
+    """Write the rows of each split to `folder` as `<split>-00000-of-0000N.parquet`; return corpus.json, beside them.
+
+    Rows may come from generators: about 64 MB are held at a time. The folder appears only when it is complete; on any
+    failure, an interruption included, what was there stays and nothing else is left behind. `overwrite` replaces a
+    folder that holds rows; a folder that holds anything else is always refused.
+
+    `corpus` holds `name`, `label_fields`, `sizes` (features per step of each modality present) and what else is known
+    of `DEFAULTS`; iterables may still fill its `dropped` list while they are read.
+    """
+    folder = Path(os.path.abspath(folder))
+    fields = _check_corpus(corpus, splits)
+    _check_target(folder, overwrite)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
+    try:
+        temporary.chmod(0o755)  # mkdtemp makes it private
+        counts, non_finite = {}, Counter()
+        sizes = corpus.get("sizes", {})
+        for split, rows in splits.items():
+            counts[split] = _write_split(temporary, split, rows, fields, sizes, shard_rows, non_finite)
+        found = {"format": FORMAT, "version": VERSION, "counts": counts, "non_finite": dict(non_finite)}
+        record = found | DEFAULTS | corpus | {"label_fields": fields} | found
+        (temporary / CORPUS_FILE).write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
+        _put_in_place(temporary, folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    return record
+
+
+def read_corpus(source: str | Path, cache_dir: str | Path | None = None) -> dict:
+    """corpus.json of a rows folder; of an own corpus the same, once it was prepared (which this does if need be)."""
+    source = Path(source)
+    if _is_rows(source):
+        record = json.loads((source / CORPUS_FILE).read_text(encoding="utf-8"))
+        if record["version"] != VERSION:
+            raise ValueError(
+                f"{source} holds rows of version {record['version']}; this release reads version {VERSION}."
+            )
+        return record
+    return _prepared(_own_corpus(source, cache_dir)).record
+
+
+def load(
+    source: str | Path, *, cache_dir: str | Path | None = None, streaming: bool = False
+) -> datasets.DatasetDict | datasets.IterableDatasetDict:
+    """The splits of an own-corpus folder, or of a folder that `write_rows` made.
+
+    Data sets are memory-mapped from `cache_dir` (default: that of `datasets`); with `streaming` nothing is cached and
+    rows are read as they are needed. Read rows with `RowReader(dataset)`.
+    """
+    source = Path(source)
+    if not _is_rows(source):
+        builder = _own_corpus(source, cache_dir)
+        if not streaming:
+            return _prepared(builder).as_dataset()
+        return datasets.IterableDatasetDict({s: builder.as_streaming_dataset(s) for s in builder.describe()["counts"]})
+    counts = read_corpus(source)["counts"]
+    files = {split: _shards(source, split) for split, count in counts.items() if count}
+    if not files:
+        raise ValueError(f"{source} holds no rows in any split; write it again.")
+    found = {split: sum(pq.read_metadata(path).num_rows for path in paths) for split, paths in files.items()}
+    for split, count in found.items():
+        if count != counts[split]:
+            raise ValueError(
+                f"{source}: {count} rows in {split}, but corpus.json says {counts[split]}; write it again."
+            )
+    return datasets.load_dataset(
+        "parquet",
+        data_files=files,
+        cache_dir=None if cache_dir is None else str(cache_dir),
+        streaming=streaming,
+    )
+
+
+def _check_corpus(corpus: dict, splits: dict) -> list[dict]:
+    unknown = sorted(set(corpus) - set(DEFAULTS) - set(FOUND))
+    if unknown:
+        raise ValueError(f"`corpus` has the unknown key `{unknown[0]}`; known: {', '.join(DEFAULTS)}.")
+    if not corpus.get("name"):
+        raise ValueError("`corpus` has no `name`; every set of rows needs one.")
+    wrong = [split for split in splits if split not in SPLITS]
+    if wrong or not splits:
+        raise ValueError(f"`splits` has the keys {list(splits)}; expected some of {', '.join(SPLITS)}.")
+    return check_label_fields(corpus.get("label_fields", []))
+
+
+def _check_target(folder: Path, overwrite: bool) -> None:
+    if folder.is_dir() and not any(folder.iterdir()):
+        return
+    if folder.exists() and not _is_rows(folder):
+        raise FileExistsError(f"{folder} exists and holds no mm_affect rows; it is left alone: choose another folder.")
+    if folder.exists() and not overwrite:
+        raise FileExistsError(
+            f"{folder} already holds rows; pass overwrite=True to replace them, or choose another folder."
+        )
+
+
+def _is_rows(folder: Path) -> bool:
+    try:
+        return json.loads((folder / CORPUS_FILE).read_text(encoding="utf-8")).get("format") == FORMAT
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _write_split(
+    folder: Path,
+    split: str,
+    rows: Iterable[dict],
+    fields: list[dict],
+    sizes: dict,
+    shard_rows: int,
+    non_finite: Counter,
+) -> int:
+    schema = features(fields, sizes).arrow_schema
+    shards, held, count, writer = [], 0, 0, None
+    try:
+        for part in in_tables(rows):
+            table, replaced = to_table(part, fields, sizes)
+            non_finite.update(replaced)
+            count += len(table)
+            while len(table):
+                if writer is None:
+                    shards.append(folder / f"{split}-{len(shards):05d}.parquet")
+                    writer, held = pq.ParquetWriter(shards[-1], schema), 0
+                piece = table.slice(0, shard_rows - held)
+                writer.write_table(piece)
+                held += len(piece)
+                table = table.slice(len(piece))
+                if held == shard_rows:
+                    writer.close()
+                    writer = None
+    finally:
+        if writer is not None:
+            writer.close()
+    for number, path in enumerate(shards):
+        path.rename(folder / f"{split}-{number:05d}-of-{len(shards):05d}.parquet")
+    return count
+
+
+def _put_in_place(temporary: Path, folder: Path) -> None:
+    """Rename the finished folder to its name; what stood there is removed last, and comes back if the rename fails."""
+    if not folder.exists():
+        temporary.rename(folder)
+        return
+    old = temporary.with_suffix(".old")
+    try:
+        folder.rename(old)
+        temporary.rename(folder)
+    except BaseException:
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        raise
+    shutil.rmtree(old)
+
+
+def _shards(folder: Path, split: str) -> list[str]:
+    paths = sorted(folder.glob(f"{split}-?????-of-?????.parquet"))
+    total = int(paths[0].stem[-5:]) if paths else 0
+    if len(paths) != max(total, 1):
+        raise ValueError(
+            f"{folder}: {len(paths)} of {max(total, 1)} file(s) of {split} are there; copy or write it again."
+        )
+    for path in paths:
+        try:
+            pq.read_metadata(path)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise ValueError(f"{path} is damaged ({str(error).splitlines()[0]}); copy or write it again.") from error
+    return [str(path) for path in paths]
+
+
+def _own_corpus(source: Path, cache_dir: str | Path | None) -> OwnCorpus:
+    if not any((source / name).is_file() for name in MANIFEST_NAMES):
+        raise FileNotFoundError(
+            f"{source} is neither a corpus (a folder with {', '.join(MANIFEST_NAMES)}) nor a folder of prepared rows."
+        )
+    return OwnCorpus(source, cache_dir)
+
+
+def _prepared(builder: OwnCorpus) -> OwnCorpus:
+    builder.download_and_prepare()
+    return builder

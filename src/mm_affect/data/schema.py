@@ -1,0 +1,217 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""The columns of a row and the label fields: what a corpus may hold, checked in one place."""
+
+import math
+import re
+from collections.abc import Iterable
+
+import datasets
+
+
+MODALITIES = ("text", "audio", "visual")
+SPLITS = ("train", "validation", "test")
+PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
+NO_LABEL = "none"  # the cell that says "known, and no class applies"
+MOST_INFERRED_CLASSES = 50
+RANGE_SLACK = 1e-6  # a bound such as 0.1 comes back from float32 a little larger
+
+
+def check_label_field(field: dict) -> dict:
+    """The label field with every key present, or a `ValueError` that says which key is wrong.
+
+    A field is `{"name", "problem_type", "labels", "range"}`; `labels` of a regression is its own name, `range` is
+    `[low, high]` or None.
+    """
+    if not isinstance(field, dict) or not isinstance(field.get("name"), str) or not field["name"]:
+        raise ValueError(f"A label field needs a `name`, a text that is not empty; found {field!r}.")
+    name, kind = field["name"], field.get("problem_type")
+    unknown = sorted(set(field) - {"name", "problem_type", "labels", "range"})
+    if unknown:
+        raise ValueError(
+            f"Label field `{name}` has the unknown key `{unknown[0]}`; known: name, problem_type, labels, range."
+        )
+    if kind not in PROBLEM_TYPES:
+        raise ValueError(
+            f"Label field `{name}` has problem_type {kind!r}; it must be one of {', '.join(PROBLEM_TYPES)}."
+        )
+    labels = field.get("labels") or ([name] if kind == "regression" else [])
+    if not isinstance(labels, list) or not labels or not all(isinstance(label, str) and label for label in labels):
+        raise ValueError(f"Label field `{name}` needs `labels`, a list of class names; found {labels!r}.")
+    if len(set(labels)) != len(labels):
+        raise ValueError(f"Label field `{name}` names a class twice: {labels!r}.")
+    if kind == "regression" and len(labels) != 1:
+        raise ValueError(f"Label field `{name}` is a regression, which has one value; found {len(labels)} labels.")
+    if kind == "single_label_classification" and len(labels) < 2:
+        raise ValueError(
+            f"Label field `{name}` has the single class {labels[0]!r}; a classification needs two or more."
+        )
+    bounds = field.get("range")
+    if bounds is not None:
+        if not (isinstance(bounds, list | tuple) and len(bounds) == 2 and all(_is_number(bound) for bound in bounds)):
+            raise ValueError(f"Label field `{name}` has range {bounds!r}; it must be [low, high] or null.")
+        bounds = [float(bound) for bound in bounds]
+        if not bounds[0] < bounds[1]:
+            raise ValueError(f"Label field `{name}` has range {bounds!r}; low must be less than high.")
+    return {"name": name, "problem_type": kind, "labels": list(labels), "range": bounds}
+
+
+def check_label_fields(fields: Iterable[dict]) -> list[dict]:
+    """Every field checked, names unique."""
+    checked = [check_label_field(field) for field in fields]
+    names = [field["name"] for field in checked]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"Label field `{twice[0]}` is declared twice.")
+    return checked
+
+
+def check_label(value, field: dict, where: str):
+    """One label as a row holds it (float, class index, list of intensities, or None for unknown).
+
+    `where` names the row in the error, for instance "manifest.csv line 4".
+    """
+    if value is None:
+        return None
+    name, kind, labels = field["name"], field["problem_type"], field["labels"]
+    if kind == "single_label_classification":
+        if isinstance(value, bool) or not hasattr(value, "__index__") or not 0 <= int(value) < len(labels):
+            raise ValueError(f"{where}: `{name}` is {value!r}; expected a class index from 0 to {len(labels) - 1}.")
+        return int(value)
+    numbers = [value] if kind == "regression" else value
+    if not hasattr(numbers, "__len__") or isinstance(numbers, str) or len(numbers) != len(labels):
+        raise ValueError(f"{where}: `{name}` is {value!r}; expected {len(labels)} numbers, one for each label.")
+    for number in numbers:
+        if not _is_number(number):
+            raise ValueError(
+                f"{where}: `{name}` holds {number!r}; expected a finite number, or nothing if it is unknown."
+            )
+        low, high = field["range"] or (-math.inf, math.inf)
+        if not low - RANGE_SLACK <= number <= high + RANGE_SLACK:
+            raise ValueError(f"{where}: `{name}` is {number:g}, outside its range [{low:g}, {high:g}].")
+    numbers = [float(number) for number in numbers]
+    return numbers[0] if kind == "regression" else numbers
+
+
+def parse_label(cell, field: dict, where: str):
+    """A manifest cell (text, number, list of names or numbers, dict of intensities) as the label of a row."""
+    name, labels = field["name"], field["labels"]
+    if is_empty(cell) or (isinstance(cell, dict) and all(is_empty(number) for number in cell.values())):
+        return None
+    if field["problem_type"] == "regression":
+        return check_label(_number(cell), field, where)
+    if field["problem_type"] == "single_label_classification":
+        return _class_index(class_name(cell), field, where)
+    if isinstance(cell, dict):
+        missing = [label for label in labels if is_empty(cell.get(label))]
+        if missing:
+            raise ValueError(
+                f"{where}: `{name}.{missing[0]}` has no value; fill all of `{name}.*`, or none if unknown."
+            )
+        return check_label([_number(cell[label]) for label in labels], field, where)
+    if isinstance(cell, str):
+        cell = [] if cell.strip() == NO_LABEL else [part.strip() for part in cell.split("|")]
+    if not isinstance(cell, list):
+        raise ValueError(f"{where}: `{name}` is {cell!r}; expected class names such as 'happy|sad', or '{NO_LABEL}'.")
+    if cell and all(_is_number(number) for number in cell):
+        return check_label(cell, field, where)
+    present = {_class_index(class_name(part), field, where) for part in cell}
+    return check_label([float(index in present) for index in range(len(labels))], field, where)
+
+
+def infer_label_field(name: str, cells: list) -> dict:
+    """The label field that a manifest column speaks for.
+
+    Numbers with a fraction make a regression; texts, or few whole numbers from 0 up, make classes; `happy|sad`, a list
+    of names, or the columns `name.class` together make a multi-label field. Where the column could mean two things the
+    `ValueError` asks for a declaration in corpus.json.
+    """
+    known = [cell for cell in cells if not is_empty(cell)]
+    declare = (
+        "declare the corpus' labels under `label_fields` in corpus.json (columns that it leaves out are not read)"
+    )
+    if not known:
+        raise ValueError(f"Label column `{name}` is empty in every row: remove it, or {declare}.")
+    if all(isinstance(cell, dict) for cell in known):
+        return _field(name, "multi_label_classification", list(known[0]))
+    if any(isinstance(cell, list) or (isinstance(cell, str) and "|" in cell) for cell in known):
+        parts = [cell.split("|") if isinstance(cell, str) else cell for cell in known]
+        if not all(isinstance(part, list) and all(isinstance(label, str) for label in part) for part in parts):
+            raise ValueError(f"Label column `{name}` mixes lists of names with other values: {declare}.")
+        return _field(
+            name, "multi_label_classification", sorted({p.strip() for part in parts for p in part} - {NO_LABEL})
+        )
+    numbers = [_number(cell) for cell in known]
+    if all(isinstance(number, float) for number in numbers):
+        if any(number != math.floor(number) for number in numbers if math.isfinite(number)):
+            return _field(name, "regression", [name])
+        if min(numbers) < 0 or len(set(numbers)) > 10:
+            raise ValueError(
+                f"Label column `{name}` holds whole numbers from {min(numbers):g} to {max(numbers):g}, which may be "
+                f"classes or a scale: {declare}."
+            )
+        return _field(name, "single_label_classification", sorted({class_name(cell) for cell in known}, key=float))
+    names = sorted({class_name(cell) for cell in known})
+    if len(names) > MOST_INFERRED_CLASSES or (len(names) == len(known) and len(known) > 10):
+        raise ValueError(f"Column `{name}` holds {len(names)} different texts, too many to be classes: {declare}.")
+    return _field(name, "single_label_classification", names)
+
+
+def features(label_fields: list[dict], sizes: dict[str, int]) -> datasets.Features:
+    """The columns of a data set; a modality that the corpus lacks has size 1 and zero steps in every row.
+
+    There is no `labels` column if there are no label fields: Parquet has no empty struct.
+    """
+
+    def ragged(size: int) -> datasets.List:
+        return datasets.List(datasets.List(datasets.Value("float32"), length=size))
+
+    def label(field: dict):
+        if field["problem_type"] == "single_label_classification":
+            return datasets.ClassLabel(names=field["labels"])
+        if field["problem_type"] == "regression":
+            return datasets.Value("float32")
+        return datasets.List(datasets.Value("float32"), length=len(field["labels"]))
+
+    columns = {name: datasets.Value("string") for name in ("id", "group", "transcript")}
+    columns["spans"] = ragged(2)
+    columns |= {modality: ragged(sizes.get(modality, 1)) for modality in MODALITIES}
+    columns |= {name: datasets.Value("string") for name in ("audio_file", "video_file")}
+    columns |= {name: datasets.Value("float32") for name in ("start", "end")}
+    if label_fields:
+        columns["labels"] = {field["name"]: label(field) for field in label_fields}
+    return datasets.Features(columns)
+
+
+def is_empty(cell) -> bool:
+    """Whether a manifest cell says nothing: absent, blank or NaN."""
+    return (
+        cell is None or (isinstance(cell, str) and not cell.strip()) or (isinstance(cell, float) and math.isnan(cell))
+    )
+
+
+def class_name(cell) -> str:
+    """The class that a cell names: 1 and 1.0 are "1", true is "true"."""
+    if isinstance(cell, bool):
+        return str(cell).lower()
+    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell).strip()
+
+
+def _class_index(label: str, field: dict, where: str) -> int:
+    if label not in field["labels"]:
+        raise ValueError(f"{where}: `{field['name']}` is {label!r}; its classes are {', '.join(field['labels'])}.")
+    return field["labels"].index(label)
+
+
+def _number(cell):
+    """The number that a cell spells, else the cell itself, so that the error can show it."""
+    if isinstance(cell, str) and re.fullmatch(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", cell):
+        return float(cell)
+    return float(cell) if isinstance(cell, int | float) and not isinstance(cell, bool) else cell
+
+
+def _is_number(value) -> bool:
+    return not isinstance(value, bool | str) and hasattr(value, "__float__") and math.isfinite(value)
+
+
+def _field(name: str, problem_type: str, labels: list[str]) -> dict:
+    return check_label_field({"name": name, "problem_type": problem_type, "labels": labels, "range": None})

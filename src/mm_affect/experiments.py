@@ -1,0 +1,285 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""A run from its config to checkpoint, results.json, card and plots: every seed trained, selected on validation only."""
+
+import json
+import shutil
+import time
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+from transformers import AutoConfig, AutoModel, AutoProcessor, EarlyStoppingCallback, TrainingArguments, set_seed
+from transformers.trainer_utils import get_last_checkpoint
+
+from .cards import write_card
+from .data import load, read_corpus
+from .metrics import primary_metric
+from .models.configuration import MODALITIES, Task
+from .models.processing import AffectCollator, AffectProcessor, label_encoder
+from .results import environment, read_results, summarise, write_results
+from .runs import RunConfig
+from .training import (
+    AffectTrainer,
+    RowDataset,
+    as_field,
+    compute_metrics,
+    evaluate_subsets,
+    predict,
+    with_tuned_thresholds,
+)
+
+
+SCHEDULERS = {"plateau": "reduce_lr_on_plateau", "cosine": "cosine", "linear": "linear", "constant": "constant"}
+
+
+def run(config: RunConfig, command: str = "", resume: bool = False, overwrite: bool = False) -> dict:
+    """Train every seed of a run, keep the one that validation prefers, measure all of them on the test split once.
+
+    `output_dir` then holds the checkpoint (weights, config, processor), `run.json`, `results.json`, the card, plots, and
+    under `seeds/` each seed's own checkpoint and history.
+
+    Args:
+        command: what repeats this run, for results and card.
+        resume: go on where an interrupted run with the same config stopped.
+        overwrite: replace the output of an earlier run.
+
+    Returns: the results, see `mm_affect.results`.
+
+    Raises:
+        FileExistsError: `output_dir` exists, and is not a run's, or neither `resume` nor `overwrite` is given.
+    """
+    began = time.time()
+    splits, corpus = load(config.data), read_corpus(config.data)
+    for split in ("train", "validation", "test"):
+        if split not in splits:
+            raise ValueError(f"{config.data} has no {split} split; it has {', '.join(splits)}.")
+    output = claim_output(config, resume, overwrite)
+    train = RowDataset(splits["train"])
+    tasks = tasks_of(config, corpus, train)
+    processor = processor_of(config, corpus).fit(train)
+    seeds = {}
+    for seed in config.seeds:
+        folder = output / "seeds" / f"seed-{seed}"
+        if not (folder / "seed.json").exists():
+            train_seed(config, seed, folder, splits, corpus, tasks, processor)
+        seeds[str(seed)] = json.loads((folder / "seed.json").read_text())
+    best = best_seed(config, tasks, seeds)
+    model = AutoModel.from_pretrained(output / "seeds" / f"seed-{best}")
+    model.save_pretrained(output)
+    processor.save_pretrained(output)
+    results = {
+        "format": "mm_affect results",
+        "version": 1,
+        "name": config.name,
+        "model": {"architecture": type(model).__name__, "parameters": model.num_parameters()},
+        "config": config.to_dict(),
+        "tasks": [as_field(task) for task in tasks],
+        "corpus": {name: corpus.get(name) for name in
+                   ("name", "synthetic", "licence", "counts", "manifest_hash", "split_protocol", "extractors")},
+        "seeds": seeds,
+        "summary": summarise(seeds),
+        "command": command,
+        "seconds": round(sum(seed["seconds"] for seed in seeds.values()) + time.time() - began, 1),
+        "date": date.today().isoformat(),
+    } | environment(str(model.device))  # fmt: skip
+    write_results(output / "results.json", results)
+    publish(output, best)
+    return results
+
+
+def publish(output: Path, best: int) -> None:
+    """Card and plots of a finished run, made from its files."""
+    from . import plots
+
+    results = read_results(output / "results.json")
+    notes = output / "notes.md"
+    write_card(results, output, notes.read_text() if notes.exists() else None)
+    history = json.loads((output / "seeds" / f"seed-{best}" / "history.json").read_text())
+    (output / "plots").mkdir(exist_ok=True)
+    try:
+        plots.plot_training(history, output / "plots" / "training.png")
+        plots.plot_subsets(results, output / "plots" / "subsets.png")
+    except ImportError as error:
+        print(f"No plots: {error}")
+
+
+def claim_output(config: RunConfig, resume: bool, overwrite: bool) -> Path:
+    """The output folder, with `run.json` in it; refuses what is not ours to change."""
+    output = Path(config.output_dir)
+    recorded = output / "run.json"
+    if output.exists() and any(output.iterdir() if output.is_dir() else [output]):
+        if not recorded.is_file():
+            raise FileExistsError(
+                f"{output} exists and is not the output of a run; it is left alone: choose another folder."
+            )
+        if resume:
+            if json.loads(recorded.read_text()) != config.to_dict():
+                raise ValueError(
+                    f"{recorded} differs from this config, so the run cannot be resumed; use its own config."
+                )
+        elif overwrite:
+            shutil.rmtree(output)
+        else:
+            raise FileExistsError(f"{output} holds an earlier run; resume it, overwrite it, or choose another folder.")
+    output.mkdir(parents=True, exist_ok=True)
+    config.save(recorded)
+    return output
+
+
+def tasks_of(config: RunConfig, corpus: dict, train: RowDataset) -> list[Task]:
+    """The tasks of the run: those of the config or one per label column, with class weights if `balance` asks for them."""
+    columns = {column["name"]: column for column in corpus["label_fields"]}
+    described = config.tasks or [
+        {"name": name, "problem_type": column["problem_type"], "value_range": column.get("range"),
+         "labels": column["labels"] if column["problem_type"] != "regression" else []}
+        for name, column in columns.items()
+    ]  # fmt: skip
+    tasks = [Task.from_dict(task) for task in described]
+    for task in tasks:
+        if task.source not in columns:
+            raise ValueError(
+                f"Task {task.name!r} reads {task.source!r}; the rows have the labels {', '.join(columns)}."
+            )
+    if not config.training.balance:
+        return tasks
+    return [balanced(task, columns[task.source], train) for task in tasks]
+
+
+def balanced(task: Task, column: dict, train: RowDataset) -> Task:
+    """The task with class weights from the training rows: N_negative / N_positive per label, or N / (K N_k) per class."""
+    if task.class_weights is not None or task.problem_type == "regression":
+        return task
+    encode = label_encoder(task, column)
+    targets = np.array([encode(row["labels"].get(task.source)) for row in train], dtype=np.float64)
+    if task.problem_type == "multi_label_classification":
+        positive, known = np.nansum(targets, 0), (~np.isnan(targets)).sum(0)
+        weights = (known - positive) / np.maximum(positive, 1)
+    else:
+        counts = np.array([(targets == i).sum() for i in range(task.num_outputs)])
+        weights = counts.sum() / (len(counts) * np.maximum(counts, 1))
+    return Task.from_dict(task.to_dict() | {"class_weights": [round(float(w), 4) for w in weights]})
+
+
+def processor_of(config: RunConfig, corpus: dict) -> AffectProcessor:
+    """The processor saved with the rows, or one without extractors, narrowed to the run's modalities."""
+    modalities = config.modalities or list(corpus["sizes"])
+    for modality in modalities:
+        if modality not in corpus["sizes"]:
+            raise ValueError(
+                f"The rows have no {modality!r} features; they have {', '.join(m for m in MODALITIES if m in corpus['sizes'])}."
+            )
+    normalisation = config.normalisation
+    given = {}
+    if (Path(config.data) / "processor_config.json").exists():
+        saved = AutoProcessor.from_pretrained(config.data)
+        normalisation = saved.normalisation | normalisation
+        given = {m: saved.extractor(m) for m in modalities if m in saved.extractors}
+    processor = AffectProcessor(
+        {m: corpus["sizes"][m] for m in modalities},
+        {m: corpus["extractors"][m] for m in modalities if m in corpus["extractors"]},
+        normalisation,
+    )
+    processor.share_extractors(given)
+    return processor
+
+
+def train_seed(config: RunConfig, seed: int, folder: Path, splits, corpus, tasks, processor) -> None:
+    """Train one seed, restore the best epoch by validation, tune thresholds there, then measure the test split."""
+    began = time.time()
+    set_seed(seed)
+    options = config.training
+    model_config = AutoConfig.for_model(
+        config.architecture,
+        **config.model,
+        tasks=tasks,
+        modalities=list(processor.feature_sizes),
+        feature_sizes=processor.feature_sizes,
+    )
+    model = AutoModel.from_config(model_config)
+    metric, greater = selection_of(config, tasks)
+    schedule = {"mode": "max" if greater else "min", "factor": 0.1, "patience": 5}
+    checkpoints = folder / "checkpoints"
+    arguments = TrainingArguments(
+        output_dir=str(checkpoints),
+        seed=seed,
+        num_train_epochs=options.epochs,
+        per_device_train_batch_size=options.batch_size,
+        per_device_eval_batch_size=max(64, options.batch_size),
+        gradient_accumulation_steps=options.gradient_accumulation_steps,
+        learning_rate=options.learning_rate,
+        weight_decay=options.weight_decay,
+        max_grad_norm=options.max_grad_norm,
+        lr_scheduler_type=SCHEDULERS[options.scheduler],
+        lr_scheduler_kwargs=schedule if options.scheduler == "plateau" else None,
+        warmup_steps=options.warmup,
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        logging_strategy="epoch",
+        save_total_limit=1,
+        load_best_model_at_end=True,
+        metric_for_best_model=f"eval_{metric}",
+        greater_is_better=greater,
+        bf16=options.bf16,
+        dataloader_pin_memory=False,
+        report_to="none",
+    )
+    validation = RowDataset(splits["validation"])
+    trainer = AffectTrainer(
+        model,
+        arguments,
+        RowDataset(splits["train"]),
+        validation,
+        processor=processor,
+        label_fields=corpus["label_fields"],
+        augment=config.augmentation,
+        callbacks=[EarlyStoppingCallback(options.patience)],
+    )
+    last = get_last_checkpoint(str(checkpoints)) if checkpoints.exists() else None
+    trainer.train(resume_from_checkpoint=last)
+    history = trainer.state.log_history
+    epochs = [entry for entry in history if f"eval_{metric}" in entry]
+    best = (max if greater else min)(epochs, key=lambda entry: entry[f"eval_{metric}"])
+
+    collator = AffectCollator(processor, tasks, corpus["label_fields"])
+    prediction = predict(model, collator, validation)
+    if options.tune_thresholds:
+        model.config.tasks = with_tuned_thresholds(tasks, prediction, options.tune_thresholds)
+    found = {
+        "epochs": len(epochs),
+        "best_epoch": round(best["epoch"]),
+        "validation": compute_metrics(model.config.tasks, prediction) | {"loss": best["eval_loss"]},
+        "test": evaluate_subsets(model, processor, splits["test"], corpus["label_fields"]),
+        "seconds": round(time.time() - began, 1),
+    }
+    model.save_pretrained(folder)
+    (folder / "history.json").write_text(json.dumps(history, indent=1))
+    temporary = folder / ".seed.json.tmp"  # its presence says that the seed is finished, so it comes last and whole
+    temporary.write_text(json.dumps(found, indent=1))
+    temporary.replace(folder / "seed.json")
+    shutil.rmtree(checkpoints, ignore_errors=True)
+
+
+def selection_of(config: RunConfig, tasks: list[Task]) -> tuple[str, bool]:
+    """The validation metric that chooses the epoch, and whether greater is better."""
+    if config.training.select_by == "loss":
+        return "loss", False
+    if config.training.select_by is None:
+        name, greater = primary_metric(as_field(tasks[0]))
+        return f"{tasks[0].name}.{name}", greater
+    name = config.training.select_by.split(".")[-1]
+    return config.training.select_by, name not in ("mae", "hamming_loss")
+
+
+def best_of(output: Path) -> int:
+    """The seed that validation preferred, of a finished run."""
+    results = read_results(output / "results.json")
+    config = RunConfig.from_dict(results["config"])
+    tasks = [Task.from_dict({"name": t["name"], "problem_type": t["problem_type"],
+                             "labels": t["labels"] if t["problem_type"] != "regression" else []})
+             for t in results["tasks"]]  # fmt: skip
+    return best_seed(config, tasks, results["seeds"])
+
+
+def best_seed(config: RunConfig, tasks: list[Task], seeds: dict) -> int:
+    metric, greater = selection_of(config, tasks)
+    return int((max if greater else min)(seeds, key=lambda seed: seeds[seed]["validation"][metric]))

@@ -1,0 +1,470 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Metrics of affect recognition: one numpy function per published definition, with the definition in its name.
+
+Every function takes the truth first and the prediction second. Unknown labels, NaN in a float array and -100 in any
+array of classes, are left out. A metric of no known label, or one that its definition leaves open, is NaN.
+"""
+
+import functools
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+
+
+UNKNOWN_CLASS = -100
+
+
+# Arguments: what every metric asks of its two arrays
+
+
+def _known_mask(truth: np.ndarray, prediction: np.ndarray, axes: int) -> np.ndarray:
+    if truth.shape != prediction.shape or truth.ndim != axes:
+        raise ValueError(
+            f"This metric takes a truth and a prediction of one shape with {axes} axes, but the truth has shape "
+            f"{truth.shape} and the prediction {prediction.shape}."
+        )
+    return ~np.isnan(truth) if truth.dtype.kind == "f" else truth != UNKNOWN_CLASS
+
+
+def _check_finite(name: str, values: np.ndarray) -> None:
+    bad = values.size - np.isfinite(values).sum()
+    if bad:
+        raise ValueError(
+            f"The {name} has {bad} values that are NaN or infinite out of {values.size}; look for a diverged model."
+        )
+
+
+def _values(truth, prediction) -> tuple[np.ndarray, np.ndarray]:
+    """Known real values as float64, each (n,)."""
+    truth, prediction = np.asarray(truth), np.asarray(prediction)
+    known = _known_mask(truth, prediction, axes=1)
+    truth, prediction = truth[known].astype(np.float64), prediction[known].astype(np.float64)
+    _check_finite("truth", truth)
+    _check_finite("prediction", prediction)
+    return truth, prediction
+
+
+def _classes(truth, prediction) -> tuple[np.ndarray, np.ndarray]:
+    """Known class indices as int64, each (n,)."""
+    truth, prediction = np.asarray(truth), np.asarray(prediction)
+    known = _known_mask(truth, prediction, axes=1) & (truth != UNKNOWN_CLASS)
+    for name, array in (("truth", truth[known]), ("prediction", prediction[known])):
+        if (array != np.round(array)).any() or (array < 0).any():
+            raise ValueError(f"The {name} holds {array.min()} to {array.max()}, but classes are 0, 1, 2 and so on.")
+    return truth[known].astype(np.int64), prediction[known].astype(np.int64)
+
+
+def _cells(truth, prediction, axes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Truth, prediction and which cells are known, all bool of one shape; unknown cells are False in all three."""
+    truth, prediction = np.asarray(truth), np.asarray(prediction)
+    known = _known_mask(truth, prediction, axes) & (truth != UNKNOWN_CLASS)
+    for name, array in (("truth", truth[known]), ("prediction", prediction[known])):
+        if not np.isin(array, (0, 1)).all():
+            raise ValueError(
+                f"The {name} holds {array.min()} to {array.max()}, but this metric takes 0 and 1 alone; "
+                "compare intensities or probabilities with a threshold first."
+            )
+    return (truth == 1) & known, (prediction == 1) & known, known
+
+
+def _ratio(numerator: float, denominator: float, empty: float) -> float:
+    return float(numerator / denominator) if denominator else empty
+
+
+# One label or one set of classes: (n,) against (n,)
+
+
+def weighted_accuracy(truth, prediction) -> float:
+    """Mean of the true positive rate and the true negative rate of one label (WAcc), NaN if either class is absent.
+
+    With P positives and N negatives this is (TP N / P + TN) / (2 N). Source: Tong et al. 2017, "Combating human
+    trafficking with multimodal deep models"; used for CMU-MOSEI emotions by Bagher Zadeh et al. 2018.
+    """
+    true, predicted, known = _cells(truth, prediction, axes=1)
+    positives, negatives = true.sum(), (known & ~true).sum()
+    if positives == 0 or negatives == 0:
+        return float("nan")
+    return float(((true & predicted).sum() / positives + (known & ~true & ~predicted).sum() / negatives) / 2)
+
+
+def f1_binary(truth, prediction) -> float:
+    """F1 of the positive class of one label, 2 TP / (2 TP + FP + FN), and 0 if that denominator is 0.
+
+    Source: van Rijsbergen 1979, "Information Retrieval", chapter 7, with beta = 1.
+    """
+    true, predicted, known = _cells(truth, prediction, axes=1)
+    return _ratio(2 * (true & predicted).sum(), true.sum() + predicted.sum(), empty=0.0 if known.any() else np.nan)
+
+
+def _f1_and_support_per_class(truth, prediction) -> tuple[np.ndarray, np.ndarray]:
+    """F1 and true count of each class that occurs in the truth or in the prediction, each (classes,)."""
+    truth, prediction = _classes(truth, prediction)
+    classes, index = np.unique(np.concatenate([truth, prediction]), return_inverse=True)
+    true, predicted = np.split(index, 2)
+    support = np.bincount(true, minlength=len(classes))
+    hits = np.bincount(true[true == predicted], minlength=len(classes))
+    return 2 * hits / (support + np.bincount(predicted, minlength=len(classes))), support
+
+
+def f1_weighted(truth, prediction) -> float:
+    """F1 of each class, averaged with the number of true samples of the class as its weight.
+
+    For one binary label this is (P F1(positive) + N F1(negative)) / (P + N). The weights come from the truth: with
+    the arguments exchanged, as in the public code of several papers, a constant predictor scores far too well.
+    Source: `f1_score(average="weighted")` of scikit-learn.
+    """
+    f1, support = _f1_and_support_per_class(truth, prediction)
+    return _ratio(f1 @ support, support.sum(), empty=np.nan)
+
+
+def f1_macro(truth, prediction) -> float:
+    """F1 of each class that occurs in the truth or in the prediction, averaged with equal weights.
+
+    Source: `f1_score(average="macro")` of scikit-learn.
+    """
+    f1, _ = _f1_and_support_per_class(truth, prediction)
+    return _ratio(f1.sum(), len(f1), empty=np.nan)
+
+
+def accuracy(truth, prediction) -> float:
+    """Share of samples whose class is predicted."""
+    truth, prediction = _classes(truth, prediction)
+    return _ratio((truth == prediction).sum(), len(truth), empty=np.nan)
+
+
+def confusion_matrix(truth, prediction, num_classes: int) -> np.ndarray:
+    """Number of samples of each true class (row) that were predicted as each class (column), (classes, classes)."""
+    truth, prediction = _classes(truth, prediction)
+    highest = max(truth.max(initial=0), prediction.max(initial=0))
+    if highest >= num_classes:
+        raise ValueError(f"Class {highest} is beyond the {num_classes} classes of the confusion matrix.")
+    return np.bincount(truth * num_classes + prediction, minlength=num_classes**2).reshape(num_classes, num_classes)
+
+
+def roc_auc(truth, scores) -> float:
+    """Area under the ROC curve of one label from its scores, NaN if either class is absent.
+
+    It is the chance that a positive sample scores above a negative one, equal scores counting one half.
+    Source: Mann and Whitney 1947; Hanley and McNeil 1982.
+    """
+    true, _, known = _cells(truth, np.zeros(np.shape(scores)), axes=1)
+    true, scores = true[known], np.asarray(scores, dtype=np.float64)[known]
+    _check_finite("score", scores)
+    positives, negatives = true.sum(), (~true).sum()
+    if positives == 0 or negatives == 0:
+        return float("nan")
+    _, index, count = np.unique(scores, return_inverse=True, return_counts=True)
+    mean_rank = np.cumsum(count) - (count - 1) / 2  # of each distinct score, ranks from 1
+    return float((mean_rank[index][true].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+# Several labels at once: (n, labels) against (n, labels)
+
+
+def precision_micro(truth, prediction) -> float:
+    """Precision TP / (TP + FP) over all cells (sample, label), and 0 if nothing is predicted."""
+    true, predicted, known = _cells(truth, prediction, axes=2)
+    return _ratio((true & predicted).sum(), predicted.sum(), empty=0.0 if known.any() else np.nan)
+
+
+def recall_micro(truth, prediction) -> float:
+    """Recall TP / (TP + FN) over all cells (sample, label), and 0 if nothing is true."""
+    true, predicted, known = _cells(truth, prediction, axes=2)
+    return _ratio((true & predicted).sum(), true.sum(), empty=0.0 if known.any() else np.nan)
+
+
+def f1_micro(truth, prediction) -> float:
+    """F1 over all cells (sample, label), 2 TP / (2 TP + FP + FN), and 0 if that denominator is 0."""
+    true, predicted, known = _cells(truth, prediction, axes=2)
+    return _ratio(2 * (true & predicted).sum(), true.sum() + predicted.sum(), empty=0.0 if known.any() else np.nan)
+
+
+def jaccard_accuracy(truth, prediction, empty_value: float = 0.0) -> float:
+    """Labels both true and predicted over labels true or predicted, averaged over samples (multi-label "Acc").
+
+    A sample with neither true nor predicted labels counts `empty_value`: 0 in the code of Zhang et al. 2022 (TAILOR)
+    and in scikit-learn, 1 in some papers. Unknown cells are in neither set; samples without known cells are left out.
+    Source: Godbole and Sarawagi 2004, "Discriminative methods for multi-labeled classification".
+    """
+    true, predicted, known = _cells(truth, prediction, axes=2)
+    union, both = (true | predicted).sum(axis=1), (true & predicted).sum(axis=1)
+    score = np.where(union == 0, empty_value, both / np.maximum(union, 1))[known.any(axis=1)]
+    return _ratio(score.sum(), len(score), empty=np.nan)
+
+
+def subset_accuracy(truth, prediction) -> float:
+    """Share of samples whose known labels are all predicted right."""
+    true, predicted, known = _cells(truth, prediction, axes=2)
+    right = (true == predicted).all(axis=1)[known.any(axis=1)]
+    return _ratio(right.sum(), len(right), empty=np.nan)
+
+
+def hamming_loss(truth, prediction) -> float:
+    """Share of cells (sample, label) that are predicted wrong."""
+    true, predicted, known = _cells(truth, prediction, axes=2)
+    return _ratio((true != predicted).sum(), known.sum(), empty=np.nan)
+
+
+# Real values: (n,) against (n,)
+
+
+def mae(truth, prediction) -> float:
+    """Mean absolute error, in the unit of the label."""
+    truth, prediction = _values(truth, prediction)
+    return _ratio(np.abs(truth - prediction).sum(), len(truth), empty=np.nan)
+
+
+def pearson(truth, prediction) -> float:
+    """Pearson correlation, NaN if the truth or the prediction is constant."""
+    truth, prediction = _values(truth, prediction)
+    if len(truth) == 0 or np.ptp(truth) == 0 or np.ptp(prediction) == 0:
+        return float("nan")
+    truth, prediction = truth - truth.mean(), prediction - prediction.mean()
+    return float(np.clip(truth @ prediction / np.sqrt((truth @ truth) * (prediction @ prediction)), -1, 1))
+
+
+def ccc(truth, prediction) -> float:
+    """Concordance correlation, 2 cov / (var + var + (mean - mean)^2) with 1/n moments, NaN for equal constants.
+
+    Source: Lin 1989, "A concordance correlation coefficient to evaluate reproducibility".
+    """
+    truth, prediction = _values(truth, prediction)
+    if len(truth) == 0:
+        return float("nan")
+    shift = truth.mean() - prediction.mean()
+    covariance = ((truth - truth.mean()) * (prediction - prediction.mean())).mean()
+    return _ratio(2 * covariance, truth.var() + prediction.var() + shift**2, empty=np.nan)
+
+
+# Sentiment in [-3, 3]: (n,) against (n,); definitions of the public evaluation code of CMU-MOSI and CMU-MOSEI
+
+
+def _rounded_accuracy(truth, prediction, low: float, high: float) -> float:
+    truth, prediction = _values(truth, prediction)
+    right = np.round(np.clip(truth, low, high)) == np.round(np.clip(prediction, low, high))
+    return _ratio(right.sum(), len(right), empty=np.nan)
+
+
+def acc7(truth, prediction) -> float:
+    """Share of samples with equal sentiment after clipping to [-3, 3] and rounding half to even (Acc-7)."""
+    return _rounded_accuracy(truth, prediction, -3, 3)
+
+
+def acc5(truth, prediction) -> float:
+    """Share of samples with equal sentiment after clipping to [-2, 2] and rounding half to even (Acc-5)."""
+    return _rounded_accuracy(truth, prediction, -2, 2)
+
+
+def acc2_clip01(truth, prediction) -> float:
+    """Share of samples with equal sentiment after clipping to [0, 1] and rounding, zeros and negatives as one class.
+
+    Source: "Acc2" in the public code of Fu et al. 2021 (LMR-CBT); neither `acc2_has0` nor `acc2_non0`.
+    """
+    return _rounded_accuracy(truth, prediction, 0, 1)
+
+
+def _has0(truth, prediction) -> tuple[np.ndarray, np.ndarray]:
+    truth, prediction = _values(truth, prediction)
+    return (truth >= 0).astype(np.int64), (prediction >= 0).astype(np.int64)
+
+
+def _non0(truth, prediction) -> tuple[np.ndarray, np.ndarray]:
+    truth, prediction = _values(truth, prediction)
+    return (truth[truth != 0] > 0).astype(np.int64), (prediction[truth != 0] > 0).astype(np.int64)
+
+
+def acc2_has0(truth, prediction) -> float:
+    """Accuracy of negative against non-negative sentiment (>= 0), all samples (Acc-2 "has0")."""
+    return accuracy(*_has0(truth, prediction))
+
+
+def acc2_non0(truth, prediction) -> float:
+    """Accuracy of negative against positive sentiment (> 0), samples of true sentiment 0 left out (Acc-2 "non0")."""
+    return accuracy(*_non0(truth, prediction))
+
+
+def f1_weighted_has0(truth, prediction) -> float:
+    """Weighted F1 of negative against non-negative sentiment (>= 0), all samples."""
+    return f1_weighted(*_has0(truth, prediction))
+
+
+def f1_weighted_non0(truth, prediction) -> float:
+    """Weighted F1 of negative against positive sentiment (> 0), samples of true sentiment 0 left out."""
+    return f1_weighted(*_non0(truth, prediction))
+
+
+# One label field with all of its metrics
+
+REGRESSION = {"mae": mae, "pearson": pearson, "ccc": ccc}
+SENTIMENT = {
+    "acc7": acc7,
+    "acc5": acc5,
+    "acc2_has0": acc2_has0,
+    "acc2_non0": acc2_non0,
+    "f1_weighted_has0": f1_weighted_has0,
+    "f1_weighted_non0": f1_weighted_non0,
+    "acc2_clip01": acc2_clip01,
+}
+SINGLE_LABEL = {"accuracy": accuracy, "f1_weighted": f1_weighted, "f1_macro": f1_macro}
+PER_LABEL = {"wacc": weighted_accuracy, "f1_binary": f1_binary, "f1_weighted": f1_weighted, "auc": roc_auc}
+ALL_LABELS = {
+    "f1_micro": f1_micro,
+    "precision_micro": precision_micro,
+    "recall_micro": recall_micro,
+    "jaccard_accuracy": jaccard_accuracy,
+    "subset_accuracy": subset_accuracy,
+    "hamming_loss": hamming_loss,
+}
+PRIMARY = {
+    "regression": ("mae", False),
+    "single_label_classification": ("accuracy", True),
+    "multi_label_classification": ("wacc", True),
+}
+TUNABLE = {function.__name__: function for function in (f1_binary, f1_weighted, weighted_accuracy, accuracy)}
+
+
+def primary_metric(task: dict) -> tuple[str, bool]:
+    """Name of the metric that selects a model for this label field, and whether greater is better."""
+    if task["problem_type"] not in PRIMARY:
+        raise ValueError(f"Unknown problem type {task['problem_type']!r}; expected one of {', '.join(PRIMARY)}.")
+    return PRIMARY[task["problem_type"]]
+
+
+def definition(metric: str) -> str:
+    """One sentence that defines a metric of `compute_task_metrics`, for tables and cards."""
+    functions = REGRESSION | SENTIMENT | SINGLE_LABEL | PER_LABEL | ALL_LABELS
+    if metric not in functions:
+        raise ValueError(f"Unknown metric {metric!r}; expected one of {', '.join(functions)}.")
+    return functions[metric].__doc__.split("\n")[0]
+
+
+def compute_task_metrics(task: dict, truth, scores, threshold=0.5) -> dict[str, float]:
+    """All metrics of one label field as a flat dict.
+
+    Regression: `truth` and `scores` are (n,); a range of [-3, 3] adds those of sentiment. Single label: `truth` holds
+    class indices (n,), `scores` logits or probabilities (n, labels), of which the largest is the prediction.
+    Multi-label: `truth` holds intensities (n, labels), positive above 0, and `scores` probabilities (n, labels),
+    positive above `threshold`, one number or one per label; then `wacc.happy` is the metric of one label and `wacc`
+    its mean over the labels where it is defined, with a warning that names the others.
+    """
+    primary_metric(task)
+    labels, truth, scores = task["labels"], np.asarray(truth), np.asarray(scores)
+    if task["problem_type"] == "regression":
+        scores = scores[:, 0] if scores.ndim == 2 and scores.shape[1] == 1 else scores
+        sentiment = task.get("range") is not None and list(task["range"]) == [-3, 3]
+        return {
+            name: function(truth, scores) for name, function in (REGRESSION | (SENTIMENT if sentiment else {})).items()
+        }
+    if scores.ndim != 2 or scores.shape[1] != len(labels):
+        raise ValueError(
+            f"The scores of {task['name']!r} have shape {scores.shape}; expected (samples, {len(labels)}), one column "
+            f"for each of {', '.join(labels)}."
+        )
+    _check_finite(f"score of {task['name']!r}", scores)
+    if task["problem_type"] == "single_label_classification":
+        prediction = scores.argmax(axis=1)
+        functions = SINGLE_LABEL | ({"f1_binary": f1_binary} if len(labels) == 2 else {})
+        return {name: function(truth, prediction) for name, function in functions.items()}
+
+    truth, prediction = _binarise(truth), (scores > _threshold_vector(threshold, labels)).astype(np.float64)
+    metrics = {}
+    for name, function in PER_LABEL.items():
+        decided = scores if name == "auc" else prediction
+        values = [function(truth[:, i], decided[:, i]) for i in range(len(labels))]
+        metrics[name] = _mean_of_defined(name, values, labels)
+        metrics |= {f"{name}.{label}": value for label, value in zip(labels, values, strict=True)}
+    return metrics | {name: function(truth, prediction) for name, function in ALL_LABELS.items()}
+
+
+def _binarise(intensities: np.ndarray) -> np.ndarray:
+    """Intensities as 1.0 (above 0), 0.0 or NaN (unknown)."""
+    intensities = intensities.astype(np.float64)
+    known = ~np.isnan(intensities) & (intensities != UNKNOWN_CLASS)
+    return np.where(known, intensities > 0, np.nan)
+
+
+def _threshold_vector(threshold, labels: list[str]) -> np.ndarray:
+    threshold = np.asarray(threshold, dtype=np.float64)
+    if threshold.shape not in ((), (len(labels),)):
+        raise ValueError(
+            f"The threshold has shape {threshold.shape}; expected one number or {len(labels)}, one per label."
+        )
+    return threshold
+
+
+def _mean_of_defined(name: str, values: list[float], labels: list[str]) -> float:
+    undefined = [label for label, value in zip(labels, values, strict=True) if np.isnan(value)]
+    if undefined:
+        warnings.warn(
+            f"`{name}` is undefined for {', '.join(undefined)}, where positives or negatives are absent; "
+            f"its mean is over the other {len(labels) - len(undefined)} of {len(labels)} labels.",
+            stacklevel=3,
+        )
+    return float(np.nanmean(values)) if len(undefined) < len(labels) else float("nan")
+
+
+def tune_thresholds(truth, probabilities, metric: str = "f1_binary", grid=None) -> np.ndarray:
+    """The threshold of each label, (labels,), that gives the best `metric` of that label on these samples.
+
+    To be called with validation data only. `truth` holds intensities (n, labels), positive when above 0. The grid is
+    0.05, 0.10 ... 0.95 unless given. Of equally good thresholds the one nearest 0.5 is taken, then the lower; a label
+    whose metric is undefined gets the one nearest 0.5.
+    """
+    if metric not in TUNABLE:
+        raise ValueError(f"Cannot tune thresholds for {metric!r}; expected one of {', '.join(TUNABLE)}.")
+    truth, probabilities = np.asarray(truth), np.asarray(probabilities, dtype=np.float64)
+    _known_mask(truth, probabilities, axes=2)
+    _check_finite("probability", probabilities)
+    truth = _binarise(truth)
+    grid = np.sort(np.arange(1, 20) / 20 if grid is None else np.asarray(grid, dtype=np.float64))
+    grid = grid[np.argsort(np.round(np.abs(grid - 0.5), 9), kind="stable")]  # the first best is the nearest to 0.5
+    scores = [
+        [TUNABLE[metric](truth[:, i], (probabilities[:, i] > threshold).astype(np.float64)) for threshold in grid]
+        for i in range(truth.shape[1])
+    ]
+    return grid[np.nan_to_num(np.array(scores).reshape(truth.shape[1], len(grid)), nan=-1.0).argmax(axis=1)]
+
+
+# The same for `evaluate`, an optional dependency: the class exists once it is asked for
+
+
+@functools.cache
+def _affect_metric_class() -> type:
+    try:
+        import datasets
+        import evaluate
+    except ImportError as error:
+        raise ImportError("AffectMetric needs evaluate: pip install 'mm_affect[metrics]'") from error
+
+    class AffectMetric(evaluate.Metric):
+        """`compute_task_metrics` of one label field as an `evaluate.Metric`; works offline."""
+
+        def __init__(self, task: dict, threshold=0.5, **kwargs):
+            self.task, self.threshold = task, threshold
+            super().__init__(config_name=task["name"], **kwargs)
+
+        def _info(self):
+            number, numbers = datasets.Value("float64"), datasets.Sequence(datasets.Value("float64"))
+            features = {
+                "regression": {"predictions": number, "references": number},
+                "single_label_classification": {"predictions": numbers, "references": datasets.Value("int64")},
+                "multi_label_classification": {"predictions": numbers, "references": numbers},
+            }[self.task["problem_type"]]
+            return evaluate.MetricInfo(
+                description=f"All metrics of the label field {self.task['name']!r}.",
+                citation="",
+                inputs_description=compute_task_metrics.__doc__,
+                features=datasets.Features(features),
+            )
+
+        def _compute(self, predictions, references) -> dict[str, float]:
+            return compute_task_metrics(self.task, np.asarray(references), np.asarray(predictions), self.threshold)
+
+    return AffectMetric
+
+
+def __getattr__(name: str) -> Callable:
+    if name == "AffectMetric":
+        return _affect_metric_class()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

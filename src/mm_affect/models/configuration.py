@@ -1,0 +1,176 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""What every architecture is configured with: the modalities it reads and the tasks it answers."""
+
+import difflib
+from dataclasses import asdict, dataclass, fields
+from typing import ClassVar
+
+from huggingface_hub.dataclasses import strict
+from transformers import AutoConfig, PreTrainedConfig
+from transformers.configuration_utils import SubConfigSpec
+
+
+MODALITIES = ("text", "audio", "visual")
+PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
+EMOTIONS = ("happy", "sad", "anger", "surprise", "disgust", "fear")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One head: what it predicts, from which view, and how much its loss counts.
+
+    Args:
+        name: key of the task in `labels`, `logits` and `losses`.
+        problem_type: `"regression"`, `"single_label_classification"` or `"multi_label_classification"`.
+        labels: class names in the order of the logits; empty for a regression, which has one output.
+        view: the view the head reads, `"fusion"` or a modality that the architecture offers as a view.
+        weight: factor of the task's loss in the total (lambda_j of Dai et al. 2021, section 4).
+        column: label column of the rows that the task is read from; default: the task's own name.
+        positive_above: an intensity counts as "present" above this value (multi-label), and a regression column
+            read as two classes is class 1 above it. CMU-MOSEI's convention is 0.
+        class_weights: one factor per class: `pos_weight` of the binary cross-entropy (multi-label) or the class
+            weights of the cross-entropy (single-label).
+        label_smoothing: of the single-label cross-entropy.
+        threshold: probability from which a label is predicted (multi-label): one number or one per label.
+        value_range: lowest and highest meaningful value of a regression, or None.
+        regression_loss: `"l1"`, `"l2"` or `"huber"`.
+    """
+
+    name: str
+    problem_type: str = "multi_label_classification"
+    labels: tuple[str, ...] = ()
+    view: str = "fusion"
+    weight: float = 1.0
+    column: str | None = None
+    positive_above: float = 0.0
+    class_weights: tuple[float, ...] | None = None
+    label_smoothing: float = 0.0
+    threshold: float | tuple[float, ...] = 0.5
+    value_range: tuple[float, float] | None = None
+    regression_loss: str = "l1"
+
+    def __post_init__(self):
+        for name in ("labels", "class_weights", "threshold", "value_range"):
+            if isinstance(getattr(self, name), list):
+                object.__setattr__(self, name, tuple(getattr(self, name)))
+        if not self.name:
+            raise ValueError("A task needs a name.")
+        if "." in self.name:  # nn.ModuleDict keys and metric names are dotted
+            raise ValueError(f"Task name {self.name!r} contains a dot; use letters, digits and underscores.")
+        if self.problem_type not in PROBLEM_TYPES:
+            raise ValueError(
+                f"Task {self.name!r} has problem_type {self.problem_type!r}; expected one of {', '.join(PROBLEM_TYPES)}."
+            )
+        if self.problem_type == "regression":
+            if len(self.labels) > 1:
+                raise ValueError(f"Regression task {self.name!r} has {len(self.labels)} labels; it has one output.")
+        elif len(self.labels) < (2 if self.problem_type == "single_label_classification" else 1):
+            raise ValueError(f"Task {self.name!r} ({self.problem_type}) has too few labels: {list(self.labels)}.")
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError(f"Task {self.name!r} names a label twice: {list(self.labels)}.")
+        for name in ("class_weights", "threshold"):
+            value = getattr(self, name)
+            if isinstance(value, tuple) and len(value) != self.num_outputs:
+                raise ValueError(
+                    f"Task {self.name!r} has {len(value)} {name} for {self.num_outputs} labels; give one per label."
+                )
+        if self.regression_loss not in ("l1", "l2", "huber"):
+            raise ValueError(
+                f"Task {self.name!r} has regression_loss {self.regression_loss!r}; expected l1, l2 or huber."
+            )
+
+    @classmethod
+    def from_dict(cls, task: "Task | dict") -> "Task":
+        if isinstance(task, Task):
+            return task
+        known = [field.name for field in fields(cls)]
+        for name in task:
+            if name not in known:
+                raise ValueError(f"Unknown task field {name!r}.{suggestion(name, known)}")
+        return cls(**task)
+
+    def to_dict(self) -> dict:
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @property
+    def num_outputs(self) -> int:
+        return 1 if self.problem_type == "regression" else len(self.labels)
+
+    @property
+    def source(self) -> str:
+        """The label column the task is read from."""
+        return self.column or self.name
+
+
+def suggestion(name: str, known) -> str:
+    """` Did you mean ...?` or a list of what is known."""
+    near = difflib.get_close_matches(name, known, n=1)
+    return f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(sorted(known))}."
+
+
+DEFAULT_TASKS = (Task("emotion", "multi_label_classification", EMOTIONS),)
+
+# Names that transformers itself stores in a config beside the declared fields.
+_TRANSFORMERS_EXTRAS = {
+    "attn_implementation", "_attn_implementation_internal", "auto_map", "_commit_hash", "dtype", "torch_dtype", "model_type",
+    "_experts_implementation_internal", "name_or_path", "_name_or_path", "num_labels", "output_attentions",
+    "transformers_version", "experts_implementation", "use_cache",
+}  # fmt: skip
+
+
+@strict
+class AffectConfig(PreTrainedConfig):
+    """Fields that every architecture shares.
+
+    Args:
+        modalities: the streams the model reads; always kept in the order text, audio, visual, because a JSON
+            object forgets the order of its keys.
+        feature_sizes: features per step of each modality.
+        tasks: the heads, as `Task` or as dicts of its fields.
+        loss_weights: factor of each loss of the architecture's own (not of the tasks, which carry their weight).
+        text_config: configuration of a pretrained text encoder; with it the model takes `input_ids`.
+    """
+
+    model_type = "mm_affect"
+    sub_configs_defaults: ClassVar = {"text_config": SubConfigSpec(AutoConfig, model_type="bert", optional=True)}
+    keys_to_ignore_at_inference: ClassVar = [
+        "pooler_output", "losses", "representations", "hidden_states", "attentions",
+    ]  # fmt: skip
+
+    modalities: list | tuple = MODALITIES
+    feature_sizes: dict | None = None
+    tasks: list | tuple = DEFAULT_TASKS
+    loss_weights: dict | None = None
+    text_config: dict | PreTrainedConfig | None = None
+
+    def __post_init__(self, **kwargs):
+        known = {field.name for field in fields(self)}
+        for name in kwargs:
+            if name not in _TRANSFORMERS_EXTRAS | known:
+                raise ValueError(f"Unknown field {name!r} of {type(self).__name__}.{suggestion(name, known)}")
+        unknown = [m for m in self.modalities if m not in MODALITIES]
+        if unknown or not self.modalities:
+            raise ValueError(f"Unknown modalities {unknown}; expected some of {', '.join(MODALITIES)}.")
+        self.modalities = [m for m in MODALITIES if m in self.modalities]
+        sizes = {"text": 300, "audio": 74, "visual": 35} | (self.feature_sizes or {})
+        surplus = set(sizes) - set(MODALITIES)
+        if surplus:
+            raise ValueError(f"`feature_sizes` names the unknown modality {sorted(surplus)[0]!r}.")
+        self.feature_sizes = {m: sizes[m] for m in self.modalities}
+        self.tasks = [Task.from_dict(task) for task in self.tasks]
+        super().__post_init__(**kwargs)
+        if self.text_config is not None and "text" in self.modalities:
+            self.feature_sizes["text"] = self.text_config.hidden_size
+
+    def validate_tasks(self):
+        names = [task.name for task in self.tasks]
+        if not names or len(set(names)) != len(names):
+            raise ValueError(f"`tasks` must have at least one task and no name twice; got {names}.")
+
+    def validate_feature_sizes(self):
+        for modality, size in self.feature_sizes.items():
+            if not isinstance(size, int) or size < 1:
+                raise ValueError(f"`feature_sizes[{modality!r}]` is {size!r}; it must be a positive whole number.")
+
+    def to_dict(self) -> dict:
+        return super().to_dict() | {"tasks": [task.to_dict() for task in self.tasks]}

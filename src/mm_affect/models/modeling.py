@@ -1,0 +1,189 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""The one forward that every architecture shares: streams in, logits and losses per task out."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from transformers import AutoModel, PreTrainedModel
+from transformers.utils import ModelOutput
+from transformers.utils.output_capturing import capture_outputs
+
+from .configuration import MODALITIES, AffectConfig, Task
+from .layers import Stream, TaskHeads
+
+
+@dataclass
+class AffectOutput(ModelOutput):
+    """What a model answers.
+
+    Args:
+        loss: `sum(weight * losses)`; None without labels.
+        pooler_output: the fusion view, `(batch, hidden)`.
+        logits: per task `(batch, n)`.
+        losses: unweighted scalars: one per task that has labels, then the architecture's own.
+        representations: per view `(batch, hidden)`; always holds `"fusion"`.
+        hidden_states: on request, what the encoder layers gave.
+        attentions: on request (eager attention), `(batch, heads, length, length)` per attention layer.
+    """
+
+    loss: torch.Tensor | None = None
+    pooler_output: torch.Tensor | None = None
+    logits: dict[str, torch.Tensor] | None = None
+    losses: dict[str, torch.Tensor] | None = None
+    representations: dict[str, torch.Tensor] | None = None
+    hidden_states: tuple[torch.Tensor, ...] | None = None
+    attentions: tuple[torch.Tensor, ...] | None = None
+
+
+class FusionOutput(NamedTuple):
+    """What `fuse` returns: the views that heads may read, and unweighted losses of the architecture's own."""
+
+    views: dict[str, torch.Tensor]
+    losses: dict[str, torch.Tensor] = {}
+
+
+class AffectPreTrainedModel(PreTrainedModel):
+    """Base of every architecture.
+
+    An architecture gives `build(config)`, which makes its layers and returns the size of each view, and
+    `fuse(streams)`, which turns streams into views. Neither ever sees a label. A head that is not one linear layer is
+    made by overriding `build_head(task, size)`.
+    """
+
+    config_class = AffectConfig
+    base_model_prefix = "model"
+    main_input_name = "audio"
+    input_modalities = MODALITIES
+    accepts_loss_kwargs = False  # the loss is a mean over known labels; Trainer must not divide it again
+    _supports_sdpa = True
+    _supports_attention_backend = True
+
+    def __init__(self, config: AffectConfig):
+        super().__init__(config)
+        if config.text_config is not None:
+            self.text_encoder = AutoModel.from_config(config.text_config)
+        sizes = self.build(config)
+        for task in config.tasks:
+            if task.view not in sizes:
+                raise ValueError(
+                    f"Task {task.name!r} reads the view {task.view!r}; {type(self).__name__} offers {', '.join(sizes)}."
+                )
+        self.heads = TaskHeads(config.tasks, lambda task: self.build_head(task, sizes[task.view]))
+        self.post_init()
+
+    def build(self, config: AffectConfig) -> dict[str, int]:
+        raise TypeError(f"{type(self).__name__} is the base of the architectures; use one of them.")
+
+    def fuse(self, streams: dict[str, Stream]) -> FusionOutput:
+        raise TypeError(f"{type(self).__name__} is the base of the architectures; use one of them.")
+
+    def build_head(self, task: Task, size: int) -> nn.Module:
+        return nn.Linear(size, task.num_outputs)
+
+    @torch.no_grad()
+    def _init_weights(self, module):
+        """Every layer keeps the initialisation PyTorch gives it, as in the authors' code."""
+        if hasattr(module, "reset_parameters"):
+            module.reset_parameters()
+
+    @classmethod
+    def from_encoders_pretrained(cls, config: AffectConfig, text: str) -> "AffectPreTrainedModel":
+        """A new model of `config` whose text encoder is the pretrained one at `text` (a folder or a Hub name)."""
+        encoder = AutoModel.from_pretrained(text)
+        config.text_config = encoder.config
+        config.feature_sizes["text"] = encoder.config.hidden_size
+        model = cls(config)
+        model.text_encoder = encoder
+        return model
+
+    @capture_outputs(tie_last_hidden_states=False)
+    def forward(
+        self,
+        text: torch.Tensor | None = None,
+        audio: torch.Tensor | None = None,
+        visual: torch.Tensor | None = None,
+        text_mask: torch.Tensor | None = None,
+        audio_mask: torch.Tensor | None = None,
+        visual_mask: torch.Tensor | None = None,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        labels: dict[str, torch.Tensor] | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+    ) -> AffectOutput:
+        """Predict every task of a batch.
+
+        Args:
+            text, audio, visual: features `(batch, length, size)`; lengths may differ between modalities; a modality
+                that is None is missing for the whole batch.
+            text_mask, audio_mask, visual_mask: `(batch, length)`, True = real step; omitted = all real. A row of
+                only False is a missing modality: the output does not depend on its content.
+            input_ids, attention_mask: `(batch, tokens)`, instead of `text`, if the config names a text encoder.
+            labels: per task `(batch,)` or, for several labels, `(batch, n)`; NaN or -100 = unknown.
+
+        Raises:
+            ValueError: wrong rank or size, a modality the model does not read, unknown tasks, no input at all.
+        """
+        if input_ids is not None:
+            text, text_mask = self._encode_text(text, input_ids, attention_mask)
+        given = {"text": (text, text_mask), "audio": (audio, audio_mask), "visual": (visual, visual_mask)}
+        views, own_losses = self.fuse(self._streams(given))
+        logits = self.heads(views)
+        loss, losses = None, None
+        if labels is not None:
+            losses = self.heads.losses(logits, labels) | own_losses
+            weights = {task.name: task.weight for task in self.config.tasks} | (self.config.loss_weights or {})
+            loss = sum((weights.get(name, 1.0) * value for name, value in losses.items()), views["fusion"].sum() * 0.0)
+        return AffectOutput(
+            loss=loss, pooler_output=views["fusion"], logits=logits, losses=losses, representations=views
+        )
+
+    def _encode_text(self, text, input_ids, attention_mask):
+        if text is not None:
+            raise ValueError("Give either `text` features or `input_ids`, not both.")
+        if self.config.text_config is None:
+            raise ValueError(
+                "`input_ids` need a text encoder; this config has no `text_config`: give `text` features."
+            )
+        if attention_mask is None:
+            attention_mask = torch.ones_like(input_ids)
+        # a row without text still passes one token, so that the encoder's attention has something to look at
+        safe = attention_mask.bool()
+        safe = safe | (~safe.any(1, keepdim=True) & (torch.arange(safe.shape[1], device=safe.device) == 0))
+        encoded = self.text_encoder(input_ids=input_ids, attention_mask=safe.long()).last_hidden_state
+        return encoded, attention_mask.bool()
+
+    def _streams(self, given) -> dict[str, Stream]:
+        """The streams of `config.modalities`, checked; a modality that was not given is one masked step."""
+        for modality, (values, _) in given.items():
+            if values is not None and modality not in self.config.modalities:
+                raise ValueError(
+                    f"This model reads {', '.join(self.config.modalities)}; `{modality}` was given as well."
+                )
+        present = [values for values, _ in given.values() if values is not None]
+        if not present:
+            raise ValueError(f"No input: give at least one of {', '.join(self.config.modalities)}.")
+        streams = {}
+        for modality in self.config.modalities:
+            (values, mask), size = given[modality], self.config.feature_sizes[modality]
+            if values is None:
+                values = present[0].new_zeros(len(present[0]), 1, size)
+                mask = torch.zeros(values.shape[:2], dtype=torch.bool, device=values.device)
+            if values.ndim != 3 or values.shape[1] < 1:
+                raise ValueError(
+                    f"`{modality}` has shape {tuple(values.shape)}; expected (batch, length >= 1, {size})."
+                )
+            if values.shape[-1] != size:
+                raise ValueError(f"`{modality}` has {values.shape[-1]} features per step; the config says {size}.")
+            if len(values) != len(present[0]):
+                raise ValueError(f"`{modality}` has {len(values)} rows; the other modalities have {len(present[0])}.")
+            if mask is None:
+                mask = torch.ones(values.shape[:2], dtype=torch.bool, device=values.device)
+            elif mask.shape != values.shape[:2]:
+                raise ValueError(
+                    f"`{modality}_mask` has shape {tuple(mask.shape)}; expected {tuple(values.shape[:2])}, as `{modality}`."
+                )
+            streams[modality] = Stream(values.to(self.dtype), mask.bool()).cleaned()
+        return streams

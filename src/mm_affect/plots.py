@@ -1,0 +1,205 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Figures of a run: its training, its scores by modality subset, its confusions, and a clip over time.
+
+Each is written as a PNG with its numbers beside it as a CSV file of the same name. Needs the extra `plots`.
+"""
+
+import csv
+import functools
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from .metrics import PRIMARY, primary_metric
+from .results import SUBSETS, write_atomically
+
+
+COLOURS = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#000000",
+)  # Okabe and Ito, colour-blind safe
+STYLES = ("-", "--", ":")
+MARKERS = "os^Dv"
+STYLE = {
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": "medium",
+    "axes.grid": True,
+    "grid.color": "#dddddd",
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "legend.fontsize": "medium",
+    "figure.titlesize": "large",
+    "font.size": 9,
+}
+
+
+def _styled(plot: Callable) -> Callable:
+    """Draw in our style, or say which extra is missing."""
+
+    @functools.wraps(plot)
+    def styled(*args, **kwargs):
+        try:
+            from matplotlib import rc_context
+        except ImportError as error:
+            raise ImportError("Plots need matplotlib: pip install 'mm_affect[plots]'") from error
+        with rc_context(STYLE):
+            return plot(*args, **kwargs)
+
+    return styled
+
+
+def _figure(panels: int, width: float, height: float, columns: int, **options):
+    """A figure of that many panels (each width by height inches) and the list of its axes; draws without a display."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    columns = min(columns, panels)
+    rows = -(-panels // columns)
+    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(rows, columns, squeeze=False, **options).ravel()
+    for spare in axes[panels:]:
+        spare.set_visible(False)
+    return figure, axes[:panels]
+
+
+def _save(figure, path: str | Path, header: list[str], rows: list[list]) -> Path:
+    path = Path(path)
+    if path.suffix.lower() != ".png":
+        raise ValueError(f"A plot is written as PNG, but the path is {path}; end it with .png.")
+    image, table = io.BytesIO(), io.StringIO()
+    figure.savefig(image, format="png", dpi=150)
+    csv.writer(table, lineterminator="\n").writerows([header, *rows])
+    write_atomically(path.with_suffix(".csv"), table.getvalue())
+    write_atomically(path, image.getvalue())
+    return path
+
+
+def _line(index: int) -> dict:
+    """Colour, dash and marker of the index-th curve; 105 differ."""
+    return {
+        "color": COLOURS[index % len(COLOURS)],
+        "linestyle": STYLES[index // len(COLOURS) % len(STYLES)],
+        "marker": MARKERS[index % len(MARKERS)],
+    }
+
+
+@_styled
+def plot_training(history: list[dict], path: str | Path) -> Path:
+    """Losses and primary metrics over the epochs, one panel each, training and validation together.
+
+    `history` is `trainer.state.log_history`: entries with `epoch`, losses (any name with "loss" in it) and, prefixed
+    `eval_`, validation losses and metrics.
+    """
+    primary = tuple(name for name, _ in PRIMARY.values())
+    curves = {}
+    for entry in history:
+        for key, value in entry.items():
+            name = key.removeprefix("eval_")
+            shown = "loss" in name or name.partition(".")[2] in primary
+            if shown and "epoch" in entry and not name.startswith(("train_", "test_")) and np.isfinite(value):
+                split = "validation" if key.startswith("eval_") else "training"
+                curves.setdefault(name, {}).setdefault(split, []).append((entry["epoch"], value))
+    if not curves:
+        raise ValueError("The training history has no losses with epochs; pass `trainer.state.log_history`.")
+    names = sorted(curves, key=lambda name: (name != "loss", "loss" not in name))
+    figure, axes = _figure(len(names), 3.0, 2.2, columns=3)
+    for panel, name in zip(axes, names, strict=True):
+        for split, colour in (("training", COLOURS[0]), ("validation", COLOURS[1])):
+            if split in curves[name]:
+                epochs, values = zip(*curves[name][split], strict=True)
+                panel.plot(epochs, values, color=colour, marker="o", markersize=2.5, linewidth=1.3, label=split)
+        panel.set_title(name)
+        panel.set_xlabel("epoch")
+        panel.xaxis.get_major_locator().set_params(integer=True)
+    handles = {label: line for panel in axes for line, label in zip(*panel.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=2)
+    rows = [[name, split, *point] for name in names for split in curves[name] for point in curves[name][split]]
+    return _save(figure, path, ["name", "split", "epoch", "value"], rows)
+
+
+@_styled
+def plot_subsets(results: dict, path: str | Path) -> Path:
+    """Primary metric of each task for every subset of the modalities, mean and standard deviation over the seeds."""
+    subsets = [subset for subset in SUBSETS if subset in results["summary"]]
+    keys = [(f"{task['name']}.{primary_metric(task)[0]}", primary_metric(task)[1]) for task in results["tasks"]]
+    figure, axes = _figure(len(keys), max(3.0, 6.0 / len(keys)), 0.9 + 0.28 * len(subsets), columns=3, sharey=True)
+    rows = []
+    for panel, (key, greater_is_better) in zip(axes, keys, strict=True):
+        for height, subset in enumerate(subsets):
+            score = results["summary"][subset].get(key) or {"mean": None, "std": None, "n": 0}
+            rows.append([key, subset, score["mean"], score["std"], score["n"]])
+            if score["mean"] is not None:
+                colour = COLOURS[subset.count("+")]
+                panel.errorbar(
+                    score["mean"], height, xerr=score["std"], fmt="o", color=colour, markersize=5, capsize=3
+                )
+        panel.set_yticks(range(len(subsets)), [subset.replace("+", " + ") for subset in subsets])
+        panel.set_ylim(len(subsets) - 0.5, -0.5)
+        panel.grid(axis="y", visible=False)
+        panel.set_title(key)
+        panel.set_xlabel("more is better" if greater_is_better else "less is better")
+    warning, seeds = " (SYNTHETIC)" if results["corpus"]["synthetic"] else "", len(results["seeds"])
+    figure.suptitle(f"{results['name']} on {results['corpus']['name']}{warning}, {seeds} seed{'s' * (seeds > 1)}")
+    return _save(figure, path, ["metric", "subset", "mean", "std", "n"], rows)
+
+
+@_styled
+def plot_confusion(matrix, labels: list[str], path: str | Path) -> Path:
+    """Confusion matrix (true rows, predicted columns): counts as text, share of the true class as colour."""
+    matrix = np.asarray(matrix)
+    if matrix.shape != (len(labels), len(labels)):
+        raise ValueError(f"The confusion matrix has shape {matrix.shape}, but there are {len(labels)} labels.")
+    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    side = 1.6 + 0.5 * len(labels)
+    figure, (panel,) = _figure(1, side + 0.7, side, columns=1)
+    image = panel.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for row, column in np.ndindex(matrix.shape):
+        colour = "white" if share[row, column] > 0.5 else "black"
+        panel.text(column, row, matrix[row, column], ha="center", va="center", color=colour)
+    panel.set_xticks(range(len(labels)), labels, rotation=45, ha="right", rotation_mode="anchor")
+    panel.set_yticks(range(len(labels)), labels)
+    panel.set_xlabel("predicted")
+    panel.set_ylabel("true")
+    panel.grid(False)
+    figure.colorbar(image, ax=panel, label="share of the true class", shrink=0.8)
+    rows = [[label, *map(int, row)] for label, row in zip(labels, matrix, strict=True)]
+    return _save(figure, path, ["true \\ predicted", *labels], rows)
+
+
+@_styled
+def plot_timeline(windows: list[dict], path: str | Path) -> Path:
+    """Scores over the time of a clip, one panel per task, each window as a point at its middle.
+
+    `windows` holds {"start", "end", "scores": {task: {label: score}}}, times in seconds.
+    """
+    if not windows:
+        raise ValueError("There are no windows to plot; predict a clip first.")
+    tasks = {task: list(scores) for task, scores in windows[0]["scores"].items()}
+    figure, axes = _figure(len(tasks), 8.0, 1.9, columns=1, sharex=True)
+    for panel, (task, labels) in zip(axes, tasks.items(), strict=True):
+        for index, label in enumerate(labels):
+            values = [window["scores"][task][label] for window in windows]
+            middles = [(window["start"] + window["end"]) / 2 for window in windows]
+            panel.plot(middles, values, markersize=3.5, linewidth=1.3, label=label, **_line(index))
+        panel.set_title(task, loc="left")
+        if len(labels) > 1:
+            panel.set_ylim(-0.03, 1.03)
+            panel.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    axes[-1].set_xlabel("seconds")
+    axes[-1].set_xlim(min(window["start"] for window in windows), max(window["end"] for window in windows))
+    rows = [
+        [window["start"], window["end"], task, label, score]
+        for window in windows
+        for task, scores in window["scores"].items()
+        for label, score in scores.items()
+    ]
+    return _save(figure, path, ["start", "end", "task", "label", "score"], rows)

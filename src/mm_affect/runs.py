@@ -1,0 +1,132 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""One config describes a run: which rows, which model, how it is trained, with which seeds."""
+
+import json
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
+
+from huggingface_hub.dataclasses import strict
+from huggingface_hub.errors import StrictDataclassError
+
+from .augmentation import Augmentation
+from .models.configuration import suggestion
+
+
+@strict
+@dataclass
+class TrainingOptions:
+    """Options of one training; defaults follow Dai et al. (2021), section 5, and their public code where it is silent.
+
+    Args:
+        epochs: at most this many.
+        batch_size: rows per step (and device).
+        learning_rate, weight_decay: of AdamW.
+        scheduler: `"plateau"` (factor 0.1 after 5 epochs without a better
+            validation score), `"cosine"`, `"linear"` or
+            `"constant"`.
+        warmup: share of the steps in which the rate rises from 0.
+        max_grad_norm: gradients are clipped to this norm.
+        patience: stop after this many epochs without a better validation score.
+        gradient_accumulation_steps: batches per step.
+        select_by: validation metric that chooses the epoch, such as `"emotion.wacc"`, or `"loss"`; default: the
+            primary metric of the first task.
+        balance: weight classes by their rarity in the training split (N_negative / N_positive for several labels).
+        tune_thresholds: metric for which the thresholds of multi-label tasks are chosen on validation; None = 0.5.
+        bf16: mixed precision, for GPUs that have it.
+    """
+
+    epochs: int = 100
+    batch_size: int = 32
+    learning_rate: float | int = 1e-3
+    weight_decay: float | int = 1e-5
+    scheduler: str = "plateau"
+    warmup: float | int = 0.0
+    max_grad_norm: float | int = 1.0
+    patience: int = 8
+    gradient_accumulation_steps: int = 1
+    select_by: str | None = None
+    balance: bool = True
+    tune_thresholds: str | None = None
+    bf16: bool = False
+
+
+@strict
+@dataclass
+class RunConfig:
+    """A run; `load` reads it from JSON, `save` writes it resolved.
+
+    Args:
+        name: of the run.
+        data: folder of feature rows, as `mm-affect extract` writes it.
+        output_dir: where checkpoint, results, card and plots go.
+        architecture: `model_type` of the model's config.
+        model: fields of the model's config; sizes and tasks are filled in from the rows.
+        tasks: the tasks, as dicts of `Task` fields; default: every label column of the rows.
+        modalities: what the model reads; default: all that the rows have.
+        normalisation: per modality `"standard"` or `"none"`; default: that of the processor saved with the rows.
+        augmentation, training: see `Augmentation` and `TrainingOptions`.
+        seeds: the run is repeated with each; results are mean and standard deviation over them.
+    """
+
+    name: str
+    data: str
+    output_dir: str
+    architecture: str = "mm_affect_fusion"
+    model: dict = field(default_factory=dict)
+    tasks: list[dict] | None = None
+    modalities: list[str] | None = None
+    normalisation: dict = field(default_factory=dict)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    training: TrainingOptions = field(default_factory=TrainingOptions)
+    seeds: list[int] = field(default_factory=lambda: [0, 1, 2, 3, 4])
+
+    @classmethod
+    def load(cls, path: str | Path, overrides: dict | None = None) -> "RunConfig":
+        """Read a config; `overrides` replaces single fields, named like `"training.epochs"`.
+
+        Raises:
+            ValueError: no JSON, an unknown field, or a field of the wrong type.
+        """
+        try:
+            values = json.loads(Path(path).read_text())
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path} is not JSON: {error}.") from None
+        for name, value in (overrides or {}).items():
+            *parents, last = name.split(".")
+            part = values
+            for parent in parents:
+                part = part.setdefault(parent, {})
+            part[last] = value
+        return cls.from_dict(values)
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "RunConfig":
+        return _build(cls, values, "")
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+    def save(self, path: str | Path) -> None:
+        Path(path).write_text(json.dumps(self.to_dict(), indent=1) + "\n")
+
+
+def _build(kind, values, prefix):
+    """A dataclass from a dict, nested ones too; unknown, missing and mistyped fields are refused."""
+    if not isinstance(values, dict):
+        raise ValueError(f"`{prefix.rstrip('.') or 'config'}` is {values!r}; expected an object of fields.")
+    known = {f.name: f for f in fields(kind)}
+    for name in values:
+        if name not in known:
+            raise ValueError(f"Unknown config field {prefix + name!r}.{suggestion(name, known)}")
+    for name, f in known.items():
+        if name not in values and f.default is MISSING and f.default_factory is MISSING:
+            raise ValueError(f"The config lacks the field {prefix + name!r}.")
+    nested = {
+        name: _build(f.type, values[name], f"{prefix}{name}.")
+        for name, f in known.items()
+        if is_dataclass(f.type) and name in values
+    }
+    try:
+        return kind(**values | nested)
+    except StrictDataclassError as error:
+        raise ValueError(f"Config {prefix}: " + " ".join(str(error).split())) from None

@@ -1,0 +1,17 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Settings of every test run: one thread (small models are many times slower on two), no network, no progress bars."""
+
+import os
+
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
+
+import torch  # noqa: E402
+from transformers.utils import logging  # noqa: E402
+
+
+torch.set_num_threads(1)
+logging.disable_progress_bar()

@@ -1,0 +1,205 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""The finished card, read as a reader and as the Hub would read it."""
+
+import numpy as np
+import pytest
+import yaml
+from huggingface_hub import ModelCard
+
+from mm_affect.cards import write_card
+from mm_affect.metrics import compute_task_metrics
+from mm_affect.results import SUBSETS, summarise
+
+
+TASKS = [
+    {
+        "name": "emotion",
+        "problem_type": "multi_label_classification",
+        "labels": ["happy", "sad"],
+        "range": [0, 3],
+    },
+    {"name": "sentiment", "problem_type": "regression", "labels": ["sentiment"], "range": [-3, 3]},
+    {"name": "sarcasm", "problem_type": "single_label_classification", "labels": ["no", "yes"], "range": None},
+]
+
+
+def make_results(synthetic=False, licence="CC BY-NC-SA 4.0", subsets=SUBSETS, seeds=2):
+    rng = np.random.default_rng(0)
+    truths = [rng.integers(0, 2, (30, 2)).astype(float), rng.uniform(-3, 3, 30), rng.integers(0, 2, 30)]
+
+    def measure():
+        scores = [rng.random((30, 2)), rng.uniform(-3, 3, 30), rng.random((30, 2))]
+        return {
+            f"{task['name']}.{key}": value
+            for task, truth, score in zip(TASKS, truths, scores, strict=True)
+            for key, value in compute_task_metrics(task, truth, score).items()
+        }
+
+    runs = {
+        str(seed): {
+            "epochs": 5,
+            "seconds": 2.5,
+            "best_epoch": 3,
+            "validation": measure(),
+            "test": {subset: measure() for subset in subsets},
+        }
+        for seed in range(seeds)
+    }
+    return {
+        "format": "mm_affect results",
+        "version": 1,
+        "name": "fusion-corpus",
+        "model": {"architecture": "fusion", "parameters": 1234567},
+        "config": {"learning_rate": 0.001, "note": "{{ not a template }}"},
+        "tasks": TASKS,
+        "corpus": {
+            "name": "Corpus A",
+            "synthetic": synthetic,
+            "licence": licence,
+            "counts": {"train": 1200, "validation": 30, "test": 31},
+            "manifest_hash": "0123abcd",
+            "split_protocol": "by speaker",
+            "extractors": {
+                "text": {"name": "word_vectors", "version": 1, "rate": None, "size": 300},
+                "audio": {"name": "log_mel", "version": 2, "rate": 20.0, "size": 200},
+            },
+        },
+        "seeds": runs,
+        "summary": summarise(runs),
+        "versions": {"python": "3.11.7", "torch": "2.13.0"},
+        "command": "mm-affect train run.json --seeds 0 1",
+        "device": "CPU, 1 thread",
+        "seconds": 5.0,
+        "date": "2026-01-01",
+    }
+
+
+@pytest.fixture
+def results():
+    return make_results()
+
+
+def card_of(results, folder, **options):
+    return write_card(results, folder, **options).read_text(encoding="utf-8")
+
+
+def table_rows(text):
+    """First cell -> the other cells, for every row of every table, later rows of one name appended."""
+    rows = {}
+    for line in text.splitlines():
+        if line.startswith("| "):
+            first, *others = (cell.strip() for cell in line.strip("|").split(" | "))
+            rows.setdefault(first.strip("`"), []).append([cell.strip(" |") for cell in others])
+    return rows
+
+
+def test_front_matter_is_what_the_hub_reads(results, tmp_path):
+    text = card_of(results, tmp_path)
+    front = yaml.safe_load(text.split("---\n")[1])
+    assert front["library_name"] == "mm_affect" and front["license"] == "cc-by-nc-sa-4.0"
+    assert {"mm_affect", "text", "audio", "visual"} <= set(front["tags"]) and "pipeline_tag" not in front
+    data = ModelCard.load(tmp_path / "README.md").data
+    assert data.model_name == "fusion-corpus"
+    values = {result.metric_type: result.metric_value for result in data.eval_results}
+    summary = results["summary"]["text+audio+visual"]
+    assert values == {k: summary[k]["mean"] for k in ("emotion.wacc", "sentiment.mae", "sarcasm.accuracy")}
+
+
+@pytest.mark.parametrize(
+    ("licence", "identifier"),
+    [("Apache-2.0", "apache-2.0"), (None, "apache-2.0"), ("CC BY 4.0", "cc-by-4.0"), ("EULA: ask us", "other")],
+)
+def test_licence(tmp_path, licence, identifier):
+    text = card_of(make_results(licence=licence), tmp_path)
+    assert yaml.safe_load(text.split("---\n")[1])["license"] == identifier
+    assert (licence or "none stated") in text
+
+
+def test_tables_show_the_numbers_of_the_results(results, tmp_path):
+    rows = table_rows(card_of(results, tmp_path))
+    full = results["summary"]["text+audio+visual"]
+
+    def shown(score):
+        return f"{score['mean']:.3f} ± {score['std']:.3f}"
+
+    for task in TASKS:
+        for key, score in full.items():
+            name, metric, *label = key.split(".")
+            if name == task["name"] and not label:
+                assert [shown(score), "2"] in rows[metric]
+    per_label = [shown(full[f"emotion.{m}.sad"]) for m in ("wacc", "f1_binary", "f1_weighted", "auc")]
+    assert per_label in rows["sad"]
+    primary = ("emotion.wacc", "sentiment.mae", "sarcasm.accuracy")
+    for subset in SUBSETS:
+        assert [shown(results["summary"][subset][key]) for key in primary] in rows[subset.replace("+", " + ")]
+    run = results["seeds"]["1"]
+    scores = [f"{s[key]:.3f}" for key in primary for s in (run["validation"], run["test"]["text+audio+visual"])]
+    assert ["5", "3", "2.5", *scores] in rows["1"]
+
+
+def test_one_seed_and_undefined_values(tmp_path):
+    results = make_results(seeds=1)
+    results["seeds"]["0"]["test"]["text+audio+visual"]["emotion.wacc"] = None
+    results["summary"] = summarise(results["seeds"])
+    text = card_of(results, tmp_path)
+    assert "over 1 seed (0)" in text and "None" not in text and "nan" not in text
+    assert ["–", "0"] in table_rows(text)["wacc"]
+    front = yaml.safe_load(text.split("---\n")[1])
+    shown = [metric["type"] for metric in front["model-index"][0]["results"][0]["metrics"]]
+    assert shown == ["sentiment.mae", "sarcasm.accuracy"]
+
+
+def test_fewer_modalities(tmp_path):
+    text = card_of(make_results(subsets=("text+visual", "text", "visual")), tmp_path)
+    rows = table_rows(text)
+    assert "reads text + visual of one" in text and "text + visual" in rows and "text + audio" not in rows
+
+
+@pytest.mark.parametrize("synthetic", [True, False])
+def test_synthetic_warning_is_there_if_and_only_if_synthetic(tmp_path, synthetic):
+    text = card_of(make_results(synthetic=synthetic), tmp_path)
+    front, body = text.split("---\n", 2)[1:]
+    assert ("SYNTHETIC DATA" in body) == ("**SYNTHETIC**" in body) == synthetic
+    assert ("(SYNTHETIC)" in front) == ("synthetic-data" in front) == synthetic
+
+
+@pytest.mark.parametrize("synthetic", [True, False])
+def test_prohibited_use_is_always_stated(tmp_path, synthetic):
+    text = card_of(make_results(synthetic=synthetic), tmp_path)
+    for words in (
+        *("## Prohibited and out-of-scope use", "Article 5(1)(f)", "workplace and in education institutions"),
+        *("except for medical or safety reasons", "high-risk", "Annex III, point 1(c)", "**consent**"),
+        *("polygraph", "policing", "hiring", "## Intended use", "## Bias and limits"),
+    ):
+        assert words in " ".join(text.split()), words
+
+
+def test_what_is_needed_to_use_and_to_repeat(results, tmp_path):
+    text = card_of(results, tmp_path)
+    for words in (
+        *("import mm_affect", "AutoModel.from_pretrained", "AutoProcessor.from_pretrained", "mm-affect predict"),
+        *("1,234,567 parameters", "mm-affect train run.json --seeds 0 1", "over 2 seeds (0, 1)", "CPU, 1 thread"),
+        *("2.13.0", "`0123abcd`", "by speaker", "train 1,200, validation 30, test 31", "CC BY-NC-SA 4.0"),
+        *("| audio | log_mel | 2 | 200 | 20.0 per second |", "| text | word_vectors | 1 | 300 | one per word |"),
+        *("| visual | none |", '"learning_rate": 0.001', "{{ not a template }}"),
+        "Mean of the true positive rate and the true negative rate",
+    ):
+        assert words in text, words
+
+
+def test_notes_of_a_person(results, tmp_path):
+    assert "## Notes" not in card_of(results, tmp_path)
+    assert "## Notes\n\nby hand {{ x }} --- kept\n\n## How" in card_of(
+        results, tmp_path, notes="by hand {{ x }} --- kept\n"
+    )
+    (tmp_path / "notes.md").write_text("from the file", encoding="utf-8")
+    assert "from the file" in card_of(results, tmp_path)
+    assert "from the file" not in card_of(results, tmp_path, notes="given")
+
+
+def test_the_card_is_the_same_each_time_and_wrong_results_write_nothing(results, tmp_path):
+    assert card_of(results, tmp_path) == card_of(results, tmp_path)
+    results["summary"]["text"]["sentiment.mae"]["mean"] = 0.0
+    with pytest.raises(ValueError, match="summary"):
+        write_card(results, tmp_path / "new")
+    assert not (tmp_path / "new").exists()

@@ -1,0 +1,281 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""A test of the tests: faults are planted one at a time, and the check that should see each must fail.
+
+Most faults were found in published code. The last one, a cross-attention wired to the wrong stream, passes every common
+check: only a reference or golden test of the architecture sees it.
+"""
+
+import inspect
+import tempfile
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModel
+
+from huggingface_hub.dataclasses import strict
+
+import test_layers
+from mm_affect.models import fusion, layers
+from mm_affect.models.configuration import AffectConfig
+from mm_affect.models.layers import Stream
+from mm_affect.models.modeling import AffectPreTrainedModel, FusionOutput
+from test_modeling_common import ModelTesterMixin, make_inputs
+from test_models import TestEFLFAVG, TestEFLFLSTM, TestEFLFTRANS
+
+
+# a small architecture with cross-attention, to plant faults in -----------------------------------------------------
+
+
+@strict
+class RingConfig(AffectConfig):
+    model_type = "test_ring"
+
+    hidden_size: int = 12
+
+
+class RingForAffect(AffectPreTrainedModel):
+    """Each modality attends to the next one, text to audio to visual to text; the means over time stand side by side."""
+
+    config_class = RingConfig
+    supports_gradient_checkpointing = True
+    _can_record_outputs = {"hidden_states": layers.TransformerBlock, "attentions": layers.Attention}
+
+    def build(self, config):
+        size = config.hidden_size
+        self.projections = nn.ModuleDict({m: nn.Linear(config.feature_sizes[m], size) for m in config.modalities})
+        self.encoders = nn.ModuleDict(
+            {m: layers.TransformerEncoder(config, size, 1, 3, 16, 0.1) for m in config.modalities}
+        )
+        return {"fusion": 2 * size * len(config.modalities)}
+
+    def project(self, streams):
+        return {m: Stream(self.projections[m](values), mask) for m, (values, mask) in streams.items()}
+
+    def memory_of(self, target, names):
+        return names[(names.index(target) + 1) % len(names)]
+
+    def fuse(self, streams):
+        streams = self.project(streams)
+        names = list(streams)
+        views = []
+        for m, encoder in self.encoders.items():
+            own = layers.masked_mean(*streams[m])  # still there where the memory is missing
+            views += [own, layers.masked_mean(*encoder(streams[m], streams[self.memory_of(m, names)]))]
+        return FusionOutput({"fusion": torch.cat(views, dim=-1)})
+
+
+AutoConfig.register(RingConfig.model_type, RingConfig)
+AutoModel.register(RingConfig, RingForAffect)
+
+
+class TestRing(ModelTesterMixin):
+    """Without a fault the small architecture passes everything."""
+
+    model_class = RingForAffect
+
+
+def check_ring_against_torch():
+    """The reference test of the small architecture: the same equations with PyTorch's attention."""
+    model = TestRing().model()
+    inputs = make_inputs(model.config, ragged=False)
+    projected = {m: model.projections[m](inputs[m]) for m in model.config.modalities}
+    expected = []
+    for target, memory in (("text", "audio"), ("audio", "visual"), ("visual", "text")):
+        (block,) = model.encoders[target].blocks
+        attention = nn.MultiheadAttention(12, 3, batch_first=True)
+        parts = [block.attention.query, block.attention.key, block.attention.value]
+        attention.in_proj_weight.data = torch.cat([part.weight.data for part in parts])
+        attention.in_proj_bias.data = torch.cat([part.bias.data for part in parts])
+        attention.out_proj.load_state_dict(block.attention.output.state_dict())
+        queries, keys = projected[target], projected[memory]
+        hidden = block.attention_norm(queries + attention(queries, keys, keys)[0])
+        hidden = block.feed_forward_norm(hidden + block.shrink(block.expand(hidden).relu()))
+        expected += [queries.mean(1), hidden.mean(1)]
+    torch.testing.assert_close(model(**inputs).pooler_output, torch.cat(expected, dim=-1))
+
+
+def test_ring_against_torch():
+    check_ring_against_torch()
+
+
+# planting and catching --------------------------------------------------------------------------------------------
+
+
+def assert_caught(check):
+    """The check passes nothing by: with the fault it fails."""
+    with pytest.raises(AssertionError):
+        run(check)
+
+
+def run(check):
+    if "tmp_path" in inspect.signature(check).parameters:
+        with tempfile.TemporaryDirectory() as folder:
+            check(Path(folder))
+    else:
+        check()
+
+
+def test_mean_without_mask(monkeypatch):
+    monkeypatch.setattr(fusion, "masked_mean", lambda values, mask: values.mean(1))
+    assert_caught(TestEFLFAVG().test_one_equals_many)
+    assert_caught(TestEFLFAVG().test_more_padding_changes_nothing)
+
+
+def test_last_step_by_index(monkeypatch):
+    def last_step(self, stream):
+        return torch.cat([self.forward_lstm(stream.values)[0][:, -1], self.backward_lstm(stream.values)[0][:, -1]], dim=-1)
+
+    monkeypatch.setattr(layers.BiLSTM, "last_step", last_step)
+    assert_caught(TestEFLFLSTM().test_one_equals_many)
+    assert_caught(TestEFLFLSTM().test_missing_modality)
+    assert_caught(test_layers.check_lstm_equals_packed)
+
+
+def test_attention_forgets_the_mask_of_the_memory(monkeypatch):
+    original = layers.create_bidirectional_mask
+
+    def forgetful(*, attention_mask, encoder_hidden_states=None, **kwargs):
+        if encoder_hidden_states is not None:
+            attention_mask = torch.ones_like(attention_mask)
+        return original(attention_mask=attention_mask, encoder_hidden_states=encoder_hidden_states, **kwargs)
+
+    monkeypatch.setattr(layers, "create_bidirectional_mask", forgetful)
+    assert_caught(TestRing().test_one_equals_many)
+    assert_caught(test_layers.check_cross_block_equals_torch)
+
+
+def test_order_of_the_modalities_from_a_dict(monkeypatch):
+    """`late_sizes` is a dict: written to JSON, its keys come back sorted."""
+    original = fusion.FusionForAffect.fuse
+
+    def fuse(self, streams):
+        views = original(self, streams).views
+        parts = [views[m] for m in self.config.late_sizes] + [views["fusion"][:, -self.early.size :]]
+        return FusionOutput(views | {"fusion": torch.cat(parts, dim=-1)})
+
+    monkeypatch.setattr(fusion.FusionForAffect, "fuse", fuse)
+    assert_caught(TestEFLFAVG().test_saved_equals_loaded)
+
+
+def test_every_stream_is_text(monkeypatch):
+    original = RingForAffect.project
+
+    def project(self, streams):
+        projected = original(self, streams)
+        return dict.fromkeys(projected, next(iter(projected.values())))
+
+    monkeypatch.setattr(RingForAffect, "project", project)
+    assert_caught(TestRing().test_gradient_at_real_steps_only)
+    assert_caught(TestRing().test_every_parameter_is_trained)
+
+
+def test_random_shift_at_inference(monkeypatch):
+    original = fusion.FusionForAffect.fuse
+
+    def fuse(self, streams):
+        shift = int(torch.randint(1, 1000, ()))
+        return original(self, {m: Stream(s.values.roll(shift, 1), s.mask.roll(shift, 1)) for m, s in streams.items()})
+
+    monkeypatch.setattr(fusion.FusionForAffect, "fuse", fuse)
+    assert_caught(TestEFLFLSTM().test_deterministic_in_evaluation)
+
+
+@pytest.mark.parametrize("implementation", ["eager", "sdpa"])
+def test_attention_dropout_always_on(monkeypatch, implementation):
+    original = layers.Attention.forward
+
+    def forward(self, *args, **kwargs):
+        self.training = True
+        return original(self, *args, **kwargs)
+
+    class Tester(TestEFLFTRANS):
+        config_fields = TestEFLFTRANS.config_fields | {"attn_implementation": implementation}
+
+    monkeypatch.setattr(layers.Attention, "forward", forward)
+    assert_caught(Tester().test_deterministic_in_evaluation)
+    assert_caught(test_layers.check_block_equals_torch)
+
+
+def test_dead_layer(monkeypatch):
+    original = fusion.FusionForAffect.build
+
+    def build(self, config):
+        self.forgotten = nn.Linear(3, 3)
+        return original(self, config)
+
+    monkeypatch.setattr(fusion.FusionForAffect, "build", build)
+    assert_caught(TestEFLFAVG().test_every_parameter_is_trained)
+
+
+def test_layer_without_effect(monkeypatch):
+    """A branch whose answer is multiplied by zero takes part, but learns nothing."""
+    original = fusion.FusionForAffect.fuse
+
+    def fuse(self, streams):
+        views = original(self, streams).views
+        silent = views["fusion"].clone()
+        silent[:, -self.early.size :] *= 0
+        return FusionOutput(views | {"fusion": silent})
+
+    monkeypatch.setattr(fusion.FusionForAffect, "fuse", fuse)
+    assert_caught(TestEFLFAVG().test_every_parameter_is_trained)
+
+
+def test_unknown_labels_counted(monkeypatch):
+    original = layers.TaskHeads._loss
+
+    def loss(task, logits, labels):
+        if labels.is_floating_point():
+            return original(task, logits, labels.nan_to_num())
+        return original(task, logits, labels.clamp_min(0))
+
+    monkeypatch.setattr(layers.TaskHeads, "_loss", staticmethod(loss))
+    assert_caught(TestEFLFAVG().test_unknown_labels)
+    assert_caught(TestEFLFAVG().test_wholly_unknown_batch)
+
+
+def test_nan_padding_leaks(monkeypatch):
+    """Padding multiplied by zero instead of replaced: zero times NaN is NaN."""
+    monkeypatch.setattr(Stream, "cleaned", lambda self: Stream(self.values * self.mask.unsqueeze(-1), self.mask))
+    assert_caught(TestEFLFAVG().test_padding_content_ignored)
+    assert_caught(TestEFLFLSTM().test_gradient_at_real_steps_only)
+
+
+def test_attention_without_scaling(monkeypatch):
+    original = layers.Attention.__init__
+
+    def __init__(self, *args, **kwargs):
+        original(self, *args, **kwargs)
+        self.scaling = 1.0
+
+    monkeypatch.setattr(layers.Attention, "__init__", __init__)
+    assert_caught(test_layers.check_block_equals_torch)
+
+
+def test_gradient_reversal_without_the_sign(monkeypatch):
+    backward = staticmethod(lambda context, gradient: (context.scale * gradient, None))
+    monkeypatch.setattr(layers, "_ReverseGradient", type("Straight", (layers._ReverseGradient,), {"backward": backward}))
+    assert_caught(test_layers.check_reversed_gradient)
+
+
+def test_ctc_in_bfloat16(monkeypatch):
+    original = layers.F.ctc_loss
+
+    def ctc_loss(log_probs, *args, **kwargs):
+        return original(log_probs.bfloat16(), *args, **kwargs)
+
+    monkeypatch.setattr(layers.F, "ctc_loss", ctc_loss)
+    with pytest.raises((AssertionError, RuntimeError)):  # a CPU has no such kernel and says so
+        test_layers.check_ctc_in_bfloat16()
+
+
+def test_wrong_wiring_passes_common_checks_and_fails_the_reference(monkeypatch):
+    """Every cross-attention reads text: a lawful model, but not the paper's. Only its reference test knows."""
+    monkeypatch.setattr(RingForAffect, "memory_of", lambda self, target, names: names[0])
+    tester = TestRing()
+    for name in dir(tester):
+        if name.startswith("test_"):
+            run(getattr(tester, name))
+    assert_caught(check_ring_against_torch)

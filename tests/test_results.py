@@ -1,0 +1,273 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""results.json: the summary, the file, what is refused, the tables, the figures."""
+
+import copy
+import csv
+import json
+import math
+import socket
+import statistics
+import sys
+
+import numpy as np
+import pytest
+
+from mm_affect import plots
+from mm_affect import results as module
+from mm_affect.results import environment, read_results, results_table, summarise, write_results
+
+
+@pytest.fixture
+def results():
+    rng = np.random.default_rng(0)
+    seeds = {
+        str(seed): {
+            "epochs": 3,
+            "seconds": 1.5,
+            "best_epoch": 2,
+            "validation": {"sentiment.mae": 0.5},
+            "test": {
+                subset: {"sentiment.mae": rng.random(), "sentiment.pearson": rng.random()} for subset in module.SUBSETS
+            },
+        }
+        for seed in range(3)
+    }
+    return {
+        "name": "tiny",
+        "model": {"architecture": "fusion", "parameters": 1234},
+        "config": {"seed": [0, 1, 2]},
+        "tasks": [{"name": "sentiment", "problem_type": "regression", "labels": ["sentiment"], "range": [-3, 3]}],
+        "corpus": {
+            "name": "own_50%",
+            "synthetic": False,
+            "licence": None,
+            "counts": {"train": 5, "test": 3},
+            "manifest_hash": "ab12",
+            "split_protocol": "by group",
+            "extractors": {},
+        },
+        "seeds": seeds,
+        "summary": summarise(seeds),
+        "versions": {"python": "3.11"},
+        "command": "mm-affect train run.json",
+        "device": "CPU",
+        "seconds": 4.5,
+        "date": "2026-01-01",
+    }
+
+
+def test_subsets_are_the_seven_in_order():
+    assert module.SUBSETS == (
+        *("text+audio+visual", "text+audio", "text+visual", "audio+visual"),
+        *("text", "audio", "visual"),
+    )
+
+
+def test_summary_is_mean_and_sample_deviation(results):
+    for subset, scores in results["summary"].items():
+        for key, score in scores.items():
+            values = [run["test"][subset][key] for run in results["seeds"].values()]
+            assert score["mean"] == pytest.approx(sum(values) / 3)
+            assert score["std"] == pytest.approx(np.std(values, ddof=1)) and score["n"] == 3
+    assert set(results["summary"]) == set(module.SUBSETS)
+
+
+def test_summary_of_one_seed_and_of_undefined_values():
+    def run(value):
+        return {"test": {"text": {"a.wacc": value}}}
+
+    assert summarise({"0": run(0.5)})["text"]["a.wacc"] == {"mean": 0.5, "std": None, "n": 1}
+    assert summarise({"0": run(math.nan)})["text"]["a.wacc"] == {"mean": None, "std": None, "n": 0}
+    score = summarise({"0": run(0.5), "1": run(None), "2": run(0.7)})["text"]["a.wacc"]
+    assert score == {"mean": pytest.approx(0.6), "std": pytest.approx(statistics.stdev([0.5, 0.7])), "n": 2}
+
+
+def test_written_is_read(results, tmp_path):
+    path = tmp_path / "new" / "results.json"
+    write_results(path, results)
+    assert read_results(path) == results | {"format": "mm_affect results", "version": 1}
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_undefined_is_null_and_numpy_is_plain(results, tmp_path):
+    results["seeds"]["0"]["test"]["text"]["sentiment.pearson"] = np.float64("nan")
+    results["seeds"]["1"]["test"]["text"]["sentiment.mae"] = np.float32(0.1)
+    results["config"] = {"threshold": np.array([0.5, np.inf]), "batch": np.int64(8), "out": tmp_path}
+    results["summary"] = summarise(results["seeds"])
+    write_results(tmp_path / "results.json", results)
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    text = (tmp_path / "results.json").read_text()
+    written = json.loads(text, parse_constant=refuse)  # NaN and Infinity are not JSON
+    assert written["seeds"]["0"]["test"]["text"]["sentiment.pearson"] is None
+    assert written["summary"]["text"]["sentiment.pearson"]["n"] == 2
+    assert written["config"] == {"threshold": [0.5, None], "batch": 8, "out": str(tmp_path)}
+
+
+@pytest.mark.parametrize("key", [key for key in module.REQUIRED if key not in ("format", "version")])
+def test_a_missing_key_is_named_and_the_old_file_stays(results, tmp_path, key):
+    path = tmp_path / "results.json"
+    path.write_text("old")
+    del results[key]
+    with pytest.raises(ValueError, match=f"no `{key}`"):
+        write_results(path, results)
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def change(results, *keys, to):
+    results = copy.deepcopy(results)
+    *path, last = keys
+    inner = results
+    for key in path:
+        inner = inner[key]
+    inner[last] = to
+    return results
+
+
+def test_wrong_results_are_refused(results, tmp_path):
+    for changed, message in [
+        (change(results, "summary", "text", "sentiment.mae", "mean", to=0.99), "summary"),
+        (change(results, "seeds", "0", "test", "visual+text", to={}), "tested on"),
+        (change(results, "seeds", "0", "test", to={}), "tested on"),
+        (change(results, "seeds", "0", to={"test": {}}), "epochs"),
+        (change(results, "seeds", to={}), "no seeds"),
+        (change(results, "tasks", to=[{"name": "a"}]), "problem_type"),
+        (change(results, "tasks", 0, "name", to="a.b"), "use another name"),
+        (change(results, "corpus", to={"name": "a"}), "corpus.synthetic"),
+        (change(results, "model", to="fusion"), "type str"),
+        (change(results, "version", to=2), "version 2"),
+        (change(results, "format", to="other"), "format"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            write_results(tmp_path / "results.json", changed)
+    assert not list(tmp_path.iterdir())
+
+
+def test_unreadable_files_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="absent.json"):
+        read_results(tmp_path / "absent.json")
+    for content in (b"{", b"\xff\xfe\x00", b"[]", b'{"name": "a"}'):
+        (tmp_path / "bad.json").write_bytes(content)
+        with pytest.raises(ValueError, match="bad.json"):
+            read_results(tmp_path / "bad.json")
+
+
+@pytest.mark.parametrize("fault", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_a_stopped_write_leaves_the_old_file(results, tmp_path, monkeypatch, fault):
+    path = tmp_path / "results.json"
+    write_results(path, results)
+    before = path.read_bytes()
+
+    def stop(descriptor):
+        raise fault
+
+    monkeypatch.setattr(module.os, "fsync", stop)
+    with pytest.raises(type(fault)):
+        write_results(path, results | {"name": "other"})
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+def test_markdown_table_shows_the_numbers(results):
+    synthetic = copy.deepcopy(results)
+    synthetic["name"], synthetic["corpus"]["synthetic"] = "a|b", True
+    lines = results_table([results, synthetic], ["sentiment.mae", "sentiment.absent"]).splitlines()
+    score = results["summary"]["text+audio+visual"]["sentiment.mae"]
+    assert lines[0] == "| model | corpus | seeds | sentiment.mae | sentiment.absent |"
+    assert lines[2] == f"| tiny | own_50% | 3 | {score['mean']:.3f} ± {score['std']:.3f} | – |"
+    assert "a\\|b" in lines[3] and "(SYNTHETIC)" in lines[3] and "SYNTHETIC" not in lines[2]
+
+
+def test_the_table_shows_all_the_modalities_that_a_model_has(results):
+    for run in results["seeds"].values():
+        run["test"] = {s: run["test"][s] for s in ("visual", "text", "text+visual")}
+    results["summary"] = summarise(results["seeds"])
+    assert module.full_subset(results) == "text+visual"
+    assert f"{results['summary']['text+visual']['sentiment.mae']['mean']:.3f}" in results_table(
+        [results], ["sentiment.mae"]
+    )
+
+
+def test_latex_table_is_escaped(results):
+    table = results_table([results], ["sentiment.mae", "acc2_has0"], format="latex")
+    score = results["summary"]["text+audio+visual"]["sentiment.mae"]
+    assert table.startswith(r"\begin{tabular}{lllrr}") and table.endswith(r"\end{tabular}")
+    assert rf"own\_50\% & 3 & {score['mean']:.3f} $\pm$ {score['std']:.3f} & -- \\" in table
+    assert r"acc2\_has0" in table
+    with pytest.raises(ValueError, match="markdown, latex"):
+        results_table([results], [], format="html")
+
+
+def test_environment_names_versions_and_the_machine_but_no_host():
+    described = environment("cpu")
+    assert set(described) == {"versions", "device"}
+    assert described["versions"]["numpy"] == np.__version__
+    assert set(described["versions"]) == {"python", *module.PACKAGES}
+    assert described["device"].startswith("CPU") and "cores" in described["device"]
+    assert socket.gethostname() not in json.dumps(described)
+
+
+# Figures: the numbers beside each are checked, and that the picture is one
+
+
+def drawn(path):
+    assert path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 5000
+    assert sorted(path.parent.iterdir()) == [path.with_suffix(".csv"), path]
+    with open(path.with_suffix(".csv"), newline="") as file:
+        return list(csv.reader(file))
+
+
+def test_plot_subsets_shows_the_summary(results, tmp_path):
+    header, *rows = drawn(plots.plot_subsets(results, tmp_path / "subsets.png"))
+    assert header == ["metric", "subset", "mean", "std", "n"] and [row[1] for row in rows] == list(module.SUBSETS)
+    for key, subset, mean, std, n in rows:
+        assert {"mean": float(mean), "std": float(std), "n": int(n)} == results["summary"][subset][key]
+
+
+def test_plot_training_takes_losses_and_primary_metrics(tmp_path):
+    history = [
+        {"loss": 2.0, "loss_emotion": 1.5, "learning_rate": 1e-3, "grad_norm": 1.0, "epoch": 1.0, "step": 10},
+        {"eval_loss": 1.8, "eval_emotion.wacc": 0.6, "eval_emotion.wacc.sad": 0.5, "eval_runtime": 1.0, "epoch": 1.0},
+        {"eval_loss": math.nan, "eval_emotion.subset_accuracy": 0.6, "epoch": 2.0},
+        {"train_loss": 1.0, "train_runtime": 5.0, "epoch": 2.0},
+    ]
+    _, *rows = drawn(plots.plot_training(history, tmp_path / "training.png"))
+    assert rows == [
+        ["loss", "training", "1.0", "2.0"],
+        ["loss", "validation", "1.0", "1.8"],
+        ["loss_emotion", "training", "1.0", "1.5"],
+        ["emotion.wacc", "validation", "1.0", "0.6"],
+    ]
+
+
+def test_plot_confusion_and_timeline_keep_their_numbers(tmp_path):
+    (tmp_path / "a").mkdir()
+    _, *rows = drawn(plots.plot_confusion([[3, 0], [1, 2]], ["no", "yes"], tmp_path / "a" / "confusion.png"))
+    assert rows == [["no", "3", "0"], ["yes", "1", "2"]]
+    (tmp_path / "b").mkdir()
+    window = {
+        "start": 0.0,
+        "end": 2.0,
+        "scores": {"mood": {"low": 0.25, "high": 0.75}, "sentiment": {"sentiment": -1.5}},
+    }
+    _, *rows = drawn(plots.plot_timeline([window], tmp_path / "b" / "timeline.png"))
+    assert rows[0] == ["0.0", "2.0", "mood", "low", "0.25"] and rows[2][-1] == "-1.5" and len(rows) == 3
+
+
+def test_wrong_plots_are_refused_and_write_nothing(tmp_path):
+    for plot, *arguments, message in [
+        (plots.plot_training, [{"learning_rate": 1.0, "epoch": 1.0}], tmp_path / "a.png", "log_history"),
+        (plots.plot_confusion, [[1]], ["no", "yes"], tmp_path / "a.png", "2 labels"),
+        (plots.plot_timeline, [], tmp_path / "a.png", "windows"),
+        (plots.plot_confusion, [[1]], ["no"], tmp_path / "a.jpg", "png"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            plot(*arguments)
+    assert not list(tmp_path.iterdir())
+
+
+def test_plots_without_matplotlib_name_the_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r"mm_affect\[plots\]"):
+        plots.plot_confusion([[1]], ["no"], tmp_path / "a.png")
