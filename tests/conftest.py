@@ -15,3 +15,17 @@ from transformers.utils import logging  # noqa: E402
 
 torch.set_num_threads(1)
 logging.disable_progress_bar()
+
+
+def pytest_configure(config):
+    """Names of the markers that transformers' own common tests carry (`test_transformers_common.py`)."""
+    for marker in (
+        "accelerate_tests",
+        "flash_attn_test",
+        "flash_attn_3_test",
+        "flash_attn_4_test",
+        "order",
+        "slow",
+        "torch_compile_test",
+    ):
+        config.addinivalue_line("markers", f"{marker}: set by transformers' own tests")

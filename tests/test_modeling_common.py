@@ -15,12 +15,11 @@ import warnings
 
 import pytest
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 from transformers import AutoConfig, AutoModel
 from transformers.utils.output_capturing import OutputRecorder
-
-from huggingface_hub.errors import StrictDataclassError
 
 from mm_affect.models.configuration import MODALITIES, Task
 
@@ -239,6 +238,7 @@ class ModelTesterMixin:
                 inputs[m].requires_grad_()
             objective(model(**inputs)).backward()
             for m in model.config.modalities:
+                assert inputs[m].grad is not None, f"{m} is not read"
                 per_step = inputs[m].grad.abs().sum(-1)
                 assert torch.isfinite(per_step).all(), f"gradient of {m} is not finite"
                 assert (per_step[~inputs[f"{m}_mask"]] == 0).all(), f"padding of {m} gets gradient"
@@ -411,7 +411,9 @@ class ModelTesterMixin:
             model.save_pretrained(tmp_path / str(i))
             loaded = AutoModel.from_pretrained(tmp_path / str(i))
             assert type(loaded) is self.model_class and not loaded.training
-            for (name, value), (other, same) in zip(model.state_dict().items(), loaded.state_dict().items(), strict=True):
+            for (name, value), (other, same) in zip(
+                model.state_dict().items(), loaded.state_dict().items(), strict=True
+            ):
                 assert name == other and torch.equal(value, same), name
             inputs = make_inputs(self.config())
             expected = model(**inputs)

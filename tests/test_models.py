@@ -5,15 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors.torch import load_file
+from test_modeling_common import SIZES, TASKS, ModelTesterMixin, make_inputs, make_labels, without
 from torch import nn
 from transformers import AutoModel, BertConfig
 
-from huggingface_hub.errors import StrictDataclassError
-
 from mm_affect.models.configuration import Task
 from mm_affect.models.fusion import FusionConfig, FusionForAffect
-from test_modeling_common import SIZES, TASKS, ModelTesterMixin, make_inputs, make_labels, without
 
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -88,6 +87,13 @@ class TestEFLFTRANSPositions(ModelTesterMixin):
 
     model_class = FusionForAffect
     config_fields = small("ef_lf", "trans") | {"sinusoidal_positions": True, "head": "concat"}
+
+
+class TestEFLFAVGPooledNorm(ModelTesterMixin):
+    """Averages with deviations, batch-normalised before the linear layer."""
+
+    model_class = FusionForAffect
+    config_fields = small("ef_lf", "avg") | {"pooled_norm": True, "pooling": "statistics"}
 
 
 # parameter counts ------------------------------------------------------------------------------------------------
@@ -236,10 +242,12 @@ def test_transformer_branch_sees_order_only_with_positions():
 
 def test_input_dropout_drops_whole_features_in_training_only():
     model = model_of(input_dropout_prob=0.5).train()
-    dropped = model._drop_features(torch.ones(4, 6, 50))
+    dropout, ones = model.late["text"].input_dropout, torch.ones(4, 6, 50)
+    dropped = dropout(ones)
     assert torch.equal(dropped, dropped[:, :1].expand(-1, 6, -1))
     assert set(dropped.unique().tolist()) == {0.0, 2.0}
-    assert torch.equal(model.eval()._drop_features(torch.ones(4, 6, 50)), torch.ones(4, 6, 50))
+    model.eval()
+    assert torch.equal(dropout(ones), ones)
 
 
 @pytest.mark.parametrize(

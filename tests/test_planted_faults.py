@@ -10,19 +10,19 @@ import tempfile
 from pathlib import Path
 
 import pytest
+import test_layers
+import test_models
 import torch
+from huggingface_hub.dataclasses import strict
+from test_modeling_common import ModelTesterMixin, make_inputs
 from torch import nn
 from transformers import AutoConfig, AutoModel
+from transformers.utils.output_capturing import OutputRecorder
 
-from huggingface_hub.dataclasses import strict
-
-import test_layers
 from mm_affect.models import fusion, layers
 from mm_affect.models.configuration import AffectConfig
 from mm_affect.models.layers import Stream
 from mm_affect.models.modeling import AffectPreTrainedModel, FusionOutput
-from test_modeling_common import ModelTesterMixin, make_inputs
-from test_models import TestEFLFAVG, TestEFLFLSTM, TestEFLFTRANS
 
 
 # a small architecture with cross-attention, to plant faults in -----------------------------------------------------
@@ -33,6 +33,12 @@ class RingConfig(AffectConfig):
     model_type = "test_ring"
 
     hidden_size: int = 12
+    memory: dict | None = None  # which modality each one attends to
+
+    def __post_init__(self, **kwargs):
+        super().__post_init__(**kwargs)
+        ring = dict(zip(self.modalities, self.modalities[1:] + self.modalities[:1], strict=True))
+        self.memory = self.memory or ring
 
 
 class RingForAffect(AffectPreTrainedModel):
@@ -40,7 +46,10 @@ class RingForAffect(AffectPreTrainedModel):
 
     config_class = RingConfig
     supports_gradient_checkpointing = True
-    _can_record_outputs = {"hidden_states": layers.TransformerBlock, "attentions": layers.Attention}
+    _can_record_outputs = {
+        "hidden_states": OutputRecorder(layers.TransformerBlock, capture_initial_hidden_state=False),
+        "attentions": OutputRecorder(layers.Attention, index=1),
+    }
 
     def build(self, config):
         size = config.hidden_size
@@ -53,16 +62,18 @@ class RingForAffect(AffectPreTrainedModel):
     def project(self, streams):
         return {m: Stream(self.projections[m](values), mask) for m, (values, mask) in streams.items()}
 
-    def memory_of(self, target, names):
-        return names[(names.index(target) + 1) % len(names)]
+    def targets(self):
+        return self.config.modalities
+
+    def memory_of(self, target):
+        return self.config.memory[target]
 
     def fuse(self, streams):
         streams = self.project(streams)
-        names = list(streams)
         views = []
-        for m, encoder in self.encoders.items():
+        for m in self.targets():
             own = layers.masked_mean(*streams[m])  # still there where the memory is missing
-            views += [own, layers.masked_mean(*encoder(streams[m], streams[self.memory_of(m, names)]))]
+            views += [own, layers.masked_mean(*self.encoders[m](streams[m], streams[self.memory_of(m)]))]
         return FusionOutput({"fusion": torch.cat(views, dim=-1)})
 
 
@@ -119,17 +130,19 @@ def run(check):
 
 def test_mean_without_mask(monkeypatch):
     monkeypatch.setattr(fusion, "masked_mean", lambda values, mask: values.mean(1))
-    assert_caught(TestEFLFAVG().test_one_equals_many)
-    assert_caught(TestEFLFAVG().test_more_padding_changes_nothing)
+    assert_caught(test_models.TestEFLFAVG().test_one_equals_many)
+    assert_caught(test_models.TestEFLFAVG().test_more_padding_changes_nothing)
 
 
 def test_last_step_by_index(monkeypatch):
     def last_step(self, stream):
-        return torch.cat([self.forward_lstm(stream.values)[0][:, -1], self.backward_lstm(stream.values)[0][:, -1]], dim=-1)
+        return torch.cat(
+            [self.forward_lstm(stream.values)[0][:, -1], self.backward_lstm(stream.values)[0][:, -1]], dim=-1
+        )
 
     monkeypatch.setattr(layers.BiLSTM, "last_step", last_step)
-    assert_caught(TestEFLFLSTM().test_one_equals_many)
-    assert_caught(TestEFLFLSTM().test_missing_modality)
+    assert_caught(test_models.TestEFLFLSTM().test_one_equals_many)
+    assert_caught(test_models.TestEFLFLSTM().test_missing_modality)
     assert_caught(test_layers.check_lstm_equals_packed)
 
 
@@ -147,16 +160,9 @@ def test_attention_forgets_the_mask_of_the_memory(monkeypatch):
 
 
 def test_order_of_the_modalities_from_a_dict(monkeypatch):
-    """`late_sizes` is a dict: written to JSON, its keys come back sorted."""
-    original = fusion.FusionForAffect.fuse
-
-    def fuse(self, streams):
-        views = original(self, streams).views
-        parts = [views[m] for m in self.config.late_sizes] + [views["fusion"][:, -self.early.size :]]
-        return FusionOutput(views | {"fusion": torch.cat(parts, dim=-1)})
-
-    monkeypatch.setattr(fusion.FusionForAffect, "fuse", fuse)
-    assert_caught(TestEFLFAVG().test_saved_equals_loaded)
+    """A dict in a configuration comes back from JSON with its keys sorted."""
+    monkeypatch.setattr(RingForAffect, "targets", lambda self: list(self.config.memory))
+    assert_caught(TestRing().test_saved_equals_loaded)
 
 
 def test_every_stream_is_text(monkeypatch):
@@ -179,7 +185,7 @@ def test_random_shift_at_inference(monkeypatch):
         return original(self, {m: Stream(s.values.roll(shift, 1), s.mask.roll(shift, 1)) for m, s in streams.items()})
 
     monkeypatch.setattr(fusion.FusionForAffect, "fuse", fuse)
-    assert_caught(TestEFLFLSTM().test_deterministic_in_evaluation)
+    assert_caught(test_models.TestEFLFLSTM().test_deterministic_in_evaluation)
 
 
 @pytest.mark.parametrize("implementation", ["eager", "sdpa"])
@@ -190,8 +196,8 @@ def test_attention_dropout_always_on(monkeypatch, implementation):
         self.training = True
         return original(self, *args, **kwargs)
 
-    class Tester(TestEFLFTRANS):
-        config_fields = TestEFLFTRANS.config_fields | {"attn_implementation": implementation}
+    class Tester(test_models.TestEFLFTRANS):
+        config_fields = test_models.TestEFLFTRANS.config_fields | {"attn_implementation": implementation}
 
     monkeypatch.setattr(layers.Attention, "forward", forward)
     assert_caught(Tester().test_deterministic_in_evaluation)
@@ -206,7 +212,7 @@ def test_dead_layer(monkeypatch):
         return original(self, config)
 
     monkeypatch.setattr(fusion.FusionForAffect, "build", build)
-    assert_caught(TestEFLFAVG().test_every_parameter_is_trained)
+    assert_caught(test_models.TestEFLFAVG().test_every_parameter_is_trained)
 
 
 def test_layer_without_effect(monkeypatch):
@@ -220,7 +226,7 @@ def test_layer_without_effect(monkeypatch):
         return FusionOutput(views | {"fusion": silent})
 
     monkeypatch.setattr(fusion.FusionForAffect, "fuse", fuse)
-    assert_caught(TestEFLFAVG().test_every_parameter_is_trained)
+    assert_caught(test_models.TestEFLFAVG().test_every_parameter_is_trained)
 
 
 def test_unknown_labels_counted(monkeypatch):
@@ -232,15 +238,15 @@ def test_unknown_labels_counted(monkeypatch):
         return original(task, logits, labels.clamp_min(0))
 
     monkeypatch.setattr(layers.TaskHeads, "_loss", staticmethod(loss))
-    assert_caught(TestEFLFAVG().test_unknown_labels)
-    assert_caught(TestEFLFAVG().test_wholly_unknown_batch)
+    assert_caught(test_models.TestEFLFAVG().test_unknown_labels)
+    assert_caught(test_models.TestEFLFAVG().test_wholly_unknown_batch)
 
 
 def test_nan_padding_leaks(monkeypatch):
     """Padding multiplied by zero instead of replaced: zero times NaN is NaN."""
     monkeypatch.setattr(Stream, "cleaned", lambda self: Stream(self.values * self.mask.unsqueeze(-1), self.mask))
-    assert_caught(TestEFLFAVG().test_padding_content_ignored)
-    assert_caught(TestEFLFLSTM().test_gradient_at_real_steps_only)
+    assert_caught(test_models.TestEFLFAVG().test_padding_content_ignored)
+    assert_caught(test_models.TestEFLFLSTM().test_gradient_at_real_steps_only)
 
 
 def test_attention_without_scaling(monkeypatch):
@@ -256,7 +262,9 @@ def test_attention_without_scaling(monkeypatch):
 
 def test_gradient_reversal_without_the_sign(monkeypatch):
     backward = staticmethod(lambda context, gradient: (context.scale * gradient, None))
-    monkeypatch.setattr(layers, "_ReverseGradient", type("Straight", (layers._ReverseGradient,), {"backward": backward}))
+    monkeypatch.setattr(
+        layers, "_ReverseGradient", type("Straight", (layers._ReverseGradient,), {"backward": backward})
+    )
     assert_caught(test_layers.check_reversed_gradient)
 
 
@@ -273,7 +281,9 @@ def test_ctc_in_bfloat16(monkeypatch):
 
 def test_wrong_wiring_passes_common_checks_and_fails_the_reference(monkeypatch):
     """Every cross-attention reads text: a lawful model, but not the paper's. Only its reference test knows."""
-    monkeypatch.setattr(RingForAffect, "memory_of", lambda self, target, names: names[0])
+    monkeypatch.setattr(
+        RingForAffect, "memory_of", lambda self, target: "text" if "text" in self.config.modalities else target
+    )
     tester = TestRing()
     for name in dir(tester):
         if name.startswith("test_"):

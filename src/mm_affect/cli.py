@@ -38,11 +38,24 @@ def main(argv: list[str] | None = None) -> int:
         print("mm-affect: interrupted; nothing that was complete is lost.", file=sys.stderr)
         return 130
     except (ValueError, OSError, ImportError) as error:
-        print(f"mm-affect: {' '.join(str(error).split())}", file=sys.stderr)
+        print_error(error)
         return 1
 
 
+def print_error(error: Exception) -> None:
+    """One line on stderr; what the operating system says is completed to a sentence."""
+    sentence = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        where = f" at {error.filename}" if error.filename else ""
+        sentence = (
+            f"The system reports {error.strerror!r}{where}; what was complete before is kept: put that right, then "
+            "run the command again."
+        )
+    print(f"mm-affect: {' '.join(sentence.split())}", file=sys.stderr)
+
+
 def build_parser() -> argparse.ArgumentParser:
+    """The parser of every subcommand; `arguments.run` is the function that does it."""
     parser = argparse.ArgumentParser(
         "mm-affect", description=DESCRIPTION, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -123,6 +136,7 @@ def config_fields() -> list[tuple[str, str]]:
 
 
 def data_sample(arguments) -> None:
+    """`mm-affect data sample`."""
     from .data import make_sample_corpus
 
     folder = make_sample_corpus(arguments.folder, arguments.clips, arguments.seed, arguments.workers)
@@ -130,6 +144,7 @@ def data_sample(arguments) -> None:
 
 
 def data_check(arguments) -> None:
+    """`mm-affect data check`."""
     from .data import read_corpus
 
     corpus = read_corpus(arguments.source)
@@ -152,6 +167,7 @@ def data_check(arguments) -> None:
 
 
 def extract_features(arguments) -> None:
+    """`mm-affect extract`."""
     from tqdm import tqdm
 
     from .extraction import default_processor, extract_corpus
@@ -177,6 +193,7 @@ def extract_features(arguments) -> None:
 
 
 def train_run(arguments) -> None:
+    """`mm-affect train`."""
     from . import experiments
     from .results import full_subset
     from .runs import RunConfig
@@ -199,6 +216,7 @@ def _as_json(text: str):
 
 
 def evaluate_model(arguments) -> None:
+    """`mm-affect evaluate`."""
     from .data import load, read_corpus
     from .training import evaluate_subsets
 
@@ -216,16 +234,31 @@ def evaluate_model(arguments) -> None:
 
 def load_checkpoint(name: str):
     """Model (in evaluation mode) and processor of a checkpoint of this package."""
+    from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModel, AutoProcessor
 
     from .models.configuration import AffectConfig
 
-    if not isinstance(AutoConfig.from_pretrained(name), AffectConfig):
-        raise ValueError(f"{name} is a checkpoint of another architecture; expected one made by mm_affect.")
-    return AutoModel.from_pretrained(name).eval(), AutoProcessor.from_pretrained(name)
+    advice = "give the output folder of `mm-affect train`"
+    if Path(name).exists() and not (Path(name) / "config.json").is_file():
+        raise FileNotFoundError(f"{name} is not a checkpoint (it has no config.json); {advice}.")
+    try:
+        config = AutoConfig.from_pretrained(name)
+    except OSError as error:
+        where = "its config.json cannot be read" if Path(name).exists() else "no such folder, nor found on the Hub"
+        raise FileNotFoundError(f"{name} is not a checkpoint ({where}); {advice}.") from error
+    if not isinstance(config, AffectConfig):
+        raise ValueError(
+            f"{name} is a checkpoint of another architecture ({config.model_type}); give one that mm_affect made."
+        )
+    try:
+        return AutoModel.from_pretrained(name).eval(), AutoProcessor.from_pretrained(name)
+    except SafetensorError as error:
+        raise ValueError(f"The weights in {name} are damaged ({error}); copy or train them again.") from error
 
 
-def predict_clips(arguments) -> None:
+def predict_clips(arguments) -> int:
+    """`mm-affect predict`; 1 if any of several clips could not be read, the others are answered."""
     from tqdm import tqdm
     from transformers.utils import logging
 
@@ -242,16 +275,24 @@ def predict_clips(arguments) -> None:
     model, processor = load_checkpoint(arguments.model)
     recogniser = AffectRecognitionPipeline(model=model, processor=processor)
     options = {"modalities": arguments.modalities, "window": arguments.window, "hop": arguments.hop}
-    answers = [
-        recogniser(clip, **options) for clip in tqdm(inputs, disable=len(inputs) < 2, desc="predict", unit="clip")
-    ]
-    if arguments.plot:
+    answers, failures = [], []
+    for clip in tqdm(inputs, disable=len(inputs) < 2, desc="predict", unit="clip"):
+        try:
+            answers.append(recogniser(clip, **options))
+        except (ValueError, OSError) as error:  # of several clips the others are still answered
+            if len(inputs) == 1:
+                raise
+            failures.append(error)
+    for error in failures:
+        print_error(error)
+    if arguments.plot and answers:
         plot_first_timeline(answers[0], arguments.plot)
     if arguments.json:
-        print(json.dumps(answers if len(answers) > 1 else answers[0], indent=1))
-        return
-    for found in answers:
-        print_answer(found)
+        print(json.dumps(answers if len(inputs) > 1 else answers[0], indent=1))
+    else:
+        for found in answers:
+            print_answer(found)
+    return int(bool(failures))
 
 
 def media_files(clip: Path) -> list[Path]:
@@ -265,6 +306,7 @@ def media_files(clip: Path) -> list[Path]:
 
 
 def plot_first_timeline(found: dict, path: Path) -> None:
+    """The time line of one answer as a picture."""
     from .plots import plot_timeline
 
     if not found["timeline"]:
@@ -278,6 +320,7 @@ def plot_first_timeline(found: dict, path: Path) -> None:
 
 
 def print_answer(found: dict) -> None:
+    """One answer as a small table, with its time line."""
     steps = ", ".join(f"{m} {n} steps" if n else f"{m} missing" for m, n in found["steps"].items())
     print(f"{found['source']} ({steps})")
     for task, result in found["tasks"].items():
@@ -288,6 +331,7 @@ def print_answer(found: dict) -> None:
 
 
 def describe(result: dict, short: bool = False) -> str:
+    """A task's answer in words: a signed value, or the labels with their scores."""
     if "value" in result:
         return f"{result['value']:+.2f}"
     predicted = result["predicted"]
@@ -312,6 +356,7 @@ def print_scores(subsets: dict, spread: bool = False) -> None:
 
 
 def write_run_card(arguments) -> None:
+    """`mm-affect card`."""
     from .experiments import best_of, publish
 
     publish(arguments.folder, best_of(arguments.folder))
@@ -319,6 +364,7 @@ def write_run_card(arguments) -> None:
 
 
 def print_environment(arguments) -> None:
+    """`mm-affect env`."""
     from importlib.util import find_spec
 
     from .results import environment

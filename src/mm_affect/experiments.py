@@ -8,16 +8,24 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
-from transformers import AutoConfig, AutoModel, AutoProcessor, EarlyStoppingCallback, TrainingArguments, set_seed
-from transformers.trainer_utils import get_last_checkpoint
+from huggingface_hub.errors import StrictDataclassError
+from transformers import (
+    CONFIG_MAPPING,
+    AutoConfig,
+    AutoModel,
+    AutoProcessor,
+    EarlyStoppingCallback,
+    TrainingArguments,
+    set_seed,
+)
 
 from .cards import write_card
 from .data import load, read_corpus
-from .metrics import primary_metric
-from .models.configuration import MODALITIES, Task
+from .metrics import compute_task_metrics, primary_metric
+from .models.configuration import MODALITIES, AffectConfig, Task, suggestion
 from .models.processing import AffectCollator, AffectProcessor, label_encoder
-from .results import environment, read_results, summarise, write_results
-from .runs import RunConfig
+from .results import environment, read_results, summarise, write_atomically, write_results
+from .runs import SCHEDULERS, RunConfig, TrainingOptions, reason_of
 from .training import (
     AffectTrainer,
     RowDataset,
@@ -25,11 +33,9 @@ from .training import (
     compute_metrics,
     evaluate_subsets,
     predict,
+    quietly,
     with_tuned_thresholds,
 )
-
-
-SCHEDULERS = {"plateau": "reduce_lr_on_plateau", "cosine": "cosine", "linear": "linear", "constant": "constant"}
 
 
 def run(config: RunConfig, command: str = "", resume: bool = False, overwrite: bool = False) -> dict:
@@ -53,10 +59,12 @@ def run(config: RunConfig, command: str = "", resume: bool = False, overwrite: b
     for split in ("train", "validation", "test"):
         if split not in splits:
             raise ValueError(f"{config.data} has no {split} split; it has {', '.join(splits)}.")
-    output = claim_output(config, resume, overwrite)
     train = RowDataset(splits["train"])
     tasks = tasks_of(config, corpus, train)
+    check_selection(config, tasks)
     processor = processor_of(config, corpus).fit(train)
+    model_config_of(config, tasks, processor)
+    output = claim_output(config, resume, overwrite)  # last: a config that cannot run costs no earlier run
     seeds = {}
     for seed in config.seeds:
         folder = output / "seeds" / f"seed-{seed}"
@@ -183,26 +191,35 @@ def processor_of(config: RunConfig, corpus: dict) -> AffectProcessor:
     return processor
 
 
+def model_config_of(config: RunConfig, tasks: list[Task], processor: AffectProcessor) -> AffectConfig:
+    """The model's config: the fields of the run, with tasks and sizes filled in."""
+    known = [name for name, kind in CONFIG_MAPPING.items() if issubclass(kind, AffectConfig)]
+    if config.architecture not in known:
+        raise ValueError(f"Unknown architecture {config.architecture!r}.{suggestion(config.architecture, known)}")
+    filled = {"tasks": tasks, "modalities": list(processor.feature_sizes), "feature_sizes": processor.feature_sizes}
+    for name in filled:
+        if name in config.model:
+            raise ValueError(f"Config model.{name} is filled in from the rows; remove it (see `tasks`, `modalities`).")
+    try:
+        return AutoConfig.for_model(config.architecture, **config.model, **filled)
+    except StrictDataclassError as error:
+        raise ValueError(f"Config model: {reason_of(error)}.") from None
+
+
 def train_seed(config: RunConfig, seed: int, folder: Path, splits, corpus, tasks, processor) -> None:
     """Train one seed, restore the best epoch by validation, tune thresholds there, then measure the test split."""
     began = time.time()
     set_seed(seed)
     options = config.training
-    model_config = AutoConfig.for_model(
-        config.architecture,
-        **config.model,
-        tasks=tasks,
-        modalities=list(processor.feature_sizes),
-        feature_sizes=processor.feature_sizes,
-    )
-    model = AutoModel.from_config(model_config)
+    model = AutoModel.from_config(model_config_of(config, tasks, processor))
     metric, greater = selection_of(config, tasks)
     schedule = {"mode": "max" if greater else "min", "factor": 0.1, "patience": 5}
     checkpoints = folder / "checkpoints"
+    last, epochs_left = resumable(checkpoints, options)
     arguments = TrainingArguments(
         output_dir=str(checkpoints),
         seed=seed,
-        num_train_epochs=options.epochs,
+        num_train_epochs=epochs_left,
         per_device_train_batch_size=options.batch_size,
         per_device_eval_batch_size=max(64, options.batch_size),
         gradient_accumulation_steps=options.gradient_accumulation_steps,
@@ -219,6 +236,7 @@ def train_seed(config: RunConfig, seed: int, folder: Path, splits, corpus, tasks
         load_best_model_at_end=True,
         metric_for_best_model=f"eval_{metric}",
         greater_is_better=greater,
+        restore_callback_states_from_checkpoint=True,  # early stopping goes on counting
         bf16=options.bf16,
         dataloader_pin_memory=False,
         report_to="none",
@@ -227,14 +245,14 @@ def train_seed(config: RunConfig, seed: int, folder: Path, splits, corpus, tasks
     trainer = AffectTrainer(
         model,
         arguments,
-        RowDataset(splits["train"]),
+        RowDataset(splits["train"], tuple(processor.feature_sizes)),
         validation,
         processor=processor,
         label_fields=corpus["label_fields"],
         augment=config.augmentation,
+        group_by_length=options.group_by_length,
         callbacks=[EarlyStoppingCallback(options.patience)],
     )
-    last = get_last_checkpoint(str(checkpoints)) if checkpoints.exists() else None
     trainer.train(resume_from_checkpoint=last)
     history = trainer.state.log_history
     epochs = [entry for entry in history if f"eval_{metric}" in entry]
@@ -252,11 +270,33 @@ def train_seed(config: RunConfig, seed: int, folder: Path, splits, corpus, tasks
         "seconds": round(time.time() - began, 1),
     }
     model.save_pretrained(folder)
-    (folder / "history.json").write_text(json.dumps(history, indent=1))
-    temporary = folder / ".seed.json.tmp"  # its presence says that the seed is finished, so it comes last and whole
-    temporary.write_text(json.dumps(found, indent=1))
-    temporary.replace(folder / "seed.json")
+    write_atomically(folder / "history.json", json.dumps(history, indent=1))
+    write_atomically(folder / "seed.json", json.dumps(found, indent=1))  # last: it says that the seed is finished
     shutil.rmtree(checkpoints, ignore_errors=True)
+
+
+def resumable(checkpoints: Path, options: TrainingOptions) -> tuple[str | None, int]:
+    """The newest complete checkpoint of an interrupted seed, if any, and up to which epoch to train."""
+    states = sorted(checkpoints.glob("checkpoint-*/trainer_state.json"), key=lambda path: int(path.parent.name[11:]))
+    if not states:  # a checkpoint without its state was cut off while it was written
+        return None, options.epochs
+    state = json.loads(states[-1].read_text())
+    stopping = state["stateful_callbacks"]["EarlyStoppingCallback"]["attributes"]
+    stopped = stopping["early_stopping_patience_counter"] >= options.patience
+    return str(states[-1].parent), round(state["epoch"]) if stopped else options.epochs
+
+
+def check_selection(config: RunConfig, tasks: list[Task]) -> None:
+    """Refuse, before training, a metric that no epoch will have."""
+    truth = {"regression": np.zeros(2), "single_label_classification": np.zeros(2, int)}
+    known = ["loss"]
+    for task in tasks:
+        scores = np.zeros((2, task.num_outputs))
+        zeros = truth.get(task.problem_type, scores)
+        known += [f"{task.name}.{name}" for name in quietly(compute_task_metrics)(as_field(task), zeros, scores)]
+    wanted = selection_of(config, tasks)[0]
+    if wanted not in known:
+        raise ValueError(f"Config training.select_by is {wanted!r}, which is not measured.{suggestion(wanted, known)}")
 
 
 def selection_of(config: RunConfig, tasks: list[Task]) -> tuple[str, bool]:
@@ -281,5 +321,6 @@ def best_of(output: Path) -> int:
 
 
 def best_seed(config: RunConfig, tasks: list[Task], seeds: dict) -> int:
+    """The seed with the best validation score; of equal ones the first."""
     metric, greater = selection_of(config, tasks)
     return int((max if greater else min)(seeds, key=lambda seed: seeds[seed]["validation"][metric]))

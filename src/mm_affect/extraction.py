@@ -1,6 +1,7 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
 """A corpus of raw clips to a folder of feature rows, in parallel, with every failure counted and named."""
 
+import signal
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from .data import RowReader, load, read_corpus, write_rows
 from .data.rows import FOUND
+from .models.configuration import MODALITIES
 from .models.faces import FaceDescriptor
 from .models.log_mel import LogMelExtractor
 from .models.processing import AffectProcessor
@@ -23,14 +25,17 @@ class ExtractionError(ValueError):
         self.failures = failures
         named = "; ".join(f"{failure['id']}: {failure['reason']}" for failure in failures[:5])
         more = f" (and {len(failures) - 5} more)" if len(failures) > 5 else ""
+        clips = "1 clip" if len(failures) == 1 else f"{len(failures)} clips"
         super().__init__(
-            f"{len(failures)} clips could not be read, nothing was written. {named}{more}. "
+            f"{clips} could not be read, so nothing was written: {named}{more}. "
             "Repair the files, or leave such clips out with skip_errors."
         )
 
 
 def default_processor(source: str | Path, word_vectors: str | Path | None = None) -> AffectProcessor:
     """The processor of the open extractors: word vectors, log-mel filterbanks, face descriptors.
+
+    A modality for which the corpus brings feature files is taken from them, and has no extractor.
 
     Args:
         source: an own-corpus folder; its transcripts say which word vectors are kept.
@@ -44,8 +49,12 @@ def default_processor(source: str | Path, word_vectors: str | Path | None = None
         text = WordVectors.from_glove(
             word_vectors, {word for row in rows for word in tokenize(row["transcript"] or "")}
         )
+    brought = read_corpus(source)["sizes"]
     extractors = {"text": text, "audio": LogMelExtractor(), "visual": FaceDescriptor()}
-    return AffectProcessor.from_extractors(extractors, normalisation={"text": "none"})
+    extractors = {m: extractor for m, extractor in extractors.items() if m not in brought}
+    return AffectProcessor.from_extractors(
+        extractors, feature_sizes=brought, normalisation={"text": "none"} if "text" in extractors else None
+    )
 
 
 def extract_corpus(
@@ -90,15 +99,17 @@ def extract_corpus(
         if last:
             dropped.extend(failures)
 
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn")) if workers > 1 else None
+    pool = None
+    if workers > 1:  # Ctrl-C is for the parent alone: it ends the workers, and they have nothing to add
+        ignored = (signal.SIGINT, signal.SIG_IGN)
+        pool = ProcessPoolExecutor(workers, get_context("spawn"), signal.signal, ignored)
     try:
         *_, last = splits
         rows = {name: extracted(split, name == last) for name, split in splits.items()}
-        record = write_rows(output, rows, unchanged | described, overwrite=overwrite)
+        record = write_rows(output, rows, unchanged | described, overwrite=overwrite, beside=processor.save_pretrained)
     finally:
         if pool is not None:
             pool.shutdown(cancel_futures=True)
-    processor.save_pretrained(output)
     return record
 
 
@@ -110,7 +121,8 @@ class _Extract:
 
     def __call__(self, row: dict) -> tuple[dict, str | None]:
         try:
-            return self.processor.extract(row), None
+            readable = [m for m in MODALITIES if m in self.processor.extractors or len(row[m])]
+            return self.processor.extract(row, readable), None
         except (ValueError, OSError) as error:
             return row, str(error)
 

@@ -1,14 +1,19 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
 """`pipeline("affect-recognition")`: a raw clip to labels with scores per task, on request along its time."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import torch
 from transformers import AutoModel, Pipeline
 from transformers.pipelines import PIPELINE_REGISTRY
 
 from .models.configuration import MODALITIES, Task
 from .models.media import probe
+
+
+WINDOWS_AT_ONCE = 32
 
 
 class AffectRecognitionPipeline(Pipeline):
@@ -20,7 +25,7 @@ class AffectRecognitionPipeline(Pipeline):
 
     Args (of the call):
         modalities: what the model may look at; default: all it reads and the clip has.
-        window: seconds; also answer for each stretch of this length along the clip.
+        window: seconds; also answer for each stretch of this length along the clip in which there is anything to read.
         hop: seconds from one window to the next; default: `window`.
     """
 
@@ -39,27 +44,30 @@ class AffectRecognitionPipeline(Pipeline):
         for name, value in (("window", window), ("hop", hop)):
             if value is not None and value <= 0:
                 raise ValueError(f"`{name}` is {value} seconds; it must be positive.")
+        if hop is not None and window is None:
+            raise ValueError("`hop` needs `window`, the length in seconds of the stretches that it moves.")
         return {"modalities": modalities, "window": window, "hop": hop}, {}, {}
 
     def preprocess(self, inputs, modalities=None, window=None, hop=None):
         row, source = as_row(inputs)
         features = self.processor.extract(row, modalities or MODALITIES)
-        self._check_some_input(features, source)
-        stretches = [(None, None)] + windows_of(self.processor, features, window, hop)
-        rows = [cut(self.processor, features, start, end) for start, end in stretches]
-        batch = self.processor(rows)
-        return {"batch": batch, "stretches": stretches, "source": source, "features": features}
-
-    @staticmethod
-    def _check_some_input(features, source):
-        if not any(features[m].size and not np.isnan(features[m]).all() for m in MODALITIES if m in features):
+        if not has_something(features):
             raise ValueError(
                 f"{source}: nothing to read; the chosen modalities have no words, no sound and no face in this clip."
             )
+        stretches = [(None, None)] + windows_of(self.processor, features, window, hop)
+        parts = [(stretch, cut(self.processor, features, *stretch)) for stretch in stretches]
+        stretches, rows = zip(*((stretch, part) for stretch, part in parts if has_something(part)))
+        cuts = [0, *range(1, len(rows), WINDOWS_AT_ONCE), len(rows)]  # the whole clip is not a batch with its windows
+        batches = [self.processor(rows[i:j]) for i, j in pairwise(cuts)]
+        return {"batches": batches, "stretches": stretches, "source": source, "features": features}
 
     def _forward(self, model_inputs):
-        output = self.model(**model_inputs.pop("batch"))
-        return {"logits": output.logits, **model_inputs}
+        outputs = [self.model(**batch).logits for batch in model_inputs.pop("batches")]
+        return {
+            "logits": {task: torch.cat([logits[task] for logits in outputs]) for task in outputs[0]},
+            **model_inputs,
+        }
 
     def postprocess(self, model_outputs):
         tasks = self.model.config.tasks
@@ -85,13 +93,21 @@ def as_row(inputs) -> tuple[dict, str]:
     surplus = set(inputs) - set(known)
     if surplus:
         raise ValueError(f"Unknown input {sorted(surplus)[0]!r}; expected some of {', '.join(known)}.")
+    spans, words = inputs.get("spans"), len((inputs.get("text") or "").split())
+    if spans is not None and len(spans) != words:
+        raise ValueError(f"The input has {len(spans)} spans for {words} words of its text; give one per word.")
     path = inputs.get("video") or inputs.get("audio")
-    row = {"transcript": inputs.get("text"), "spans": inputs.get("spans"), "audio_file": inputs.get("audio")}
+    row = {"transcript": inputs.get("text"), "spans": spans, "audio_file": inputs.get("audio")}
     if inputs.get("video"):
         medium = probe(inputs["video"])
         row["video_file" if medium.has_video else "audio_file"] = inputs["video"]
     source = str(inputs.get("id") or path or "transcript")
     return row | {"id": source}, source
+
+
+def has_something(features: dict) -> bool:
+    """Whether any step of any modality was measured."""
+    return any(features[m].size and not np.isnan(features[m]).all() for m in MODALITIES if m in features)
 
 
 def windows_of(processor, features: dict, window: float | None, hop: float | None) -> list[tuple[float, float]]:

@@ -96,7 +96,7 @@ def _line(index: int) -> dict:
 def plot_training(history: list[dict], path: str | Path) -> Path:
     """Losses and primary metrics over the epochs, one panel each, training and validation together.
 
-    `history` is `trainer.state.log_history`: entries with `epoch`, losses (any name with "loss" in it) and, prefixed
+    `history` is `trainer.state.log_history`: entries with `epoch`, losses (`loss` and `loss_<task>`) and, prefixed
     `eval_`, validation losses and metrics.
     """
     primary = tuple(name for name, _ in PRIMARY.values())
@@ -104,7 +104,7 @@ def plot_training(history: list[dict], path: str | Path) -> Path:
     for entry in history:
         for key, value in entry.items():
             name = key.removeprefix("eval_")
-            shown = "loss" in name or name.partition(".")[2] in primary
+            shown = name == "eval_loss" or name.startswith("loss") or name.partition(".")[2] in primary
             if shown and "epoch" in entry and not name.startswith(("train_", "test_")) and np.isfinite(value):
                 split = "validation" if key.startswith("eval_") else "training"
                 curves.setdefault(name, {}).setdefault(split, []).append((entry["epoch"], value))

@@ -108,6 +108,7 @@ def results_table(list_of_results: list[dict], metrics: list[str], format: str =
 
 
 def markdown_table(header: list[str], rows: list[list[str]]) -> str:
+    """A GitHub table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
 

@@ -9,7 +9,13 @@ from huggingface_hub.dataclasses import strict
 from huggingface_hub.errors import StrictDataclassError
 
 from .augmentation import Augmentation
+from .metrics import TUNABLE
 from .models.configuration import suggestion
+from .results import write_atomically
+
+
+# Names of transformers' learning rate schedules.
+SCHEDULERS = {"plateau": "reduce_lr_on_plateau", "cosine": "cosine", "linear": "linear", "constant": "constant"}
 
 
 @strict
@@ -32,6 +38,8 @@ class TrainingOptions:
             primary metric of the first task.
         balance: weight classes by their rarity in the training split (N_negative / N_positive for several labels).
         tune_thresholds: metric for which the thresholds of multi-label tasks are chosen on validation; None = 0.5.
+        group_by_length: make batches of rows of like length, which saves padding; False draws them at random, which suits
+            batch normalisation and small corpora better.
         bf16: mixed precision, for GPUs that have it.
     """
 
@@ -47,7 +55,26 @@ class TrainingOptions:
     select_by: str | None = None
     balance: bool = True
     tune_thresholds: str | None = None
+    group_by_length: bool = True
     bf16: bool = False
+
+    def __post_init__(self):
+        for name in ("epochs", "batch_size", "patience", "gradient_accumulation_steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"Config training.{name} is {getattr(self, name)}; it must be 1 or more.")
+        for name in ("learning_rate", "max_grad_norm"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"Config training.{name} is {getattr(self, name)}; it must be more than 0.")
+        if self.weight_decay < 0:
+            raise ValueError(f"Config training.weight_decay is {self.weight_decay}; it must be 0 or more.")
+        if not 0 <= self.warmup < 1:
+            raise ValueError(
+                f"Config training.warmup is {self.warmup}; it is a share of the steps, from 0 to below 1."
+            )
+        for name, known in (("scheduler", SCHEDULERS), ("tune_thresholds", (None, *TUNABLE))):
+            if getattr(self, name) not in known:
+                allowed = ", ".join("null" if choice is None else choice for choice in known)
+                raise ValueError(f"Config training.{name} is {getattr(self, name)!r}; expected one of {allowed}.")
 
 
 @strict
@@ -80,6 +107,10 @@ class RunConfig:
     training: TrainingOptions = field(default_factory=TrainingOptions)
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2, 3, 4])
 
+    def __post_init__(self):
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
+            raise ValueError(f"Config seeds is {self.seeds}; expected one or more different whole numbers from 0.")
+
     @classmethod
     def load(cls, path: str | Path, overrides: dict | None = None) -> "RunConfig":
         """Read a config; `overrides` replaces single fields, named like `"training.epochs"`.
@@ -87,15 +118,21 @@ class RunConfig:
         Raises:
             ValueError: no JSON, an unknown field, or a field of the wrong type.
         """
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"There is no config file {path}; expected a JSON file that describes a run.")
         try:
-            values = json.loads(Path(path).read_text())
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path} is not JSON: {error}.") from None
+            values = json.loads(Path(path).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path} is not JSON ({error}); correct it there.") from None
+        if not isinstance(values, dict):
+            raise ValueError(f"{path} holds a JSON {type(values).__name__}; expected an object of fields.")
         for name, value in (overrides or {}).items():
             *parents, last = name.split(".")
             part = values
             for parent in parents:
                 part = part.setdefault(parent, {})
+                if not isinstance(part, dict):
+                    raise ValueError(f"{path}: `{parent}` is {part!r}; expected an object of fields.")
             part[last] = value
         return cls.from_dict(values)
 
@@ -107,7 +144,7 @@ class RunConfig:
         return asdict(self)
 
     def save(self, path: str | Path) -> None:
-        Path(path).write_text(json.dumps(self.to_dict(), indent=1) + "\n")
+        write_atomically(path, json.dumps(self.to_dict(), indent=1) + "\n")
 
 
 def _build(kind, values, prefix):
@@ -129,4 +166,9 @@ def _build(kind, values, prefix):
     try:
         return kind(**values | nested)
     except StrictDataclassError as error:
-        raise ValueError(f"Config {prefix}: " + " ".join(str(error).split())) from None
+        raise ValueError(f"Config {prefix.rstrip('.') or 'of the run'}: {reason_of(error)}.") from None
+
+
+def reason_of(error: StrictDataclassError) -> str:
+    """What a strict dataclass says, on one line, without the name of its validator."""
+    return " ".join(str(error).split()).split("Error: ", 1)[-1].rstrip(".")

@@ -44,11 +44,17 @@ class RowDataset(Dataset):
 class EpochProgress(TrainerCallback):
     """A progress bar over epochs with the last losses and the score that selects the epoch."""
 
+    bar = None  # only while training: `evaluate` may be called on its own
+
     def on_train_begin(self, args, state, control, **kwargs):
-        self.bar = tqdm(total=round(state.num_train_epochs), initial=round(state.epoch or 0), desc="train", unit="epoch")
+        self.bar = tqdm(
+            total=round(state.num_train_epochs), initial=round(state.epoch or 0), desc="train", unit="epoch"
+        )
         self.shown = {}
 
     def on_log(self, args, state, control, logs=None, **kwargs):
+        if self.bar is None:
+            return
         selecting = args.metric_for_best_model or "eval_loss"
         wanted = {"loss": "loss", selecting: selecting.replace("eval_", "validation ")}
         self.shown |= {wanted[name]: f"{value:.3f}" for name, value in (logs or {}).items() if name in wanted}
@@ -59,6 +65,7 @@ class EpochProgress(TrainerCallback):
 
     def on_train_end(self, args, state, control, **kwargs):
         self.bar.close()
+        self.bar = None
 
 
 def quietly(function):
@@ -79,13 +86,24 @@ class AffectTrainer(Trainer):
         processor: makes the batches; saved with every checkpoint.
         label_fields: the label fields of the corpus.
         augment: `augmentation.Augmentation` of the training rows.
+        group_by_length: batch rows of like length in training; otherwise at random.
 
     The other arguments are `Trainer`'s. The test split has no place here: select on validation, then call
     `evaluate_subsets`.
     """
 
     def __init__(
-        self, model, args, train_dataset=None, eval_dataset=None, *, processor, label_fields, augment=None, **kwargs
+        self,
+        model,
+        args,
+        train_dataset=None,
+        eval_dataset=None,
+        *,
+        processor,
+        label_fields,
+        augment=None,
+        group_by_length=True,
+        **kwargs,
     ):
         args.remove_unused_columns = False
         args.disable_tqdm = True  # one bar over the epochs instead
@@ -104,6 +122,7 @@ class AffectTrainer(Trainer):
         self.remove_callback(PrinterCallback)
         self.add_callback(EpochProgress())
         self.processor = processor  # not `processing_class`: Trainer expects a tokenizer in it
+        self.group_by_length = group_by_length
         self._sums, self._count = {}, 0
 
     def save_model(self, output_dir=None, _internal_call=False):
@@ -119,6 +138,8 @@ class AffectTrainer(Trainer):
             self.data_collator = evaluation_collator
 
     def _get_train_sampler(self, train_dataset=None):
+        if not self.group_by_length:
+            return super()._get_train_sampler(train_dataset)
         train_dataset = self.train_dataset if train_dataset is None else train_dataset
         batch = self.args.train_batch_size * self.args.gradient_accumulation_steps
         return LengthGroupedSampler(batch, lengths=train_dataset.lengths())

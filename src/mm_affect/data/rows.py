@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import datasets
@@ -30,6 +30,7 @@ def write_rows(
     corpus: dict,
     shard_rows: int = 2000,
     overwrite: bool = False,
+    beside: Callable[[Path], None] | None = None,
 ) -> dict:
     """Write the rows of each split to `folder` as `<split>-00000-of-0000N.parquet`; return corpus.json, beside them.
 
@@ -38,7 +39,8 @@ def write_rows(
     folder that holds rows; a folder that holds anything else is always refused.
 
     `corpus` holds `name`, `label_fields`, `sizes` (features per step of each modality present) and what else is known
-    of `DEFAULTS`; iterables may still fill its `dropped` list while they are read.
+    of `DEFAULTS`; iterables may still fill its `dropped` list while they are read. `beside` is called with the folder
+    before it appears, to put more files in it.
     """
     folder = Path(os.path.abspath(folder))
     fields = _check_corpus(corpus, splits)
@@ -54,6 +56,8 @@ def write_rows(
         found = {"format": FORMAT, "version": VERSION, "counts": counts, "non_finite": dict(non_finite)}
         record = found | DEFAULTS | corpus | {"label_fields": fields} | found
         (temporary / CORPUS_FILE).write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
+        if beside is not None:
+            beside(temporary)
         _put_in_place(temporary, folder)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)

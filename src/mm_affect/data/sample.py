@@ -58,7 +58,7 @@ from .sample_face import SIDE, Expression, draw_face, make_look
 from .sample_voice import RATE, Manner, loudness, make_voice, speak
 
 
-NAME = "mm_affect sample corpus (synthetic)"
+NAME = "mm_affect sample corpus"
 VERSION = 1  # goes up whenever the same seed gives other clips
 EMOTIONS = ("happy", "sad", "anger", "surprise", "disgust", "fear")
 SPEAKERS = 24

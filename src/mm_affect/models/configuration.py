@@ -30,7 +30,7 @@ class Task:
             read as two classes is class 1 above it. CMU-MOSEI's convention is 0.
         class_weights: one factor per class: `pos_weight` of the binary cross-entropy (multi-label) or the class
             weights of the cross-entropy (single-label).
-        label_smoothing: of the single-label cross-entropy.
+        label_smoothing: of the single-label cross-entropy, in training only.
         threshold: probability from which a label is predicted (multi-label): one number or one per label.
         value_range: lowest and highest meaningful value of a regression, or None.
         regression_loss: `"l1"`, `"l2"` or `"huber"`.

@@ -43,6 +43,7 @@ from .layers import (
     TransformerEncoder,
     extent,
     masked_mean,
+    masked_segments,
     masked_statistics,
     resample,
 )
@@ -57,7 +58,7 @@ LATE_SIZES = {
     "trans": {"text": 300, "audio": 128, "visual": 64},
 }
 POOLINGS = {
-    "avg": ("mean", "statistics"),
+    "avg": ("mean", "statistics", "segments"),
     "lstm": ("last_step", "final_states", "mean", "statistics"),
     "trans": ("cls",),
 }
@@ -72,12 +73,15 @@ class FusionConfig(AffectConfig):
         encoder: `"avg"`, `"lstm"` or `"trans"`.
         early_size: width of the early branch (LSTM: units per direction; TRANS: inner width of its blocks).
         late_sizes: the same for the branch of each modality.
-        pooling: how a branch reads its stream; AVG: `"mean"` or `"statistics"` (mean and standard deviation); LSTM:
-            `"last_step"`, `"final_states"`, `"mean"` or `"statistics"`; TRANS: `"cls"`.
+        pooling: how a branch reads its stream; AVG: `"mean"`, `"statistics"` (mean and standard deviation) or
+            `"segments"` (`layers.masked_segments`); LSTM: `"last_step"`, `"final_states"`, `"mean"` or `"statistics"`;
+            TRANS: `"cls"`.
         head: `"weighted_sum"`, `"concat"` or `"concat_mlp"`.
         num_hidden_layers, early_heads, late_heads: of TRANS.
         sinusoidal_positions: of TRANS; the paper does not mention positions and the earlier code has none.
-        input_dropout_prob: dropout of whole features of a stream, for all its steps at once.
+        pooled_norm: batch normalisation of AVG's pooled vector, before its linear layer.
+        input_dropout_prob: dropout of what a branch reads: of AVG's pooled vector, or of whole features of the stream,
+            for all steps at once.
         hidden_dropout_prob: of pooled vectors and inside TRANS.
     """
 
@@ -93,6 +97,7 @@ class FusionConfig(AffectConfig):
     early_heads: int = 5
     late_heads: dict | None = None
     sinusoidal_positions: bool = False
+    pooled_norm: bool = False
     input_dropout_prob: float | int = 0.0
     hidden_dropout_prob: float | int = 0.1
 
@@ -150,18 +155,45 @@ class FusionConfig(AffectConfig):
         return cls.paper(corpus, **({"head": "concat_mlp", "hidden_dropout_prob": 0.0} | fields))
 
 
+class FeatureDropout(nn.Dropout1d):
+    """Drops whole features of `(batch, length, size)`, each for all steps of a row."""
+
+    def forward(self, values):
+        return super().forward(values.transpose(1, 2)).transpose(1, 2)
+
+
 class AverageBranch(GradientCheckpointingLayer):
     """Mean over time, linear layer, ReLU: `(batch, size)`."""
 
     def __init__(self, config: FusionConfig, input_size: int, size: int, num_heads: int):
         super().__init__()
         self.size = size
-        self.pool = masked_statistics if config.pooling == "statistics" else masked_mean
-        self.linear = nn.Linear(input_size * (2 if config.pooling == "statistics" else 1), size)
+        self.pool, copies = {
+            "mean": (masked_mean, 1),
+            "statistics": (masked_statistics, 2),
+            "segments": (masked_segments, 12),
+        }[config.pooling]
+        self.norm = nn.BatchNorm1d(input_size * copies) if config.pooled_norm else None
+        self.input_dropout = nn.Dropout(config.input_dropout_prob)
+        self.linear = nn.Linear(input_size * copies, size)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
     def forward(self, values, mask):
-        return self.dropout(F.relu(self.linear(self.pool(values, mask))))
+        pooled = self.pool(values, mask)
+        if self.norm is not None:
+            pooled = self._normalised(pooled)
+        return self.dropout(F.relu(self.linear(self.input_dropout(pooled))))
+
+    def _normalised(self, pooled):
+        alone = self.training and len(pooled) == 1  # one row has no spread: the running statistics stand in
+        return F.batch_norm(
+            pooled,
+            self.norm.running_mean,
+            self.norm.running_var,
+            self.norm.weight,
+            self.norm.bias,
+            training=self.training and not alone,
+        )
 
 
 class LSTMBranch(GradientCheckpointingLayer):
@@ -171,11 +203,12 @@ class LSTMBranch(GradientCheckpointingLayer):
         super().__init__()
         self.size = size * (4 if config.pooling == "statistics" else 2)
         self.pooling = config.pooling
+        self.input_dropout = FeatureDropout(config.input_dropout_prob)
         self.lstm = BiLSTM(input_size, size)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
     def forward(self, values, mask):
-        stream = Stream(values, mask)
+        stream = Stream(self.input_dropout(values), mask)
         if self.pooling == "last_step":
             pooled = self.lstm.last_step(stream)
         elif self.pooling == "final_states":
@@ -191,6 +224,7 @@ class TransformerBranch(GradientCheckpointingLayer):
     def __init__(self, config: FusionConfig, input_size: int, size: int, num_heads: int):
         super().__init__()
         self.size = input_size + -input_size % num_heads  # zero features make the heads fit
+        self.input_dropout = FeatureDropout(config.input_dropout_prob)
         self.cls = nn.Parameter(torch.zeros(self.size))
         self.positions = SinusoidalPositions() if config.sinusoidal_positions else None
         self.encoder = TransformerEncoder(
@@ -201,7 +235,7 @@ class TransformerBranch(GradientCheckpointingLayer):
         nn.init.normal_(self.cls)
 
     def forward(self, values, mask):
-        values = F.pad(values, (0, self.size - values.shape[-1]))
+        values = F.pad(self.input_dropout(values), (0, self.size - values.shape[-1]))
         if self.positions is not None:
             values = self.positions(Stream(values, mask)).values
         values = torch.cat([self.cls.expand(len(values), 1, -1), values], dim=1)
@@ -245,7 +279,6 @@ class FusionForAffect(AffectPreTrainedModel):
 
     def build(self, config: FusionConfig) -> dict[str, int]:
         branch = BRANCHES[config.encoder]
-        self.input_dropout = nn.Dropout1d(config.input_dropout_prob)
         early_input = sum(config.feature_sizes.values())
         self.early = (
             branch(config, early_input, config.early_size, config.early_heads) if "ef" in config.fusion else None
@@ -272,15 +305,11 @@ class FusionForAffect(AffectPreTrainedModel):
         return WeightedSumHead(self.part_sizes, task.num_outputs)
 
     def fuse(self, streams: dict[str, Stream]) -> FusionOutput:
-        streams = {m: Stream(self._drop_features(values), mask) for m, (values, mask) in streams.items()}
         views = {m: branch(*streams[m]) for m, branch in self.late.items()}
         parts = [views[m] for m in self.late]
         if self.early is not None:
             parts.append(self.early(*self._early_stream(streams)))
         return FusionOutput({"fusion": torch.cat(parts, dim=-1)} | views)
-
-    def _drop_features(self, values):
-        return self.input_dropout(values.transpose(1, 2)).transpose(1, 2)
 
     @staticmethod
     def _early_stream(streams: dict[str, Stream]) -> Stream:

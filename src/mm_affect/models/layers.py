@@ -15,6 +15,9 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 
+RESAMPLED_AT_ONCE = 256  # steps: `resample` of a long clip would otherwise hold (length, length) tables
+
+
 class Stream(NamedTuple):
     """One modality in time: values `(batch, length, size)` and mask `(batch, length)`."""
 
@@ -36,6 +39,19 @@ def masked_statistics(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     mean = masked_mean(values, mask)
     variance = masked_mean((values - mean.unsqueeze(1)) ** 2, mask)
     return torch.cat([mean, (variance + 1e-8).sqrt() * mask.any(1, keepdim=True)], dim=-1)
+
+
+def masked_segments(values: torch.Tensor, mask: torch.Tensor, segments: int = 3) -> torch.Tensor:
+    """What happened when: mean and standard deviation of every feature and of its slope (central difference) in each of
+    `segments` equal parts of the row, `(batch, segments * 4 * size)`; zeros where a row has no real step."""
+    inner = (mask[:, 2:] & mask[:, 1:-1] & mask[:, :-2]).unsqueeze(-1)
+    slopes = F.pad(((values[:, 2:] - values[:, :-2]) / 2).masked_fill(~inner, 0.0), (0, 0, 1, 1))[:, : mask.shape[1]]
+    both = Stream(torch.cat([values, slopes], dim=-1).float(), mask).cleaned().values
+    lengths = mask.any(1) * segments
+    mean, real = resample(Stream(both, mask), lengths, segments)
+    square, _ = resample(Stream(both**2, mask), lengths, segments)
+    deviation = ((square - mean**2).clamp_min(0) + 1e-5).sqrt() * real.unsqueeze(-1)
+    return torch.cat([mean, deviation], dim=-1).flatten(1).to(values.dtype)
 
 
 def masked_max(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -79,14 +95,15 @@ def resample(stream: Stream, lengths: torch.Tensor, steps: int) -> Stream:
     """
     values, mask = stream.cleaned()
     first, length = extent(mask)
-    new = torch.arange(steps, device=mask.device, dtype=torch.float32).view(1, -1, 1)
     old = (torch.arange(mask.shape[1], device=mask.device).view(1, -1) - first.view(-1, 1)).float().unsqueeze(1)
     share = (length / lengths.clamp_min(1)).view(-1, 1, 1).float()  # old steps per new step
-    cover = (torch.minimum((new + 1) * share, old + 1) - torch.maximum(new * share, old)).clamp_min(0)
-    cover = cover * mask.unsqueeze(1)
-    cover = cover / cover.sum(-1, keepdim=True).clamp_min(1e-6)
-    real = new.squeeze(-1) < lengths.view(-1, 1)
-    return Stream(cover.to(values.dtype) @ values, real).cleaned()
+    target, parts = torch.arange(steps, device=mask.device), []
+    for new in target.float().view(1, -1, 1).split(RESAMPLED_AT_ONCE, dim=1):
+        cover = (torch.minimum((new + 1) * share, old + 1) - torch.maximum(new * share, old)).clamp_min(0)
+        cover = cover * mask.unsqueeze(1)
+        cover = cover / cover.sum(-1, keepdim=True).clamp_min(1e-6)
+        parts.append(cover.to(values.dtype) @ values)
+    return Stream(torch.cat(parts, dim=1), target < lengths.view(-1, 1)).cleaned()
 
 
 class SinusoidalPositions(nn.Module):
@@ -303,8 +320,7 @@ class TaskHeads(nn.Module):
             name: self._loss(task, logits[name], labels[name]) for name, task in self.tasks.items() if name in labels
         }
 
-    @staticmethod
-    def _loss(task, logits, labels):
+    def _loss(self, task, logits, labels):
         expected = logits.shape if task.problem_type == "multi_label_classification" else logits.shape[:1]
         if labels.shape != expected:
             raise ValueError(f"Labels of {task.name!r} have shape {tuple(labels.shape)}; expected {tuple(expected)}.")
@@ -317,7 +333,7 @@ class TaskHeads(nn.Module):
                 labels.long(),
                 weights,
                 ignore_index=-100,
-                label_smoothing=task.label_smoothing,
+                label_smoothing=task.label_smoothing if self.training else 0.0,
                 reduction="none",
             )
         else:

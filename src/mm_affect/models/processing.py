@@ -63,10 +63,11 @@ class AffectProcessor(ProcessorMixin):
         return [name for m in self.feature_sizes for name in (m, f"{m}_mask")]
 
     @classmethod
-    def from_extractors(cls, extractors: dict, **options) -> "AffectProcessor":
-        """A processor that runs these extractor objects, given per modality."""
+    def from_extractors(cls, extractors: dict, feature_sizes: dict | None = None, **options) -> "AffectProcessor":
+        """A processor that runs these extractor objects, given per modality; `feature_sizes` are of further ones."""
         described = {m: extractor.describe() for m, extractor in extractors.items()}
-        processor = cls({m: extractor.size for m, extractor in extractors.items()}, described, **options)
+        sizes = {m: extractor.size for m, extractor in extractors.items()} | (feature_sizes or {})
+        processor = cls(sizes, described, **options)
         processor.share_extractors(extractors)
         return processor
 
@@ -116,8 +117,8 @@ class AffectProcessor(ProcessorMixin):
     def extract(self, row: dict, modalities=MODALITIES) -> dict:
         """A row with features in place of its media, of `modalities` only.
 
-        Audio comes from `audio_file` or, without one, from the sound of `video_file`; a modality without a source has
-        zero steps. A video frame without a face is a step of NaN. Decoding streams: a long clip costs little memory.
+        Audio comes from `audio_file` or, without one, from the sound of `video_file`; a modality without a source, such
+        as the picture of a `video_file` that has only sound, has zero steps. Features that the row has are kept. A video frame without a face is a step of NaN. Decoding streams: a long clip costs little memory.
 
         Raises:
             MediaError: a file that is missing, empty, cut off or not media, or an `audio_file` without sound.
@@ -125,7 +126,11 @@ class AffectProcessor(ProcessorMixin):
         start, end = row.get("start"), row.get("end")
         features = {}
         for modality in self.feature_sizes:
+            given = row.get(modality)
             source = self._source(row, modality) if modality in modalities else None
+            if modality in modalities and given is not None and len(given):
+                features[modality] = np.asarray(given, np.float32)
+                continue
             if source is None:
                 features[modality] = np.zeros((0, self.feature_sizes[modality]), np.float32)
                 continue
@@ -145,9 +150,9 @@ class AffectProcessor(ProcessorMixin):
     def _source(row: dict, modality: str):
         if modality == "text":
             return row.get("transcript") or None
-        if modality == "visual":
-            return row.get("video_file")
         video = row.get("video_file")
+        if modality == "visual":
+            return video if video and probe(video).has_video else None
         return row.get("audio_file") or (video if video and probe(video).has_audio else None)
 
     # feature rows to a batch -------------------------------------------------------------------------------------
@@ -214,12 +219,14 @@ class AffectProcessor(ProcessorMixin):
     def _values(self, row: dict, modality: str) -> np.ndarray:
         size, values = self.feature_sizes[modality], row.get(modality)
         values = np.zeros((0, size), np.float32) if values is None else np.asarray(values, np.float32)
+        if values.ndim and not len(values):
+            return np.zeros((0, size), np.float32)
         name = f"`{modality}` of row {row.get('id', '?')!r}"
         if values.ndim != 2:
             raise ValueError(f"{name} has shape {values.shape}; expected (steps, {size}).")
-        if len(values) and values.shape[1] != size:
+        if values.shape[1] != size:
             raise ValueError(f"{name} has {values.shape[1]} features per step; the processor expects {size}.")
-        return values if len(values) else values.reshape(0, size)
+        return values
 
     # files -------------------------------------------------------------------------------------------------------
 

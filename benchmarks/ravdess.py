@@ -1,0 +1,96 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Eight emotions on RAVDESS: log-mel sequences and one vector of facial action units per clip, six folds by actor.
+
+    python benchmarks/ravdess.py
+
+Fold k tests on actors 4k+1 to 4k+4, validates on the next four, trains on the other sixteen. Audio and face are trained
+together and each alone. A logistic regression on means and deviations, trained on twenty actors, gives 0.676-0.687
+for both, 0.42-0.46 for audio and 0.55 for the face; the largest class has 0.133. On sixteen actors, as here, the same
+regression gives 0.646-0.667 for both.
+
+The recipe is the one with the best validation accuracy of about 25 that were tried; test scores were seen while they were
+compared.
+"""
+
+import shlex
+import sys
+
+import numpy as np
+from realdata import ROOT, combine_folds, folder, keep, show
+
+from mm_affect.data import read_pickle, write_rows
+from mm_affect.experiments import run
+from mm_affect.runs import RunConfig
+
+
+CONFIG = ROOT / "examples" / "configs" / "fusion_ravdess.json"
+EMOTIONS = ["neutral", "calm", "happy", "sad", "anger", "fear", "disgust", "surprise"]
+ACTION_UNITS = 35
+FOLDS = 6
+PROTOCOL = "six folds by actor: four test, the next four validate, sixteen train; scores are means over the folds"
+
+
+def rows() -> list[dict]:
+    """One row per clip; its id says emotion (third field, from 01) and actor (last field)."""
+    source = folder("ravdess")
+    faces = read_pickle(source / "au_mfcc.pkl")
+    with np.load(source / "ravdess_logmel40_30ms_f16.npz", allow_pickle=False) as file:
+        ids, lengths, frames = file["ids"], file["lengths"], file["frames"].astype(np.float32)
+    ends = np.cumsum(lengths)
+    found = []
+    for clip, end, length in zip(map(str, ids), ends, lengths):
+        fields = clip.split("-")
+        face = np.asarray(faces["01" + clip[2:]], np.float32)[:ACTION_UNITS]
+        found.append(
+            {
+                "id": clip,
+                "group": f"actor-{fields[-1]}",
+                "audio": frames[end - length : end],
+                "visual": face[None],
+                "labels": {"emotion": int(fields[2]) - 1},
+            }
+        )
+    return found
+
+
+def prepare(target: str, fold: int, clips: list[dict]) -> None:
+    actors = {"test": fold, "validation": (fold + 1) % FOLDS}
+    members = {split: {f"actor-{4 * k + i:02d}" for i in (1, 2, 3, 4)} for split, k in actors.items()}
+    splits = {split: [row for row in clips if row["group"] in group] for split, group in members.items()}
+    held = members["test"] | members["validation"]
+    splits["train"] = [row for row in clips if row["group"] not in held]
+    corpus = {
+        "name": "RAVDESS speech, log-mel and action units",
+        "licence": "cc-by-nc-sa-4.0",
+        "label_fields": [
+            {"name": "emotion", "problem_type": "single_label_classification", "labels": EMOTIONS, "range": None}
+        ],
+        "sizes": {"audio": 40, "visual": ACTION_UNITS},
+        "split_protocol": PROTOCOL,
+    }
+    write_rows(target, splits, corpus, overwrite=True)
+
+
+def main() -> None:
+    command = shlex.join(["python", "benchmarks/ravdess.py", *sys.argv[1:]])
+    clips = rows()
+    for fold in range(FOLDS):
+        prepare(f"runs/ravdess/fold-{fold}/rows", fold, clips)
+    combined = []
+    for modalities in (["audio", "visual"], ["audio"], ["visual"]):
+        names = "+".join(modalities)
+        name = "ef-avg-ravdess" + ("" if len(modalities) == 2 else f"-{names}")
+        folds = []
+        for fold in range(FOLDS):
+            place = f"runs/ravdess/fold-{fold}"
+            changes = {"name": name, "data": f"{place}/rows", "output_dir": f"{place}/{names}", "modalities": modalities}
+            folds.append(run(RunConfig.load(CONFIG, changes), command, overwrite=True))
+        scores = [fold["summary"][names]["emotion.accuracy"]["mean"] for fold in folds]
+        print(f"{name}: by fold " + " ".join(f"{score:.3f}" for score in scores))
+        combined.append(combine_folds(folds, name, PROTOCOL))
+        keep(combined[-1])
+    show(combined, "emotion.accuracy")
+
+
+if __name__ == "__main__":
+    main()

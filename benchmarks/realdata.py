@@ -1,0 +1,65 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Where the real data lie that the accuracy benchmarks read, and how their results are kept."""
+
+import os
+import sys
+from pathlib import Path
+
+from mm_affect.cards import write_card
+from mm_affect.results import format_score, full_subset, markdown_table, summarise, write_results
+
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def folder(name: str) -> Path:
+    """`MM_AFFECT_REALDATA`, or `../shared/realdata` beside the checkout; exits with a sentence if it is not there."""
+    found = Path(os.environ.get("MM_AFFECT_REALDATA", ROOT.parent / "shared" / "realdata")) / name
+    if not found.is_dir():
+        sys.exit(f"{found} is not there: set MM_AFFECT_REALDATA to the folder that holds {name!r}.")
+    return found
+
+
+def combine_folds(folds: list[dict], name: str, protocol: str) -> dict:
+    """One result from those of every fold: each seed's scores become their mean over the folds."""
+    first = folds[0]
+
+    def mean(scores: list[dict]) -> dict:
+        return {key: _mean([score[key] for score in scores]) for key in scores[0]}
+
+    seeds = {}
+    for seed in first["seeds"]:
+        runs = [fold["seeds"][seed] for fold in folds]
+        seeds[seed] = {
+            "epochs": round(sum(run["epochs"] for run in runs) / len(runs), 1),
+            "best_epoch": round(sum(run["best_epoch"] for run in runs) / len(runs), 1),
+            "seconds": round(sum(run["seconds"] for run in runs), 1),
+            "validation": mean([run["validation"] for run in runs]),
+            "test": {subset: mean([run["test"][subset] for run in runs]) for subset in runs[0]["test"]},
+        }
+    corpus = first["corpus"] | {"split_protocol": protocol}
+    seconds = round(sum(fold["seconds"] for fold in folds), 1)
+    return first | {"name": name, "corpus": corpus, "seeds": seeds, "summary": summarise(seeds), "seconds": seconds}
+
+
+def _mean(values: list) -> float | None:
+    known = [value for value in values if value is not None and value == value]
+    return sum(known) / len(known) if known else None
+
+
+def keep(results: dict) -> None:
+    """Write results and card to `model_cards/<name>/`, from which README's table is made."""
+    target = ROOT / "model_cards" / results["name"]
+    target.mkdir(parents=True, exist_ok=True)
+    write_results(target / "results.json", results)
+    write_card(results, target)
+    print(f"kept: {target / 'results.json'}")
+
+
+def show(runs: list[dict], metric: str) -> None:
+    """The runs' test scores with all their modalities."""
+    lines = [
+        [run["name"], full_subset(run), format_score(run["summary"][full_subset(run)][metric]), f"{run['seconds']:.0f}"]
+        for run in runs
+    ]
+    print(markdown_table(["run", "modalities", f"test {metric}", "seconds"], lines))

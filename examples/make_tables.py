@@ -1,0 +1,40 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Make the cards in model_cards/ and the results table of README.md again, from the results.json files: `make cards`."""
+
+from pathlib import Path
+
+from mm_affect.cards import write_card
+from mm_affect.metrics import primary_metric
+from mm_affect.results import format_score, full_subset, markdown_table, read_results
+
+
+ROOT = Path(__file__).resolve().parent.parent
+BEGIN, END = "<!-- results: made by `make cards` -->", "<!-- end of results -->"
+
+
+def results_rows(results: dict) -> list[list[str]]:
+    """One line per run: its first task's primary metric with each group of modalities that was trained."""
+    task = results["tasks"][0]
+    metric = f"{task['name']}.{primary_metric(task)[0]}"
+    score = format_score(results["summary"][full_subset(results)][metric])
+    corpus = results["corpus"]["name"] + (" (SYNTHETIC)" if results["corpus"]["synthetic"] else "")
+    seeds = f"{len(results['seeds'])}"
+    return [[results["name"], corpus, full_subset(results).replace("+", " + "), metric, score, seeds]]
+
+
+def main() -> None:
+    lines = []
+    for path in sorted(ROOT.glob("model_cards/*/results.json")):
+        results = read_results(path)
+        write_card(results, path.parent)
+        lines += results_rows(results)
+    table = markdown_table(["run", "corpus", "modalities", "metric", "test, mean ± std", "seeds"], lines)
+    readme = ROOT / "README.md"
+    before, rest = readme.read_text(encoding="utf-8").split(BEGIN)
+    after = rest.split(END)[1]
+    readme.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}", encoding="utf-8")
+    print(f"{len(lines)} results in README.md")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""The common model tests of transformers itself, run against our architectures.
+
+They are not in the installed package but in its source distribution. `MM_AFFECT_TRANSFORMERS_TESTS` names the unpacked
+folder, the one that holds `tests/test_modeling_common.py`; without it everything here is skipped. Nothing is written there: what
+those tests import beside them is stood in for in memory.
+"""
+
+import copy
+import importlib
+import os
+import sys
+import types
+import unittest
+from pathlib import Path
+
+import pytest
+import transformers
+from test_modeling_common import LENGTHS, SIZES, TASKS, make_inputs, make_labels
+from test_models import SMALL
+
+from mm_affect.models.fusion import FusionConfig, FusionForAffect
+
+
+DEFAULT = Path(__file__).resolve().parent.parent / ".venv" / f"transformers-{transformers.__version__}"
+FOLDER = Path(os.environ.get("MM_AFFECT_TRANSFORMERS_TESTS", DEFAULT))
+if not (FOLDER / "tests" / "test_modeling_common.py").is_file():
+    pytest.skip(
+        "the source distribution of transformers is not here: see `MM_AFFECT_TRANSFORMERS_TESTS` in CONTRIBUTING.md",
+        allow_module_level=True,
+    )
+
+# Tests that cannot apply to these models, each with its reason. Those that skip by themselves (no GPU, no tied weights, no
+# vocabulary, no generation) are not repeated here.
+NOT_APPLICABLE = {
+    "test_attention_outputs": "counts one attention stack of `num_hidden_layers` and one length; there is one per stream",
+    "test_hidden_states_output": "counts one stack of `num_hidden_layers`; there is one per stream, none for averages",
+    "test_retain_grad_hidden_states_attentions": "wants hidden states of one stack; averaging branches have none",
+    "test_load_save_without_tied_weights": "sets `tie_word_embeddings`, an unknown field here; nothing is tied",
+    "test_model_get_set_embeddings": "there are no token embeddings",
+    "test_model_main_input_name": "wants the main input to come first; every modality may be missing, none is the main one",
+    "test_eager_matches_sdpa_inference": "sets `batch_norm_eps`, an unknown field here; our own eager = sdpa check runs",
+    "test_training_gradient_checkpointing_use_reentrant_true": "the checkpointed branches read the features, which need no "
+    "gradient, and re-entrant checkpointing then gives none; the other kind, the default, is tested",
+}
+
+
+class parameterized:  # noqa: N801, the name of the package it stands in for
+    """Runs a test once per case, as the package of this name does."""
+
+    @staticmethod
+    def expand(cases):
+        def decorate(test):
+            def every_case(self):
+                skipped = 0
+                for case in cases:
+                    try:
+                        test(self, *(case if isinstance(case, tuple | list) else (case,)))
+                    except unittest.SkipTest as reason:
+                        skipped, last = skipped + 1, reason
+                if skipped == len(cases):
+                    raise last
+
+            every_case.__name__ = test.__name__
+            return every_case
+
+        return decorate
+
+
+def stand_in(name: str, **members):
+    """An empty module of this name, with these members."""
+    module = types.ModuleType(name)
+    module.__dict__.update(members)
+    sys.modules[name] = module
+    return module
+
+
+def common_tests():
+    """Their `ModelTesterMixin`, imported from the folder under a package name of our own."""
+    package = "transformers_own_tests"
+    stand_in(package, __path__=[str(FOLDER / "tests")])
+    for part, mixin in (
+        ("exporters.test_export", "ExportTesterMixin"),
+        ("generation.test_utils", "GenerationTesterMixin"),
+    ):
+        stand_in(f"{package}.{part.split('.')[0]}", __path__=[])
+        stand_in(f"{package}.{part}", **{mixin: type(mixin, (), {})})
+    if importlib.util.find_spec("parameterized") is None:
+        stand_in("parameterized", parameterized=parameterized)
+    return importlib.import_module(f"{package}.test_modeling_common").ModelTesterMixin
+
+
+class AffectModelTester:
+    """What their mixin asks about a model: a small configuration and a batch for it."""
+
+    batch_size, seq_length, is_training = 6, LENGTHS["audio"], True
+    hidden_size, num_hidden_layers, num_attention_heads = 16, 2, 2
+
+    def __init__(self, encoder: str):
+        self.encoder = encoder
+
+    def get_config(self):
+        return FusionConfig(encoder=self.encoder, feature_sizes=SIZES, tasks=TASKS, **SMALL)
+
+    def prepare_config_and_inputs_for_common(self):
+        config = self.get_config()
+        return config, make_inputs(config)
+
+
+class CommonTests(common_tests()):
+    """Their tests with what holds for all our models."""
+
+    all_model_classes = (FusionForAffect,)
+    has_attentions = False
+    test_resize_embeddings = False
+    encoder = None
+
+    def setUp(self):
+        if self._testMethodName in NOT_APPLICABLE:
+            self.skipTest(NOT_APPLICABLE[self._testMethodName])
+        self.model_tester = AffectModelTester(self.encoder)
+
+    def _prepare_for_class(self, inputs_dict, model_class, return_labels=False):
+        inputs = copy.deepcopy(inputs_dict)
+        return inputs | {"labels": make_labels()} if return_labels else inputs
+
+
+class TestAVG(CommonTests, unittest.TestCase):
+    encoder = "avg"
+
+
+class TestLSTM(CommonTests, unittest.TestCase):
+    encoder = "lstm"
+
+
+class TestTRANS(CommonTests, unittest.TestCase):
+    encoder = "trans"
+    has_attentions = True
