@@ -4,8 +4,8 @@
 The size is that of the first author's earlier public code for CMU-MOSEI: 50 aligned steps of 300 / 74 / 35 features,
 batch 32, early branch of 512 units per direction, late branches of 300 / 128 / 128, two-layer head, 7,891,994
 parameters. The plain version does what that code does: four bidirectional `nn.LSTM`s on padded input, of which the
-last index is read. Both take full-length random features without masks; forward is eval mode without gradient, train is
-train mode with forward, loss and backward, no optimiser. The unit is
+last index is read. Both take full-length random features without masks; forward is eval mode without gradient, train
+is train mode with forward, loss and backward, no optimiser. The unit is
 `nn.TransformerEncoderLayer(256, 8, 1024, batch_first=True, dropout=0.1)` on a `(32, 60, 256)` batch.
 
     python benchmarks/fusion_speed.py

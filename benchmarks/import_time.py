@@ -2,8 +2,8 @@
 """What `import mm_affect` costs in a fresh interpreter where transformers is imported already.
 
 `import transformers` alone loads almost nothing: it fetches each class when it is first named. Two baselines
-therefore: `used`, where `AutoModel` and `AutoProcessor` were named, as every program does that loads a model; and `unused`, where
-the import of mm_affect also has to load what these two would have loaded.
+therefore: `used`, where `AutoModel` and `AutoProcessor` were named, as every program does that loads a model; and
+`unused`, where the import of mm_affect also has to load what these two would have loaded.
 
     python benchmarks/import_time.py
 

@@ -10,8 +10,8 @@ are left out, because the system drops them when it needs the room. Linux only.
 
     python benchmarks/memory.py
 
-Expected: the growth of the corpus cases does not depend on the size; that of the clip cases is a small part of the
-decoded clip, which they never hold.
+Expected: the growth of the corpus cases does not depend on the size; extraction never holds the decoded video;
+prediction grows no faster than the length of the clip, since the whole clip is also one row of the model.
 """
 
 import argparse
@@ -195,8 +195,8 @@ def main() -> None:
             decoded = seconds * (4 * SAMPLES + (3 * FRAMES * PIXELS**2 if suffix == "mp4" else 0)) / MB
             growths.append(found["prediction"] - found["features"])
             print(
-                f"{suffix} of {seconds} s, {found['windows']} windows: {found['features']:.1f} MB of features, decoded "
-                f"{decoded:.0f} MB; grew by {found['extraction']:.0f} MB in extraction, "
+                f"{suffix} of {seconds} s, {found['windows']} windows: {found['features']:.1f} MB of features, "
+                f"decoded {decoded:.0f} MB; grew by {found['extraction']:.0f} MB in extraction, "
                 f"{found['prediction']:.0f} MB in prediction"
             )
         ratio = options.seconds[-1] / options.seconds[0]

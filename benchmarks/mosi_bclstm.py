@@ -26,7 +26,12 @@ from mm_affect.runs import RunConfig
 
 CONFIG = ROOT / "examples" / "configs" / "fusion_mosi_bclstm.json"
 VALIDATION_VIDEOS = 12
-FIELD = {"name": "sentiment", "problem_type": "single_label_classification", "labels": ["negative", "positive"], "range": None}
+FIELD = {
+    "name": "sentiment",
+    "problem_type": "single_label_classification",
+    "labels": ["negative", "positive"],
+    "range": None,
+}
 
 
 def read(name: str) -> list[list[str]]:
@@ -36,7 +41,9 @@ def read(name: str) -> list[list[str]]:
 
 def rows_of(split: str, transcripts: list[list[str]]):
     """Rows of one split; the three files and the transcripts must agree on the label."""
-    for text, audio, visual in zip(read(f"text_{split}"), read(f"audio_{split}0"), read(f"video_{split}0"), strict=True):
+    for text, audio, visual in zip(
+        read(f"text_{split}"), read(f"audio_{split}0"), read(f"video_{split}0"), strict=True
+    ):
         clip, words, _, label = transcripts[int(text[0])]
         if not float(label) == float(audio[-1]) == float(visual[-1]):
             raise ValueError(f"The files disagree on the label of {clip}; they are not of one copy.")

@@ -3,8 +3,8 @@
 
 Rows as in CMU-MOSEI (three aligned streams of 300 / 74 / 35 features, 5 to 60 words, median 20), EF-LF-LSTM at the
 paper's size, batch 32, AdamW. Both sides train the same model on the same rows, in turns: 16 random batches padded to
-60 steps, then the 50 batches that the trainer's sampler sorts together, drawn from the whole corpus. What counts is the
-time per real step: that of making batches, of forward and backward passes, and of the optimiser.
+60 steps, then the 50 batches that the trainer's sampler sorts together, drawn from the whole corpus. What counts is
+the time per real step: that of making batches, of forward and backward passes, and of the optimiser.
 
     python benchmarks/ragged_training.py
 

@@ -83,7 +83,12 @@ def main() -> None:
         folds = []
         for fold in range(FOLDS):
             place = f"runs/ravdess/fold-{fold}"
-            changes = {"name": name, "data": f"{place}/rows", "output_dir": f"{place}/{names}", "modalities": modalities}
+            changes = {
+                "name": name,
+                "data": f"{place}/rows",
+                "output_dir": f"{place}/{names}",
+                "modalities": modalities,
+            }
             folds.append(run(RunConfig.load(CONFIG, changes), command, overwrite=True))
         scores = [fold["summary"][names]["emotion.accuracy"]["mean"] for fold in folds]
         print(f"{name}: by fold " + " ".join(f"{score:.3f}" for score in scores))

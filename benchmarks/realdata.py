@@ -59,7 +59,12 @@ def keep(results: dict) -> None:
 def show(runs: list[dict], metric: str) -> None:
     """The runs' test scores with all their modalities."""
     lines = [
-        [run["name"], full_subset(run), format_score(run["summary"][full_subset(run)][metric]), f"{run['seconds']:.0f}"]
+        [
+            run["name"],
+            full_subset(run),
+            format_score(run["summary"][full_subset(run)][metric]),
+            f"{run['seconds']:.0f}",
+        ]
         for run in runs
     ]
     print(markdown_table(["run", "modalities", f"test {metric}", "seconds"], lines))

@@ -187,16 +187,26 @@ def uninterrupted(tmp_path_factory):
         return output, run(output, training={"epochs": 4}, seeds=[0, 1], **AUGMENTED)
 
 
-@pytest.mark.parametrize(("epoch", "when"), [(2, "on_save"), (3, "on_evaluate"), (2, "on_log")])
-def test_an_interrupted_run_resumes_to_the_same_results(tmp_path, no_plots, monkeypatch, uninterrupted, epoch, when):
+@pytest.mark.parametrize(("epoch", "when", "left"), [(2, "on_save", 2), (3, "on_evaluate", 2), (2, "on_log", 3)])
+def test_an_interrupted_run_resumes_to_the_same_results(
+    tmp_path, no_plots, monkeypatch, uninterrupted, epoch, when, left
+):
     whole, expected = uninterrupted
     with monkeypatch.context() as patch:
         spy(patch, InterruptAfter(epoch, when))
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path / "run", training={"epochs": 4}, seeds=[0, 1], **AUGMENTED)
     assert not (tmp_path / "run" / "results.json").exists()
+    epochs = []
+
+    class Count(TrainerCallback):
+        def on_epoch_begin(self, args, state, control, **kwargs):
+            epochs.append((args.seed, round(state.epoch)))
+
+    spy(monkeypatch, Count())
     resumed = run(tmp_path / "run", resume=True, training={"epochs": 4}, seeds=[0, 1], **AUGMENTED)
     assert measured(resumed) == measured(expected)
+    assert sum(seed == 0 for seed, _ in epochs) == left and sum(seed == 1 for seed, _ in epochs) == 4
     for seed in (0, 1):
         ours, theirs = (
             load_file(output / f"seeds/seed-{seed}/model.safetensors") for output in (whole, tmp_path / "run")

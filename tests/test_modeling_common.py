@@ -6,7 +6,6 @@ know the paper: a model that wires the wrong streams together passes them all, s
 or reference test of its own (`test_planted_faults.py` shows both).
 """
 
-import copy
 import dataclasses
 import inspect
 import itertools
@@ -417,9 +416,7 @@ class ModelTesterMixin:
                 assert name == other and torch.equal(value, same), name
             inputs = make_inputs(self.config())
             expected = model(**inputs)
-            assert_same(loaded(**inputs), expected)
-            # loaded weights start where the file has them, and matrix products round by the alignment of their memory
-            assert_same(copy.deepcopy(loaded)(**inputs), expected, atol=0, rtol=0)
+            assert_same(loaded(**inputs), expected, atol=0, rtol=0)
 
     def test_new_heads_on_a_loaded_backbone(self, tmp_path):
         """Weights that a checkpoint lacks are initialised as in a new model; those it has are kept."""

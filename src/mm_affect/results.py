@@ -114,6 +114,7 @@ def markdown_table(header: list[str], rows: list[list[str]]) -> str:
 
 
 def latex_table(header: list[str], rows: list[list[str]]) -> str:
+    """A LaTeX table with the rules of booktabs."""
     special = {character: f"\\{character}" for character in "&%$#_{}"} | {
         "\\": r"\textbackslash{}",
         "~": r"\textasciitilde{}",

@@ -89,6 +89,19 @@ class AffectPreTrainedModel(PreTrainedModel):
             module.reset_parameters()
 
     @classmethod
+    def from_pretrained(cls, *args, **kwargs):
+        """As in transformers, with every weight moved to memory of its own.
+
+        Loaded tensors start wherever the file has them, and matrix products round by the alignment of their memory;
+        moved, a loaded model gives the numbers of the saved one to the bit.
+        """
+        loaded = super().from_pretrained(*args, **kwargs)
+        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        for parameter in model.parameters():
+            parameter.data = parameter.data.clone()
+        return loaded
+
+    @classmethod
     def from_encoders_pretrained(cls, config: AffectConfig, text: str) -> "AffectPreTrainedModel":
         """A new model of `config` whose text encoder is the pretrained one at `text` (a folder or a Hub name)."""
         encoder = AutoModel.from_pretrained(text)
