@@ -12,8 +12,7 @@ The recipe is the one with the best validation accuracy of about 25 that were tr
 compared.
 """
 
-import shlex
-import sys
+import argparse
 
 import numpy as np
 from realdata import ROOT, combine_folds, folder, keep, show
@@ -72,23 +71,22 @@ def prepare(target: str, fold: int, clips: list[dict]) -> None:
 
 
 def main() -> None:
-    command = shlex.join(["python", "benchmarks/ravdess.py", *sys.argv[1:]])
-    clips = rows()
-    for fold in range(FOLDS):
-        prepare(f"runs/ravdess/fold-{fold}/rows", fold, clips)
-    combined = []
-    for modalities in (["audio", "visual"], ["audio"], ["visual"]):
-        names = "+".join(modalities)
-        name = "ef-avg-ravdess" + ("" if len(modalities) == 2 else f"-{names}")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("modalities", nargs="*", default=["audio+visual", "audio", "visual"], help="which to train")
+    clips, combined = rows(), []
+    for names in parser.parse_args().modalities:
+        name = "ef-avg-ravdess" + ("" if names == "audio+visual" else f"-{names}")
         folds = []
         for fold in range(FOLDS):
-            place = f"runs/ravdess/fold-{fold}"
+            place = f"runs/ravdess/{names}/fold-{fold}"
+            prepare(f"{place}/rows", fold, clips)
             changes = {
                 "name": name,
                 "data": f"{place}/rows",
-                "output_dir": f"{place}/{names}",
-                "modalities": modalities,
+                "output_dir": f"{place}/run",
+                "modalities": names.split("+"),
             }
+            command = f"python benchmarks/ravdess.py {names}"
             folds.append(run(RunConfig.load(CONFIG, changes), command, overwrite=True))
         scores = [fold["summary"][names]["emotion.accuracy"]["mean"] for fold in folds]
         print(f"{name}: by fold " + " ".join(f"{score:.3f}" for score in scores))

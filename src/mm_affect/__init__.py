@@ -11,6 +11,7 @@ from .models.configuration import MODALITIES, AffectConfig, Task
 from .models.fusion import FusionConfig, FusionForAffect
 from .models.modeling import AffectOutput, AffectPreTrainedModel
 from .models.processing import AffectCollator, AffectProcessor
+from .pipelines import AffectRecognitionPipeline
 
 
 __version__ = "0.1.0"
@@ -22,6 +23,7 @@ __all__ = [
     "AffectOutput",
     "AffectPreTrainedModel",
     "AffectProcessor",
+    "AffectRecognitionPipeline",
     "FusionConfig",
     "FusionForAffect",
     "Task",
