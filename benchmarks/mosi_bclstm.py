@@ -3,6 +3,8 @@
 
     python benchmarks/mosi_bclstm.py
 
+An interrupted benchmark goes on where it stopped; delete runs/mosi-bclstm to begin anew.
+
 Five seeds of each modality alone and of the three together; validation is 12 of the 62 training videos. A logistic regression
 on the same features gives 0.757-0.767 for the three and 0.753-0.759 for text; the majority class 0.621. The split is the
 files' own, never the official one, whose test videos were in the training set of the network that made these features.
@@ -85,7 +87,7 @@ def main() -> None:
         names = "+".join(modalities)
         name = "lf-avg-mosi-bclstm" + ("" if len(modalities) == 3 else f"-{names}")
         changes = {"name": name, "modalities": modalities, "output_dir": f"runs/mosi-bclstm/{names}"}
-        runs.append(run(RunConfig.load(CONFIG, changes), command, overwrite=True))
+        runs.append(run(RunConfig.load(CONFIG, changes), command, resume=True))
         keep(runs[-1])
     show(runs, "sentiment.accuracy")
 

@@ -3,6 +3,8 @@
 
     python benchmarks/ravdess.py
 
+An interrupted benchmark goes on where it stopped; delete runs/ravdess to begin anew.
+
 Fold k tests on actors 4k+1 to 4k+4, validates on the next four, trains on the other sixteen. Audio and face are trained
 together and each alone. A logistic regression on means and deviations, trained on twenty actors, gives 0.676-0.687
 for both, 0.42-0.46 for audio and 0.55 for the face; the largest class has 0.133. On sixteen actors, as here, the same
@@ -87,7 +89,7 @@ def main() -> None:
                 "modalities": names.split("+"),
             }
             command = f"python benchmarks/ravdess.py {names}"
-            folds.append(run(RunConfig.load(CONFIG, changes), command, overwrite=True))
+            folds.append(run(RunConfig.load(CONFIG, changes), command, resume=True))
         scores = [fold["summary"][names]["emotion.accuracy"]["mean"] for fold in folds]
         print(f"{name}: by fold " + " ".join(f"{score:.3f}" for score in scores))
         combined.append(combine_folds(folds, name, PROTOCOL))

@@ -54,7 +54,6 @@ def run(config: RunConfig, command: str = "", resume: bool = False, overwrite: b
     Raises:
         FileExistsError: `output_dir` exists, and is not a run's, or neither `resume` nor `overwrite` is given.
     """
-    began = time.time()
     splits, corpus = load(config.data), read_corpus(config.data)
     for split in ("train", "validation", "test"):
         if split not in splits:
@@ -87,7 +86,7 @@ def run(config: RunConfig, command: str = "", resume: bool = False, overwrite: b
         "seeds": seeds,
         "summary": summarise(seeds),
         "command": command,
-        "seconds": round(sum(seed["seconds"] for seed in seeds.values()) + time.time() - began, 1),
+        "seconds": round(sum(seed["seconds"] for seed in seeds.values()), 1),
         "date": date.today().isoformat(),
     } | environment(str(model.device))  # fmt: skip
     write_results(output / "results.json", results)
@@ -100,8 +99,7 @@ def publish(output: Path, best: int) -> None:
     from . import plots
 
     results = read_results(output / "results.json")
-    notes = output / "notes.md"
-    write_card(results, output, notes.read_text() if notes.exists() else None)
+    write_card(results, output)
     history = json.loads((output / "seeds" / f"seed-{best}" / "history.json").read_text())
     (output / "plots").mkdir(exist_ok=True)
     try:

@@ -64,7 +64,7 @@ class LogMelExtractor:
     def describe(self) -> dict:
         """Everything that changes the numbers, JSON-able; `from_description` undoes it."""
         parameters = ("sampling_rate", "num_mel_bins", "frame_length_ms", "frame_shift_ms", "stack")
-        described = ("name", "version", "rate", "size", *parameters)
+        described = ("name", "version", "rate", "size", "dimension_names", *parameters)
         return {key: getattr(self, key) for key in described}
 
     @classmethod
@@ -73,7 +73,7 @@ class LogMelExtractor:
 
         Raises `ValueError` when the description is of another extractor, another version, or not of one piece.
         """
-        derived = ("name", "version", "rate", "size")
+        derived = ("name", "version", "rate", "size", "dimension_names")
         try:
             extractor = cls(**{key: value for key, value in description.items() if key not in derived})
         except TypeError as error:

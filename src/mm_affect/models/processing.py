@@ -93,7 +93,8 @@ class AffectProcessor(ProcessorMixin):
                 raise ValueError(
                     f"The {modality} features of {side} do not say which extractor made them; extract them anew."
                 )
-            name = next(key for key in sorted(ours.keys() | theirs.keys()) if ours.get(key) != theirs.get(key))
+            keys = sorted(ours.keys() | theirs.keys(), key=lambda key: (key == "dimension_names", key != "name", key))
+            name = next(key for key in keys if ours.get(key) != theirs.get(key))
             raise ValueError(
                 f"The {modality} features of the rows were made with {name} {theirs.get(name)!r}; the model needs "
                 f"{name} {ours.get(name)!r}. Extract them again with the model's processor."
@@ -118,7 +119,8 @@ class AffectProcessor(ProcessorMixin):
         """A row with features in place of its media, of `modalities` only.
 
         Audio comes from `audio_file` or, without one, from the sound of `video_file`; a modality without a source, such
-        as the picture of a `video_file` that has only sound, has zero steps. Features that the row has are kept. A video frame without a face is a step of NaN. Decoding streams: a long clip costs little memory.
+        as the picture of a `video_file` that has only sound, has zero steps. Features that the row has are kept. A video
+        frame without a face is a step of NaN. Decoding streams: a long clip costs little memory.
 
         Raises:
             MediaError: a file that is missing, empty, cut off or not media, or an `audio_file` without sound.

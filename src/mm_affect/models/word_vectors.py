@@ -122,6 +122,7 @@ class WordVectors:
             "version": self.version,
             "rate": self.rate,
             "size": self.size,
+            "dimension_names": self.dimension_names,
             "source": self.source,
             "sha256": self._sha256(),
         }
@@ -213,18 +214,18 @@ class HashedWordVectors:
 
     def describe(self) -> dict:
         """Everything that changes the numbers, JSON-able; `from_description` undoes it."""
-        return {key: getattr(self, key) for key in ("name", "version", "rate", "size", "seed")}
+        return {key: getattr(self, key) for key in ("name", "version", "rate", "size", "dimension_names", "seed")}
 
     @classmethod
     def from_description(cls, description: dict) -> "HashedWordVectors":
         """The extractor that `describe()` described. Raises `ValueError` for another extractor's or version's."""
-        expected = {"name": cls.name, "version": cls.version, "rate": None}
-        given = {key: value for key, value in description.items() if key not in ("size", "seed")}
-        if given != expected or not {"size", "seed"} <= set(description):
-            raise ValueError(
-                f"Not a description of `{cls.name}`: expected {expected}, `size` and `seed`, got {description}."
-            )
-        return cls(description["size"], description["seed"])
+        if {"size", "seed"} <= set(description):
+            extractor = cls(description["size"], description["seed"])
+            if extractor.describe() == description:
+                return extractor
+        raise ValueError(
+            f"Not a description of `{cls.name}` version {cls.version}, with `size` and `seed`: {description}."
+        )
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
