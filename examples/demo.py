@@ -15,7 +15,7 @@ from mm_affect.cli import main as mm_affect
 
 
 OUTPUT = Path("demo_output")
-CONFIG = Path(__file__).parent / "configs" / "fusion_sample.json"
+CONFIG = Path("examples/configs/fusion_sample.json")
 
 
 def step(title: str, *command: str) -> None:

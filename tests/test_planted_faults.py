@@ -232,12 +232,12 @@ def test_layer_without_effect(monkeypatch):
 def test_unknown_labels_counted(monkeypatch):
     original = layers.TaskHeads._loss
 
-    def loss(task, logits, labels):
+    def loss(self, task, logits, labels):
         if labels.is_floating_point():
-            return original(task, logits, labels.nan_to_num())
-        return original(task, logits, labels.clamp_min(0))
+            return original(self, task, logits, labels.nan_to_num())
+        return original(self, task, logits, labels.clamp_min(0))
 
-    monkeypatch.setattr(layers.TaskHeads, "_loss", staticmethod(loss))
+    monkeypatch.setattr(layers.TaskHeads, "_loss", loss)
     assert_caught(test_models.TestEFLFAVG().test_unknown_labels)
     assert_caught(test_models.TestEFLFAVG().test_wholly_unknown_batch)
 
