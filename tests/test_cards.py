@@ -62,6 +62,7 @@ def make_results(synthetic=False, licence="CC BY-NC-SA 4.0", subsets=SUBSETS, se
             "extractors": {
                 "text": {"name": "word_vectors", "version": 1, "rate": None, "size": 300},
                 "audio": {"name": "log_mel", "version": 2, "rate": 20.0, "size": 200},
+                "visual": {"name": "faces", "version": 1, "rate": 10.0, "size": 109},
             },
         },
         "seeds": runs,
@@ -181,10 +182,18 @@ def test_what_is_needed_to_use_and_to_repeat(results, tmp_path):
         *("1,234,567 parameters", "mm-affect train run.json --seeds 0 1", "over 2 seeds (0, 1)", "CPU, 1 thread"),
         *("2.13.0", "`0123abcd`", "by speaker", "train 1,200, validation 30, test 31", "CC BY-NC-SA 4.0"),
         *("| audio | log_mel | 2 | 200 | 20.0 per second |", "| text | word_vectors | 1 | 300 | one per word |"),
-        *("| visual | none |", '"learning_rate": 0.001', "{{ not a template }}"),
+        *("| visual | faces | 1 | 109 | 10.0 per second |", '"learning_rate": 0.001', "{{ not a template }}"),
         "Mean of the true positive rate and the true negative rate",
     ):
         assert words in text, words
+
+
+def test_features_without_extractor_promise_no_raw_clips(results, tmp_path):
+    del results["corpus"]["extractors"]["visual"]
+    text = card_of(results, tmp_path)
+    assert "| visual | none |" in text and "raw clips cannot be predicted" in text
+    assert 'clip = {"text": text, "audio": audio, "visual": visual}' in text
+    assert "mm-affect predict" not in text and "video_file" not in text
 
 
 def test_notes_of_a_person(results, tmp_path):

@@ -27,6 +27,7 @@ def write_card(results: dict, folder: str | Path, notes: str | None = None) -> P
     folder = Path(folder)
     if notes is None and (folder / "notes.md").is_file():
         notes = (folder / "notes.md").read_text(encoding="utf-8")
+    modalities = full_subset(results).split("+")
     card = ModelCard.from_template(
         _front_matter(results),
         template_path=str(TEMPLATE),
@@ -34,7 +35,9 @@ def write_card(results: dict, folder: str | Path, notes: str | None = None) -> P
         model=results["model"],
         corpus=results["corpus"],
         synthetic=results["corpus"]["synthetic"],
-        modalities=" + ".join(full_subset(results).split("+")),
+        modalities=" + ".join(modalities),
+        modality_names=modalities,
+        raw_input=all(m in (results["corpus"]["extractors"] or {}) for m in modalities),
         notes=(notes or "").strip(),
         seeds=list(results["seeds"]),
         command=results["command"],
