@@ -85,6 +85,7 @@ def build_parser() -> argparse.ArgumentParser:
     train = commands.add_parser(
         "train",
         help="train, select, measure and write a card",
+        allow_abbrev=False,  # a misspelt field must not pass for a longer one
         description="Train a run. Every field of the config can be overridden, e.g. --training.epochs 3 --seeds '[0]'.",
     )
     train.add_argument("config", type=Path, help="JSON file; see examples/configs")

@@ -2,9 +2,11 @@
 """A corpus of raw clips to a folder of feature rows, in parallel, with every failure counted and named."""
 
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
@@ -99,10 +101,8 @@ def extract_corpus(
         if last:
             dropped.extend(failures)
 
-    pool = None
-    if workers > 1:  # Ctrl-C is for the parent alone: it ends the workers, and they have nothing to add
-        ignored = (signal.SIGINT, signal.SIG_IGN)
-        pool = ProcessPoolExecutor(workers, get_context("spawn"), signal.signal, ignored)
+    with _deaf_to_interrupts():
+        pool = ProcessPoolExecutor(workers, get_context("spawn")) if workers > 1 else None
     try:
         *_, last = splits
         rows = {name: extracted(split, name == last) for name, split in splits.items()}
@@ -133,7 +133,33 @@ def _in_order(pool, work, rows, ahead: int) -> Iterator:
     if pool is None:
         yield from map(work, read)
         return
-    waiting = deque(pool.submit(work, row) for row in islice(read, ahead))
+
+    def submitted(count):
+        with _deaf_to_interrupts():
+            return [pool.submit(work, row) for row in islice(read, count)]
+
+    waiting = deque(submitted(ahead))
     while waiting:
         yield waiting.popleft().result()
-        waiting.extend(pool.submit(work, row) for row in islice(read, 1))
+        waiting.extend(submitted(1))
+
+
+@contextmanager
+def _deaf_to_interrupts():
+    """Processes that are started inside never see Ctrl-C: it is for the parent alone, which ends them. Here it waits until
+    the end of the block, so that no process is left half started."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread is interrupted
+        yield
+        return
+    heard = []
+    handler = signal.signal(signal.SIGINT, lambda *_: heard.append(True))
+    masks = hasattr(signal, "pthread_sigmask")  # not on Windows: there a worker may say that it was interrupted
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if masks else None
+    try:
+        yield
+    finally:
+        if masks:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, handler)
+    if heard:
+        raise KeyboardInterrupt
