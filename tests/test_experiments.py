@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from corpora import FIELDS, make_rows, run_config, tiny_run
+from corpora import FIELDS, make_rows, run_config, tiny_run, write_tiny_rows
 from safetensors.torch import load_file
 from transformers import AutoModel, AutoProcessor, TrainerCallback
 
@@ -237,6 +237,15 @@ def test_early_stopping_goes_on_counting_after_an_interruption(tmp_path, no_plot
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path / "run", training=training)
     assert measured(run(tmp_path / "run", resume=True, training=training)) == measured(expected)
+
+
+def test_changed_rows_cannot_resume(tmp_path, no_plots):
+    data = write_tiny_rows(tmp_path / "rows", manifest_hash="before")
+    run(tmp_path / "run", data=str(data), training={"epochs": 1})
+    shutil.rmtree(data)
+    write_tiny_rows(data, manifest_hash="repaired")
+    with pytest.raises(ValueError, match="has changed since the run"):
+        run(tmp_path / "run", data=str(data), resume=True, training={"epochs": 1})
 
 
 def test_another_config_cannot_resume(tmp_path, no_plots):

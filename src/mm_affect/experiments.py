@@ -63,7 +63,7 @@ def run(config: RunConfig, command: str = "", resume: bool = False, overwrite: b
     check_selection(config, tasks)
     processor = processor_of(config, corpus).fit(train)
     model_config_of(config, tasks, processor)
-    output = claim_output(config, resume, overwrite)  # last: a config that cannot run costs no earlier run
+    output = claim_output(config, corpus, resume, overwrite)  # last: a config that cannot run costs no earlier run
     seeds = {}
     for seed in config.seeds:
         folder = output / "seeds" / f"seed-{seed}"
@@ -109,10 +109,11 @@ def publish(output: Path, best: int) -> None:
         print(f"No plots: {error}")
 
 
-def claim_output(config: RunConfig, resume: bool, overwrite: bool) -> Path:
-    """The output folder, with `run.json` in it; refuses what is not ours to change."""
+def claim_output(config: RunConfig, corpus: dict, resume: bool, overwrite: bool) -> Path:
+    """The output folder, with `run.json` and `rows.json` in it; refuses what is not ours to change, or has changed."""
     output = Path(config.output_dir)
     recorded = output / "run.json"
+    rows = {name: corpus[name] for name in ("name", "counts", "manifest_hash")}
     if output.exists() and any(output.iterdir() if output.is_dir() else [output]):
         if not recorded.is_file():
             raise FileExistsError(
@@ -123,12 +124,18 @@ def claim_output(config: RunConfig, resume: bool, overwrite: bool) -> Path:
                 raise ValueError(
                     f"{recorded} differs from this config, so the run cannot be resumed; use its own config."
                 )
+            known = output / "rows.json"
+            if not known.is_file() or json.loads(known.read_text()) != rows:
+                raise ValueError(
+                    f"{config.data} has changed since the run in {output} began, so it cannot be resumed; overwrite it."
+                )
         elif overwrite:
             shutil.rmtree(output)
         else:
             raise FileExistsError(f"{output} holds an earlier run; resume it, overwrite it, or choose another folder.")
     output.mkdir(parents=True, exist_ok=True)
     config.save(recorded)
+    write_atomically(output / "rows.json", json.dumps(rows, indent=1))
     return output
 
 
