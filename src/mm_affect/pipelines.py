@@ -143,15 +143,12 @@ def cut(processor, features: dict, start: float | None, end: float | None) -> di
 
 def answer(task: Task, logits: np.ndarray) -> dict:
     """`{"value"}` of a regression; otherwise `{"scores": {label: probability}, "predicted": label or labels}`."""
-    logits = logits.astype(np.float64)
+    scores = task.scores(logits[None])[0]
     if task.problem_type == "regression":
-        return {"value": round(float(logits[0]), 4)}
+        return {"value": round(float(scores), 4)}
     if task.problem_type == "single_label_classification":
-        scores = np.exp(logits - logits.max())
-        scores /= scores.sum()
         predicted = task.labels[int(scores.argmax())]
     else:
-        scores = 1 / (1 + np.exp(-logits))
         thresholds = np.broadcast_to(np.asarray(task.threshold), scores.shape)
         predicted = [label for label, p, t in zip(task.labels, scores, thresholds) if p > t]
     return {"scores": {label: round(float(p), 4) for label, p in zip(task.labels, scores)}, "predicted": predicted}

@@ -164,7 +164,7 @@ def compute_metrics(tasks: list[Task], prediction: EvalPrediction) -> dict[str, 
     metrics = {}
     for task in tasks:
         if task.name in prediction.label_ids:
-            scores = scores_of(task, prediction.predictions[task.name])
+            scores = task.scores(prediction.predictions[task.name])
             found = compute_task_metrics(as_field(task), prediction.label_ids[task.name], scores, task.threshold)
             metrics |= {f"{task.name}.{name}": value for name, value in found.items()}
     return metrics
@@ -174,17 +174,6 @@ def as_field(task: Task) -> dict:
     """A task in the words of a label field, as `metrics` reads it."""
     labels = list(task.labels) or [task.name]
     return {"name": task.name, "problem_type": task.problem_type, "labels": labels, "range": task.value_range}
-
-
-def scores_of(task: Task, logits: np.ndarray) -> np.ndarray:
-    """Logits `(n, outputs)` as scores: values `(n,)`, class probabilities or label probabilities `(n, labels)`."""
-    logits = np.asarray(logits, np.float64)
-    if task.problem_type == "regression":
-        return logits[:, 0]
-    if task.problem_type == "multi_label_classification":
-        return 1 / (1 + np.exp(-logits))
-    shifted = np.exp(logits - logits.max(-1, keepdims=True))
-    return shifted / shifted.sum(-1, keepdims=True)
 
 
 @torch.no_grad()
@@ -232,7 +221,7 @@ def with_tuned_thresholds(tasks: list[Task], validation: EvalPrediction, metric:
     tuned = []
     for task in tasks:
         if task.problem_type == "multi_label_classification" and task.name in validation.label_ids:
-            scores = scores_of(task, validation.predictions[task.name])
+            scores = task.scores(validation.predictions[task.name])
             thresholds = tune_thresholds(validation.label_ids[task.name], scores, metric)
             task = Task.from_dict(task.to_dict() | {"threshold": [round(float(t), 4) for t in thresholds]})
         tuned.append(task)

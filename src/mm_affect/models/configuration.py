@@ -5,6 +5,7 @@ import difflib
 from dataclasses import asdict, dataclass, fields
 from typing import ClassVar
 
+import numpy as np
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
@@ -95,6 +96,16 @@ class Task:
     @property
     def num_outputs(self) -> int:
         return 1 if self.problem_type == "regression" else len(self.labels)
+
+    def scores(self, logits: np.ndarray) -> np.ndarray:
+        """Logits `(n, outputs)` as scores: values `(n,)`, class probabilities or label probabilities `(n, labels)`."""
+        logits = np.asarray(logits, np.float64)
+        if self.problem_type == "regression":
+            return logits[:, 0]
+        if self.problem_type == "multi_label_classification":
+            return 1 / (1 + np.exp(-logits))
+        shifted = np.exp(logits - logits.max(-1, keepdims=True))
+        return shifted / shifted.sum(-1, keepdims=True)
 
     @property
     def source(self) -> str:
