@@ -11,6 +11,7 @@ from .models.configuration import MODALITIES, AffectConfig, Task
 from .models.fusion import FusionConfig, FusionForAffect
 from .models.modeling import AffectOutput, AffectPreTrainedModel
 from .models.processing import AffectCollator, AffectProcessor
+from .models.tailor import TailorConfig, TailorForAffect
 from .pipelines import AffectRecognitionPipeline
 
 
@@ -26,7 +27,10 @@ __all__ = [
     "AffectRecognitionPipeline",
     "FusionConfig",
     "FusionForAffect",
+    "TailorConfig",
+    "TailorForAffect",
     "Task",
 ]
 
-AutoProcessor.register(FusionConfig, AffectProcessor)
+for config in (FusionConfig, TailorConfig):
+    AutoProcessor.register(config, AffectProcessor)

@@ -15,6 +15,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 
+ROWS_AT_ONCE = 8  # rows of a group in `RowGroups`
 RESAMPLED_AT_ONCE = 256  # steps: `resample` of a long clip would otherwise hold (length, length) tables
 
 
@@ -87,6 +88,13 @@ def extent(mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return first, torch.where(mask.any(1), last - first + 1, 0)
 
 
+def starting_at(first: torch.Tensor, stream: Stream) -> Stream:
+    """The stream with step `first` `(batch,)` of each row at the front, and what stood before it at the end."""
+    position = torch.arange(stream.mask.shape[1], device=stream.mask.device)
+    index = (position + first.unsqueeze(1)) % stream.mask.shape[1]
+    return Stream(take_steps(stream.values, index), stream.mask.gather(1, index))
+
+
 def resample(stream: Stream, lengths: torch.Tensor, steps: int) -> Stream:
     """Each row stretched or shrunk in time to `lengths` steps (`(batch,)`, at most `steps`) by averaging areas.
 
@@ -104,6 +112,40 @@ def resample(stream: Stream, lengths: torch.Tensor, steps: int) -> Stream:
         cover = cover / cover.sum(-1, keepdim=True).clamp_min(1e-6)
         parts.append(cover.to(values.dtype) @ values)
     return Stream(torch.cat(parts, dim=1), target < lengths.view(-1, 1)).cleaned()
+
+
+class RowGroups:
+    """Rows of like length read together, so that a ragged batch is not computed up to its longest row.
+
+    On a CPU padding costs more than several smaller products; on a GPU, and for eager attention, which is asked for when
+    the weights of the whole batch are wanted, there is one group.
+
+    Args:
+        stream: each row is read up to its last real step, so it should stand at the front.
+    """
+
+    def __init__(self, config, stream: Stream):
+        values, mask = stream
+        mask = mask | ~mask.any(1, keepdim=True)  # a row without steps attends to its zeros
+        self.rows = None
+        self.parts = [(slice(None), mask.shape[1])]
+        if mask.device.type == "cpu" and config._attn_implementation != "eager" and not mask.all():
+            lengths = (mask * torch.arange(1, mask.shape[1] + 1)).amax(1)
+            self.rows = lengths.argsort(stable=True)
+            self.parts = [(rows, int(lengths[rows[-1]])) for rows in self.rows.split(ROWS_AT_ONCE)]
+        self.masks = [
+            create_bidirectional_mask(config, values[rows, :length], mask[rows, :length]) for rows, length in self.parts
+        ]
+
+    def __call__(self, block: nn.Module, values: torch.Tensor) -> torch.Tensor:
+        """`block(values, attention_mask)` group by group: `(batch, length, size)`, zeros beyond the end of a group."""
+        if self.rows is None:
+            return block(values, self.masks[0])
+        done = [
+            F.pad(block(values[rows, :length], mask), (0, 0, 0, values.shape[1] - length))
+            for (rows, length), mask in zip(self.parts, self.masks)
+        ]
+        return torch.cat(done)[self.rows.argsort()]
 
 
 class SinusoidalPositions(nn.Module):
@@ -273,26 +315,28 @@ class CTCAligner(nn.Module):
         self.max_length = max_length
         self.lstm = nn.LSTM(input_size, max_length + 1, num_layers, batch_first=True)
 
-    def forward(self, stream: Stream, target_mask: torch.Tensor) -> tuple[Stream, torch.Tensor]:
-        """`target_mask`: `(batch, target length)`, at most `max_length` real steps. Returns the aligned stream and the loss."""
+    def forward(self, stream: Stream, target_length: torch.Tensor) -> tuple[Stream, torch.Tensor]:
+        """The stream at `target_length` `(batch,)` steps, at most `max_length`, and the CTC loss of each row `(batch,)`.
+
+        The loss is 0 for a row without anything to align, or with fewer steps than its target.
+        """
         values, mask = to_front(stream)
         scores = self.lstm(values)[0].float()  # (batch, length, 1 + max_length)
-        target_length = target_mask.sum(1)
         shares = scores.softmax(-1)[..., 1:].masked_fill(~mask.unsqueeze(-1), 0.0)
-        aligned = shares.transpose(1, 2)[:, : target_mask.shape[1]].to(values.dtype) @ values
-        front = torch.arange(target_mask.shape[1], device=mask.device) < target_length.unsqueeze(1)
-        length = mask.sum(1)
+        aligned = shares.transpose(1, 2).to(values.dtype) @ values
+        target_length, length = target_length.clamp_max(self.max_length), mask.sum(1)
+        position = torch.arange(self.max_length, device=mask.device)
+        possible = (length > 0) & (target_length > 0)
         loss = F.ctc_loss(
             scores.log_softmax(-1).transpose(0, 1),
-            torch.arange(1, self.max_length + 1, device=mask.device).expand(len(mask), -1),
+            (position + 1).expand(len(mask), -1),
             length.clamp_min(1),
             target_length.clamp_min(1),
             reduction="none",
             zero_infinity=True,
         )
-        possible = (length > 0) & (target_length > 0)
-        loss = (loss / target_length.clamp_min(1)).masked_fill(~possible, 0.0).sum() / possible.sum().clamp_min(1)
-        return Stream(aligned, front & mask.any(1, keepdim=True)).cleaned(), loss
+        real = (position < target_length.unsqueeze(1)) & possible.unsqueeze(1)
+        return Stream(aligned, real).cleaned(), loss.masked_fill(~possible, 0.0)
 
 
 class TaskHeads(nn.Module):
@@ -319,6 +363,15 @@ class TaskHeads(nn.Module):
         return {
             name: self._loss(task, logits[name], labels[name]) for name, task in self.tasks.items() if name in labels
         }
+
+    def supervise(self, logits, labels, rows: torch.Tensor) -> torch.Tensor:
+        """The weighted loss of further predictions of the same labels, of the rows in `rows` `(batch,)` only."""
+        kept = {}
+        for name, target in labels.items():
+            beside = ~rows.view(-1, *[1] * (target.ndim - 1))
+            kept[name] = target.masked_fill(beside, torch.nan if target.is_floating_point() else -100)
+        losses = self.losses(logits, kept)
+        return sum((self.tasks[name].weight * loss for name, loss in losses.items()), rows.new_zeros((), dtype=torch.float))
 
     def _loss(self, task, logits, labels):
         expected = logits.shape if task.problem_type == "multi_label_classification" else logits.shape[:1]

@@ -1,6 +1,7 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
 """The one forward that every architecture shares: streams in, logits and losses per task out."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -37,11 +38,21 @@ class AffectOutput(ModelOutput):
     attentions: tuple[torch.Tensor, ...] | None = None
 
 
+Supervise = Callable[[dict[str, torch.Tensor], torch.Tensor], torch.Tensor]
+
+
 class FusionOutput(NamedTuple):
-    """What `fuse` returns: the views that heads may read, and unweighted losses of the architecture's own."""
+    """What `fuse` returns.
+
+    Args:
+        views: what heads may read, each `(batch, size)`.
+        losses: called only when there are labels, gives the architecture's own unweighted losses. It receives a function
+            that supervises further predictions of the tasks, `(logits per task, rows (batch,))`, by the labels of those
+            rows: the sum of the tasks' losses, each times its weight. So an architecture never sees a label.
+    """
 
     views: dict[str, torch.Tensor]
-    losses: dict[str, torch.Tensor] = {}
+    losses: Callable[[Supervise], dict[str, torch.Tensor]] = lambda supervise: {}
 
 
 class AffectPreTrainedModel(PreTrainedModel):
@@ -146,7 +157,8 @@ class AffectPreTrainedModel(PreTrainedModel):
         logits = self.heads(views)
         loss, losses = None, None
         if labels is not None:
-            losses = self.heads.losses(logits, labels) | own_losses
+            supervise = lambda logits, rows: self.heads.supervise(logits, labels, rows)  # noqa: E731
+            losses = self.heads.losses(logits, labels) | own_losses(supervise)
             weights = {task.name: task.weight for task in self.config.tasks} | (self.config.loss_weights or {})
             loss = sum((weights.get(name, 1.0) * value for name, value in losses.items()), views["fusion"].sum() * 0.0)
         return AffectOutput(

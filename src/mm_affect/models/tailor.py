@@ -1,0 +1,521 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""TAILOR: adversarial refinement, hierarchical cross-modal encoder, label-guided decoder.
+
+Paper: Zhang, Chen, Shen, Wang (2022), "Tailor Versatile Multi-modal Learning for Multi-label Emotion Recognition", AAAI.
+Each modality is encoded and split into a private part and a common part, which a modality discriminator tells apart and
+is confused by; a hierarchy of cross-modal encoders fuses the parts one by one; each label then reads from the fusion
+what concerns it.
+
+Where this file differs from the paper or from the authors' public code, and why:
+
+* The orthogonal loss is added: as printed (Eq. 6, a minus) it would reward overlap. Losses are means over samples and
+  steps, as in the code, to which the printed weights belong.
+* The paper's discriminator and label classifiers are linear, one classifier per label, and every modality's common part
+  predicts the labels (Eq. 2, 15, 7; pooled over time, which the paper leaves open). The code has a two-layer
+  discriminator, one classifier for all labels, and predicts from the first step of the summed common part; it also keeps
+  the private parts of any two modalities orthogonal and drops out logits. `TailorConfig.reference()` selects all of it.
+* The paper concatenates [visual; audio], [visual-audio; text], [visual-audio-text; common]; the code puts the newcomer
+  first, except the common part (`concat_order="reference"`).
+* Layer norm of the inputs, learned positions, dropout and inner sizes come from the code; its unused poolers do not.
+* Padding is masked everywhere, positions count real steps only, and a step beyond the table of positions takes its last
+  entry. A sample without a modality has none of its steps, and adds nothing to that modality's losses.
+* Streams of different length are either aligned to the text by CTC, as in both, or read as they are; their common parts
+  are then averaged to the length of the shortest stream before they are summed. The CTC loss is a mean over samples and
+  target steps, not the sum over the batch of the code (`ctc_reduction="sum"`).
+* Labels may belong to several tasks of any kind; each label of a task that reads the fusion has an embedding.
+"""
+
+import itertools
+from typing import ClassVar
+
+import torch
+from huggingface_hub.dataclasses import strict
+from torch import nn
+from torch.nn import functional as F
+from transformers import AutoConfig, AutoModel
+from transformers.masking_utils import create_bidirectional_mask
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.utils.output_capturing import OutputRecorder
+
+from .configuration import EMOTIONS, MODALITIES, AffectConfig, Task, suggestion
+from .layers import (
+    Attention,
+    CTCAligner,
+    RowGroups,
+    Stream,
+    extent,
+    masked_mean,
+    resample,
+    reverse_gradient,
+    starting_at,
+    to_front,
+)
+from .modeling import AffectPreTrainedModel, FusionOutput
+
+
+LOSS_WEIGHTS = {
+    "common_adversarial": 0.01,
+    "private_adversarial": 0.01,
+    "orthogonal": 5e-6,
+    "common_semantics": 0.5,
+    "ctc": 0.5,
+}
+CHOICES = {
+    "refinement": ("full", "common", "private", "none"),
+    "decoder": ("label_guided", "label_correlations", "label_embeddings", "identical"),
+    "aligner": ("given", "ctc", "none"),
+    "discriminator": ("linear", "mlp"),
+    "common_loss": ("per_modality", "sum_first"),
+    "concat_order": ("paper", "reference"),
+    "ctc_reduction": ("mean", "sum"),
+}
+LAYER_NORM_EPS = 1e-12
+STEPS_OF_PAPER = 60  # the weight of the orthogonal loss belongs to this length
+
+
+@strict
+class TailorConfig(AffectConfig):
+    """Configuration of TAILOR; the defaults are the paper's for word-aligned CMU-MOSEI.
+
+    Args:
+        hidden_size, num_attention_heads, intermediate_size: of every Transformer layer.
+        encoder_layers: layers of the encoder of each modality.
+        cross_layers: layers of each cross-modal encoder.
+        max_position_embeddings: rows of the table of positions of a modality; default 60, or 500 with `aligner="none"`.
+            The cross-modal tables have four times as many.
+        aligner: `"given"`: the streams are word-aligned; `"ctc"`: audio and visual are aligned to the text;
+            `"none"`: streams of any length are read as they are.
+        aligned_length: target steps of the CTC aligner.
+        fusion_order: the order in which `"text"`, `"audio"`, `"visual"` and `"common"` are fused; default: visual, audio,
+            text, common, without what the model does not have.
+        refinement: `"full"`, only the `"common"` or only the `"private"` parts, or `"none"`, the encoded streams themselves.
+        decoder: `"label_guided"`; `"label_correlations"` and `"label_embeddings"` read the mean of the fusion instead of
+            attending to it, the latter without attention among labels; `"identical"`: one linear layer on that mean.
+        modality_token_embeddings: tell the two inputs of a cross-modal encoder apart by an embedding.
+        discriminator: `"linear"` or `"mlp"`.
+        common_loss: `"per_modality"`: the mean of each common part predicts the labels; `"sum_first"`: the first step of
+            their sum does.
+        concat_order: `"paper"` or `"reference"`.
+        shared_label_classifier: one classifier for all labels of a task instead of one per label.
+        orthogonal_private_pairs: the private parts of any two modalities are orthogonal, too.
+        normalize_orthogonality: divide the orthogonal loss, which grows with the square of the length, as if every
+            row had 60 steps.
+        ctc_reduction: `"mean"` over samples and target steps, or `"sum"` over samples.
+        hidden_dropout_prob: in the Transformer layers, of their inputs and of the common parts.
+        private_dropout_prob: of the private parts.
+        logit_dropout: dropout of logits, in training.
+    """
+
+    model_type = "mm_affect_tailor"
+
+    tasks: list | tuple = (Task("emotion", labels=EMOTIONS, threshold=0.35),)
+    hidden_size: int = 256
+    num_attention_heads: int = 8
+    intermediate_size: int = 256
+    encoder_layers: dict | None = None
+    cross_layers: int = 3
+    max_position_embeddings: int | None = None
+    aligner: str = "given"
+    aligned_length: int = 50
+    fusion_order: list | tuple | None = None
+    refinement: str = "full"
+    decoder: str = "label_guided"
+    modality_token_embeddings: bool = True
+    discriminator: str = "linear"
+    common_loss: str = "per_modality"
+    concat_order: str = "paper"
+    shared_label_classifier: bool = False
+    orthogonal_private_pairs: bool = False
+    normalize_orthogonality: bool = False
+    ctc_reduction: str = "mean"
+    hidden_dropout_prob: float | int = 0.3
+    private_dropout_prob: float | int = 0.1
+    logit_dropout: float | int = 0.0
+
+    def __post_init__(self, **kwargs):
+        super().__post_init__(**kwargs)
+        self.encoder_layers = {"text": 6, "audio": 4, "visual": 4} | (self.encoder_layers or {})
+        self.loss_weights = LOSS_WEIGHTS | (self.loss_weights or {})
+        if self.max_position_embeddings is None:
+            self.max_position_embeddings = 500 if self.aligner == "none" else 60
+        if self.fusion_order is None:
+            self.fusion_order = [part for part in ("visual", "audio", "text", "common") if part in self.parts]
+        self.fusion_order = list(self.fusion_order)
+
+    @property
+    def parts(self) -> list[str]:
+        """What is fused: the modalities and, with full refinement, their common part."""
+        return [*self.modalities, *(["common"] if self.refinement == "full" else [])]
+
+    def validate_choices(self):
+        for name, allowed in CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"`{name}` is {getattr(self, name)!r}; expected one of {', '.join(allowed)}.")
+        if sorted(self.fusion_order) != sorted(self.parts):
+            raise ValueError(
+                f"`fusion_order` is {self.fusion_order}; expected an order of {', '.join(self.parts)}, each once."
+            )
+        if self.aligner == "ctc" and "text" not in self.modalities:
+            raise ValueError("`aligner` is 'ctc', which aligns to the text, but `modalities` has none; use 'none'.")
+        for name in self.loss_weights:
+            if name not in LOSS_WEIGHTS:
+                raise ValueError(f"`loss_weights` has {name!r}.{suggestion(name, LOSS_WEIGHTS)}")
+        if not any(task.view == "fusion" for task in self.tasks):
+            raise ValueError("No task reads the view 'fusion', so there are no labels to tailor it to; let one read it.")
+
+    def validate_sizes(self):
+        sizes = {name: getattr(self, name) for name in (
+            "hidden_size", "num_attention_heads", "intermediate_size", "cross_layers", "max_position_embeddings",
+            "aligned_length",
+        )}  # fmt: skip
+        if surplus := set(self.encoder_layers) - set(MODALITIES):
+            raise ValueError(f"`encoder_layers` names the unknown modality {sorted(surplus)[0]!r}.")
+        for name, size in (sizes | {f"encoder_layers[{m!r}]": n for m, n in self.encoder_layers.items()}).items():
+            if not isinstance(size, int) or size < 1:
+                raise ValueError(f"`{name}` is {size!r}; it must be a positive whole number.")
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"`hidden_size` is {self.hidden_size}, which {self.num_attention_heads} attention heads do not divide."
+            )
+        for name in ("hidden_dropout_prob", "private_dropout_prob", "logit_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"`{name}` is {getattr(self, name)!r}; it must be at least 0 and less than 1.")
+
+    @classmethod
+    def paper(cls, **fields) -> "TailorConfig":
+        """The paper's settings: the defaults."""
+        return cls(**fields)
+
+    @classmethod
+    def reference(cls, **fields) -> "TailorConfig":
+        """As the authors' public code, whose checkpoints it can hold."""
+        return cls(**(
+            {"discriminator": "mlp", "common_loss": "sum_first", "concat_order": "reference", "logit_dropout": 0.1,
+             "shared_label_classifier": True, "orthogonal_private_pairs": True, "ctc_reduction": "sum"} | fields
+        ))  # fmt: skip
+
+
+def layer_norm(size: int) -> nn.LayerNorm:
+    return nn.LayerNorm(size, eps=LAYER_NORM_EPS)
+
+
+class AttentionStep(nn.Module):
+    """`LN(x + Drop(W Attention(x, memory)))`."""
+
+    def __init__(self, config: TailorConfig):
+        super().__init__()
+        self.attention = Attention(config, config.hidden_size, config.num_attention_heads, config.hidden_dropout_prob)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.norm = layer_norm(config.hidden_size)
+
+    def forward(self, values, attention_mask=None, memory=None):
+        attended, _ = self.attention(values, attention_mask, memory)
+        return self.norm(values + self.dropout(attended))
+
+
+class FeedForwardStep(nn.Module):
+    """`LN(x + Drop(W2 gelu(W1 x)))`."""
+
+    def __init__(self, config: TailorConfig):
+        super().__init__()
+        self.expand = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.shrink = nn.Linear(config.intermediate_size, config.hidden_size)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.norm = layer_norm(config.hidden_size)
+
+    def forward(self, values):
+        return self.norm(values + self.dropout(self.shrink(F.gelu(self.expand(values)))))
+
+
+class TailorLayer(GradientCheckpointingLayer):
+    """Post-norm layer of BERT, read in groups of rows of like length."""
+
+    def __init__(self, config: TailorConfig):
+        super().__init__()
+        self.attention = AttentionStep(config)
+        self.feed_forward = FeedForwardStep(config)
+
+    def forward(self, values, groups: RowGroups):
+        return groups(lambda rows, mask: self.feed_forward(self.attention(rows, mask)), values)
+
+
+class Encoder(nn.Module):
+    """Learned positions, layer norm, dropout and the layers, over a stream that stands at the front."""
+
+    def __init__(self, config: TailorConfig, num_layers: int, num_positions: int):
+        super().__init__()
+        self.config = config
+        self.positions = nn.Embedding(num_positions, config.hidden_size)
+        self.norm = layer_norm(config.hidden_size)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.layers = nn.ModuleList(TailorLayer(config) for _ in range(num_layers))
+
+    def forward(self, stream: Stream) -> Stream:
+        values, mask = stream
+        position = torch.arange(mask.shape[1], device=mask.device).clamp_max(self.positions.num_embeddings - 1)
+        values = Stream(self.dropout(self.norm(values + self.positions(position))), mask).cleaned().values
+        groups = RowGroups(self.config, stream)
+        for layer in self.layers:
+            values = layer(values, groups)
+        return Stream(values, mask).cleaned()
+
+
+class UnimodalEncoder(nn.Module):
+    """A modality's features as a stream of the hidden size."""
+
+    def __init__(self, config: TailorConfig, modality: str):
+        super().__init__()
+        self.projection = nn.Linear(config.feature_sizes[modality], config.hidden_size)
+        self.encoder = Encoder(config, config.encoder_layers[modality], config.max_position_embeddings)
+
+    def forward(self, stream: Stream) -> Stream:
+        return self.encoder(Stream(self.projection(stream.values), stream.mask))
+
+
+class CrossModalEncoder(nn.Module):
+    """CME(A, B) of Eq. 8 and Fig. 3: both streams one after the other, told apart by a modality token embedding."""
+
+    def __init__(self, config: TailorConfig):
+        super().__init__()
+        self.modality_token = nn.Embedding(2, config.hidden_size) if config.modality_token_embeddings else None
+        self.encoder = Encoder(config, config.cross_layers, 4 * config.max_position_embeddings)
+
+    def forward(self, first: Stream, second: Stream) -> Stream:
+        values = [first.values, second.values]
+        if self.modality_token is not None:
+            values = [stream + token for stream, token in zip(values, self.modality_token.weight)]
+        return self.encoder(to_front(Stream(torch.cat(values, 1), torch.cat([first.mask, second.mask], 1))))
+
+
+class LabelDecoder(nn.Module):
+    """A representation of each label, `(batch, labels, size)`, from the fused stream (Eq. 9 to 14)."""
+
+    def __init__(self, config: TailorConfig, num_labels: int):
+        super().__init__()
+        self.config = config
+        self.labels = nn.Embedding(num_labels, config.hidden_size)
+        self.norm = layer_norm(config.hidden_size)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.correlation = None if config.decoder == "label_embeddings" else AttentionStep(config)
+        guided = config.decoder == "label_guided"
+        self.guidance = AttentionStep(config) if guided else layer_norm(config.hidden_size)
+        self.feed_forward = FeedForwardStep(config)
+
+    def forward(self, fused: Stream) -> torch.Tensor:
+        labels = self.dropout(self.norm(self.labels.weight)).expand(len(fused.mask), -1, -1)
+        if self.correlation is not None:
+            labels = self.correlation(labels)
+        if isinstance(self.guidance, AttentionStep):
+            keys = fused.mask | ~fused.mask.any(1, keepdim=True)  # without any step there are only zeros to read
+            mask = create_bidirectional_mask(self.config, labels, keys, encoder_hidden_states=fused.values)
+            labels = self.guidance(labels, mask, fused.values)
+        else:
+            labels = self.guidance(labels + masked_mean(*fused).unsqueeze(1))
+        return self.feed_forward(labels)
+
+
+class LabelClassifier(nn.Linear):
+    """One linear output per label, each from its own representation (Eq. 15), or the same one for all.
+
+    Args:
+        labels: which of the decoder's labels are this task's.
+    """
+
+    def __init__(self, size: int, labels: range, shared: bool, dropout: float):
+        super().__init__(size, 1 if shared else len(labels))
+        self.labels, self.dropout = labels, nn.Dropout(dropout)
+
+    def forward(self, view):
+        own = view.unflatten(-1, (-1, self.in_features))[:, self.labels.start : self.labels.stop]
+        return self.dropout((own * self.weight).sum(-1) + self.bias)
+
+
+def word_aligned(streams: dict[str, Stream]) -> dict[str, Stream]:
+    """Streams of equal length, moved together to the front; a missing modality gets that length.
+
+    Raises:
+        ValueError: present streams differ in length.
+    """
+    lengths = {m: stream.mask.shape[1] for m, stream in streams.items()}
+    if len(set(lengths.values())) > 1:
+        lengths = {m: length for m, length in lengths.items() if streams[m].mask.any()} or lengths
+        if len(set(lengths.values())) > 1:
+            raise ValueError(
+                f"The streams have {', '.join(f'{n} ({m})' for m, n in lengths.items())} steps, but this model reads "
+                "word-aligned streams (aligner='given'): align them to the words, or set `aligner` to 'ctc' or 'none'."
+            )
+        length = next(iter(lengths.values()))
+        for m, (values, mask) in streams.items():
+            if m not in lengths:
+                empty = mask.new_zeros(len(mask), length)
+                streams[m] = Stream(values.new_zeros(*empty.shape, values.shape[-1]), empty)
+    first = extent(torch.stack([stream.mask for stream in streams.values()]).any(0))[0]
+    return {m: starting_at(first, stream) for m, stream in streams.items()}
+
+
+class TailorForAffect(AffectPreTrainedModel):
+    """TAILOR. Views: `"fusion"`, the labels' representations side by side; and the mean over time of what it refines,
+    `"private_<modality>"` and `"common_<modality>"`, as far as the config has them."""
+
+    config_class = TailorConfig
+    supports_gradient_checkpointing = True
+    _no_split_modules: ClassVar = ["TailorLayer"]
+    _can_record_outputs: ClassVar = {
+        "hidden_states": OutputRecorder(TailorLayer, capture_initial_hidden_state=False),
+        "attentions": OutputRecorder(Attention, index=1),
+    }
+
+    @torch.no_grad()
+    def _init_weights(self, module):
+        """Normal weights of deviation 0.02 and zero biases, as in BERT; LSTMs as PyTorch has them."""
+        super()._init_weights(module)
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.normal_(module.weight, std=0.02)
+        if isinstance(module, nn.Linear):
+            nn.init.zeros_(module.bias)
+
+    def build(self, config: TailorConfig) -> dict[str, int]:
+        size, modalities = config.hidden_size, config.modalities
+        self.private, self.common = nn.ModuleDict(), None
+        self.input_norms = nn.ModuleDict({m: layer_norm(config.feature_sizes[m]) for m in modalities})
+        self.aligners = nn.ModuleDict()
+        if config.aligner == "ctc":
+            for m in modalities:
+                if m != "text":
+                    self.aligners[m] = CTCAligner(config.feature_sizes[m], config.aligned_length)
+        self.encoders = nn.ModuleDict({m: UnimodalEncoder(config, m) for m in modalities})
+        if config.refinement in ("full", "private"):
+            for m in modalities:
+                self.private[m] = nn.Sequential(
+                    nn.Linear(size, size), nn.Dropout(config.private_dropout_prob), nn.Tanh()
+                )
+        if config.refinement in ("full", "common"):
+            self.common = nn.Sequential(nn.Linear(size, size), nn.Dropout(config.hidden_dropout_prob), nn.Tanh())
+            outputs = sum(task.num_outputs for task in config.tasks)
+            self.common_classifier = nn.Sequential(nn.Linear(size, outputs), nn.Dropout(config.logit_dropout))
+        if config.refinement != "none":
+            self.discriminator = nn.Linear(size, len(modalities))
+            if config.discriminator == "mlp":
+                self.discriminator = nn.Sequential(
+                    nn.Linear(size, size // 2), nn.Dropout(0.1), nn.ReLU(), nn.Linear(size // 2, len(modalities))
+                )
+        self.cross_encoders = nn.ModuleList(CrossModalEncoder(config) for _ in config.fusion_order[1:])
+        self.labels, start = {}, 0
+        for task in config.tasks:
+            if task.view == "fusion":
+                self.labels[task.name] = range(start, start + task.num_outputs)
+                start += task.num_outputs
+        self.decoder = None if config.decoder == "identical" else LabelDecoder(config, start)
+        refined = [f"{part}_{m}" for part in ("private", "common") if config.refinement in ("full", part) for m in modalities]
+        return {"fusion": size if self.decoder is None else size * start} | dict.fromkeys(refined, size)
+
+    def build_head(self, task: Task, size: int) -> nn.Module:
+        if task.view != "fusion" or self.decoder is None:
+            return nn.Sequential(nn.Linear(size, task.num_outputs), nn.Dropout(self.config.logit_dropout))
+        shared = self.config.shared_label_classifier
+        return LabelClassifier(self.config.hidden_size, self.labels[task.name], shared, self.config.logit_dropout)
+
+    def fuse(self, streams: dict[str, Stream]) -> FusionOutput:
+        encoded, ctc = self._encode(streams)
+        private, common = self._refine(encoded)
+        parts = private or common or encoded
+        if private and common:
+            parts = parts | {"common": self._sum(common)}
+        fused = self._cross_encode(parts)
+        views = {"fusion": masked_mean(*fused) if self.decoder is None else self.decoder(fused).flatten(1)}
+        views |= {f"private_{m}": masked_mean(*stream) for m, stream in private.items()}
+        views |= {f"common_{m}": masked_mean(*stream) for m, stream in common.items()}
+        return FusionOutput(views, lambda supervise: self._losses(private, common, ctc, supervise))
+
+    def refined(self, **inputs) -> tuple[dict[str, Stream], dict[str, Stream]]:
+        """Private and common stream of each modality; `inputs` as of `forward`, of features."""
+        given = {m: (inputs.get(m), inputs.get(f"{m}_mask")) for m in MODALITIES}
+        return self._refine(self._encode(self._streams(given))[0])
+
+    def _encode(self, streams):
+        normed = {m: Stream(self.input_norms[m](values), mask).cleaned() for m, (values, mask) in streams.items()}
+        if self.config.aligner == "given":
+            aligned, ctc = word_aligned(normed), {}
+        else:
+            aligned, ctc = {m: starting_at(extent(stream.mask)[0], stream) for m, stream in normed.items()}, {}
+        if self.config.aligner == "ctc":
+            words = extent(aligned["text"].mask)[1]
+            words = torch.where(words > 0, words, self.config.aligned_length).clamp_max(self.config.aligned_length)
+            for m, aligner in self.aligners.items():
+                aligned[m], loss = aligner(aligned[m], words)
+                rows = aligned[m].mask.any(1).sum().clamp_min(1)
+                ctc[m] = loss.sum() if self.config.ctc_reduction == "sum" else (loss / words).sum() / rows
+        return {m: self.encoders[m](stream) for m, stream in aligned.items()}, ctc
+
+    def _refine(self, encoded):
+        private = {m: Stream(part(encoded[m].values), encoded[m].mask).cleaned() for m, part in self.private.items()}
+        if self.common is None:
+            return private, {}
+        return private, {m: Stream(self.common(values), mask).cleaned() for m, (values, mask) in encoded.items()}
+
+    def _sum(self, common: dict[str, Stream]) -> Stream:
+        """C = C_t + C_v + C_a; streams of different length are averaged to that of the shortest."""
+        streams = list(common.values())
+        if self.config.aligner != "given":
+            lengths = torch.stack([extent(stream.mask)[1] for stream in streams])
+            shortest = torch.where(lengths > 0, lengths, lengths.amax(0)).amin(0)
+            streams = [resample(stream, shortest, max(1, int(shortest.max()))) for stream in streams]
+        return Stream(sum(stream.values for stream in streams), torch.stack([s.mask for s in streams]).any(0))
+
+    def _cross_encode(self, parts: dict[str, Stream]) -> Stream:
+        """The hierarchy of Eq. 8, in the fusion order."""
+        fused = parts[self.config.fusion_order[0]]
+        for name, encoder in zip(self.config.fusion_order[1:], self.cross_encoders):
+            newcomer_first = self.config.concat_order == "reference" and name != "common"
+            fused = encoder(parts[name], fused) if newcomer_first else encoder(fused, parts[name])
+        return fused
+
+    def _losses(self, private, common, ctc, supervise) -> dict[str, torch.Tensor]:
+        losses = {}
+        if common:
+            losses["common_adversarial"] = self._discrimination(
+                {m: Stream(reverse_gradient(values), mask) for m, (values, mask) in common.items()}
+            )
+            losses["common_semantics"] = self._common_semantics(common, supervise)
+        if private:
+            losses["private_adversarial"] = self._discrimination(private)
+        pairs = [(common[m], private[m]) for m in private if m in common]
+        if self.config.orthogonal_private_pairs:
+            pairs += itertools.combinations(private.values(), 2)
+        if pairs:
+            losses["orthogonal"] = sum(self._overlap(*pair) for pair in pairs)
+        if ctc:
+            losses["ctc"] = sum(ctc.values())
+        return losses
+
+    def _discrimination(self, streams: dict[str, Stream]) -> torch.Tensor:
+        """Cross-entropy of the modality of each step, summed over the modalities (Eq. 4 and 5)."""
+        total = 0.0
+        for index, (values, mask) in enumerate(streams.values()):
+            logits = self.discriminator(values).float()
+            loss = -logits.log_softmax(-1)[..., index].masked_fill(~mask, 0.0)
+            total = total + loss.sum() / mask.sum().clamp_min(1)
+        return total
+
+    def _common_semantics(self, common, supervise) -> torch.Tensor:
+        """The labels, predicted from the common parts (Eq. 7)."""
+        streams = [self._sum(common)] if self.config.common_loss == "sum_first" else list(common.values())
+        total = 0.0
+        for values, mask in streams:
+            pooled = values[:, 0] if self.config.common_loss == "sum_first" else masked_mean(values, mask)
+            outputs = self.common_classifier(pooled).split([task.num_outputs for task in self.config.tasks], dim=-1)
+            total = total + supervise({task.name: logits for task, logits in zip(self.config.tasks, outputs)}, mask.any(1))
+        return total
+
+    def _overlap(self, first: Stream, second: Stream) -> torch.Tensor:
+        """Mean over samples of the squared Frobenius norm of the inner products of all steps of two streams (Eq. 6)."""
+        squares = (first.values.float() @ second.values.float().transpose(1, 2)).square().sum((1, 2))
+        if self.config.normalize_orthogonality:
+            cells = first.mask.sum(1) * second.mask.sum(1)
+            squares = squares * STEPS_OF_PAPER**2 / cells.clamp_min(1)
+        both = first.mask.any(1) & second.mask.any(1)
+        return squares.sum() / both.sum().clamp_min(1)
+
+
+AutoConfig.register(TailorConfig.model_type, TailorConfig)
+AutoModel.register(TailorConfig, TailorForAffect)
