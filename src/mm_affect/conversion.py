@@ -1,22 +1,44 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Checkpoints of the authors' public code, read safely and written as folders that `AutoModel` loads.
 
-Each architecture has a table of renamings, from the names of the public code to ours, and a function that reads the
-configuration off the shapes. What no computation of the public code reads is dropped, and listed.
+Each architecture has one table (`CONVERSIONS`): what the public code calls the pieces of our names, what of its weights
+nothing reads, and a function that reads the configuration off the shapes. A weights file is never unpickled freely: only
+safetensors, and what `torch.load(weights_only=True)` admits.
 """
 
+import hashlib
+import json
 import re
+import shutil
+import tempfile
 import warnings
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from .models.configuration import EMOTIONS, AffectConfig, Task
+from . import __version__
+from .models.configuration import EMOTIONS, MODALITIES, Task, suggestion
 from .models.modeling import AffectPreTrainedModel
-from .models.tailor import TailorConfig, TailorForAffect
+from .models.processing import AffectProcessor
+from .models.tailor import TailorForAffect
+from .runs import reason_of
+
+
+Shapes = dict[str, tuple[int, ...]]
+State = dict[str, torch.Tensor]
+
+SAVE_STATE = "save the weights alone, with torch.save(model.state_dict(), ...), and convert that file"
+REFUSALS = {  # what torch says of a file with more than tensors, and what we say
+    r"GLOBAL (\S+) was not an allowed": "asks for `{}`",
+    r"whose module (\S+) is blocked": "asks for the module `{}`",
+    r"with TorchScript archives": "is a TorchScript program",
+    r"legacy \.tar format": "is in a format of before 2017",
+}
 
 
 @dataclass(frozen=True)
@@ -25,32 +47,295 @@ class Conversion:
 
     Args:
         model_class: the architecture.
-        config_of: from the state dict, the labels and further fields to the config.
-        renamings: pattern and replacement, of which the first that fits a whole name applies.
-        dropped: patterns of what the public code never reads.
-        reordered: by our name, the order of the rows that ours has.
+        fields_of: from the public shapes and the labels, or None for those of the authors, to the config's fields that
+            the shapes tell.
+        names: pieces of our names and what the public code calls them; a piece is one or more whole parts between dots,
+            and longer pieces go first.
+        dead: pattern of whole public names that no computation of the public code reads.
+        untold: fields of the config that shapes do not tell.
+        values: by our name, from the public tensor, of any shape but a number's, to ours, where they differ.
     """
 
     model_class: type[AffectPreTrainedModel]
-    config_of: object
-    renamings: dict[str, str]
-    dropped: tuple[str, ...]
-    reordered: dict[str, list[int]]
+    fields_of: Callable[[Shapes, list[str] | None], dict]
+    names: dict[str, str]
+    dead: str
+    untold: tuple[str, ...]
+    values: dict[str, Callable[[torch.Tensor], torch.Tensor]] = field(default_factory=dict)
+
+    def public_name(self, name: str) -> str:
+        """What the public code calls our weight `name`."""
+        pieces = "|".join(re.escape(piece) for piece in sorted(self.names, key=len, reverse=True))
+        return re.sub(rf"(?<![^.])(?:{pieces})(?![^.])", lambda found: self.names[found[0]], name)
+
+    def value(self, name: str, public: torch.Tensor) -> torch.Tensor:
+        """Our weight `name`, from the public tensor."""
+        return self.values[name](public) if name in self.values and public.ndim else public
 
 
-def tailor_config(state: dict[str, torch.Tensor], labels: list[str], fields: dict) -> TailorConfig:
-    """The configuration that the shapes of a public TAILOR checkpoint tell; the number of heads they do not (8)."""
-    layers = lambda part: 1 + max(  # noqa: E731
-        int(found[1]) for name in state if (found := re.match(rf"{part}\.encoder\.layer\.(\d+)\.", name))
-    )
-    sizes = {"text": "bert", "audio": "audio", "visual": "visual"}
-    told = {
-        "feature_sizes": {m: state[f"{part}.embeddings.word_embeddings.weight"].shape[1] for m, part in sizes.items()},
-        "encoder_layers": {m: layers(part) for m, part in sizes.items()},
-        "cross_layers": layers("pc_cross"),
-        "hidden_size": state["bert.embeddings.word_embeddings.weight"].shape[0],
-        "intermediate_size": state["bert.encoder.layer.0.intermediate.dense.weight"].shape[0],
-        "max_position_embeddings": len(state["bert.embeddings.position_embeddings.weight"]),
-        "tasks": [Task("emotion", labels=tuple(labels), threshold=0.35)],
+def convert(
+    architecture: str,
+    source: str | Path,
+    folder: str | Path,
+    labels: list[str] | None = None,
+    fields: dict | None = None,
+) -> dict:
+    """Write a public checkpoint as a folder with model, processor and `conversion.json`; returns what the last one holds.
+
+    Args:
+        architecture: one of `CONVERSIONS`.
+        source: a state dict of the public code, as safetensors or as `torch.save` writes it.
+        folder: new or empty; it appears when it is complete.
+        labels: names of the labels in the order of the checkpoint; default: that of the authors.
+        fields: fields of the config that shapes do not tell, such as the number of attention heads.
+
+    Raises:
+        FileNotFoundError, FileExistsError, ValueError: one sentence each; nothing was written.
+    """
+    source, folder, fields = Path(source), Path(folder), dict(fields or {})
+    if architecture not in CONVERSIONS:
+        raise ValueError(f"Unknown architecture {architecture!r}.{suggestion(architecture, CONVERSIONS)}")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FileExistsError(f"{folder} exists and is not an empty folder; give a new folder.")
+    conversion = CONVERSIONS[architecture]
+    state = read_state(source)
+    model, dropped = build_model(conversion, state, str(source), labels, fields)
+    record = {
+        "architecture": architecture,
+        "config_class": type(model.config).__name__,
+        "source": {"file": source.name, "sha256": _sha256(source)},
+        "feature_sizes": model.config.feature_sizes,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "dropped": {name: list(state[name].shape) for name in dropped},
+        "assumed": {name: getattr(model.config, name) for name in conversion.untold if name not in fields},
+        "mm_affect": __version__,
     }
-    return TailorConfig.reference(**told | fields)
+    sizes = model.config.feature_sizes
+    processor = AffectProcessor(sizes, normalisation=dict.fromkeys(sizes, "none"))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
+    try:
+        temporary.chmod(0o755)  # mkdtemp makes it private
+        model.save_pretrained(temporary)
+        processor.save_pretrained(temporary)
+        (temporary / "conversion.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)  # nothing is left there after success
+    return record
+
+
+def read_state(path: Path) -> State:
+    """The tensors of a state dict by name, without the `module.` of DataParallel.
+
+    Raises:
+        FileNotFoundError, ValueError: no file, damaged, or anything but named tensors.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path}; give the weights file that the public code saved.")
+    state = _load(path)
+    if not isinstance(state, dict) or not state:
+        found = "nothing" if state == {} else _kind(state)
+        raise ValueError(f"{path} holds {found} instead of named tensors; {SAVE_STATE}.")
+    for name, value in state.items():
+        if not isinstance(name, str) or not _is_plain(value):
+            raise ValueError(
+                f"{path} holds {_kind(value)} under {name!r}, where a plain tensor was expected; {SAVE_STATE}."
+            )
+    while all(name.startswith("module.") for name in state):
+        state = {name.removeprefix("module."): value for name, value in state.items()}
+    return state
+
+
+def _load(path: Path):
+    with open(path, "rb") as file:
+        start = file.read(9)
+    try:
+        if start[8:] == b"{":
+            return load_file(path)
+        with warnings.catch_warnings(action="ignore"):  # on TorchScript archives, which are refused anyway
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged ({error}); copy it again.") from error
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # a damaged or hostile pickle may fail in any opcode, with any type of error
+        for pattern, found in REFUSALS.items():
+            if asked := re.search(pattern, str(error)):
+                found = found.format(*asked.groups())
+                raise ValueError(f"{path} is not read: it {found}, and only tensors are; {SAVE_STATE}.") from None
+        raise ValueError(
+            f"{path} is empty, damaged or no file of weights (neither safetensors nor tensors as torch.save writes them); "
+            f"copy it again, or {SAVE_STATE}."
+        ) from error
+
+
+def _is_plain(value) -> bool:
+    if not isinstance(value, torch.Tensor) or value.layout is not torch.strided or value.device.type != "cpu":
+        return False
+    return not value.is_complex() and not value.is_quantized
+
+
+def _kind(value) -> str:
+    return f"a tensor of {value.dtype}" if isinstance(value, torch.Tensor) else f"a {type(value).__name__}"
+
+
+def build_model(
+    conversion: Conversion, state: State, source: str, labels: list[str] | None, fields: dict
+) -> tuple[AffectPreTrainedModel, list[str]]:
+    """The model with the weights of a public state dict, and the names of those that were dropped.
+
+    Raises:
+        ValueError: another code's checkpoint, missing or surplus names, wrong shapes, values, labels or fields.
+    """
+    code = conversion.model_class.__name__.removesuffix("ForAffect")
+    try:
+        told = conversion.fields_of({name: tuple(value.shape) for name, value in state.items()}, labels)
+    except (KeyError, IndexError) as error:
+        at = f"has no `{error.args[0]}`" if isinstance(error, KeyError) else "has tensors of other ranks"
+        raise ValueError(f"{source} {at}, so it is no checkpoint of the public code of {code}; give one.") from None
+    if known := sorted(told.keys() & fields.keys()):
+        raise ValueError(f"The weights and labels already tell `{known[0]}` ({told[known[0]]!r}); leave it out.")
+    try:
+        config = conversion.model_class.config_class.reference(**told | fields)
+    except StrictDataclassError as error:
+        raise ValueError(f"These weights and fields make no configuration of {code}: {reason_of(error)}.") from None
+    with torch.device("meta"):  # the weights come from the file
+        model = conversion.model_class(config)
+    wanted = {name: conversion.public_name(name) for name in model.state_dict()}
+    dropped = [name for name in state if re.fullmatch(conversion.dead, name)]
+    advice = f"convert the file as the public code of {code} saved it"
+    if missing := [name for name in wanted.values() if name not in state]:
+        raise ValueError(f"{source} lacks {listed(missing)}; {advice}.")
+    used = {*wanted.values(), *dropped}
+    if surplus := [name for name in state if name not in used]:
+        raise ValueError(f"{source} also has {listed(surplus)}, of which {code} has no use; {advice}.")
+    weights, wrong = {}, []
+    for name, like in model.state_dict().items():
+        value = conversion.value(name, state[wanted[name]].detach())
+        weights[name] = value.to(like.dtype).clone(memory_format=torch.contiguous_format)
+        if value.shape != like.shape:
+            wrong.append(f"{wanted[name]} {tuple(value.shape)} instead of {tuple(like.shape)}")
+    if wrong:
+        raise ValueError(f"{source} has shapes that do not fit each other: {listed(wrong)}; {advice}.")
+    if infinite := [wanted[name] for name, value in weights.items() if not value.isfinite().all()]:
+        raise ValueError(
+            f"{source} has values that are not finite in {listed(infinite)}; give one that was trained well."
+        )
+    model.load_state_dict(weights, assign=True)
+    return model.eval(), dropped
+
+
+def listed(names: list[str]) -> str:
+    """The first few names, and how many there are."""
+    shown = ", ".join(names[:3])
+    return f"{shown}, ... ({len(names)} in all)" if len(names) > 3 else shown
+
+
+def report(record: dict, folder: str | Path) -> str:
+    """What `convert` did, in lines for a reader: what was made, dropped and assumed, and what to do next."""
+    sizes = ", ".join(f"{modality} {size}" for modality, size in record["feature_sizes"].items())
+    return "\n".join([
+        f"{record['config_class']}, {record['parameters']:,} parameters: {folder}",
+        *([f"dropped {len(record['dropped'])} tensors that the public code never uses:"] if record["dropped"] else []),
+        *(f"  {name} {tuple(shape)}" for name, shape in record["dropped"].items()),
+        *(f"assumed {name} {value}, which weights do not tell; was it another, convert with --set {name}=..."
+          for name, value in record["assumed"].items()),
+        f"next: mm-affect evaluate {folder} --data <rows of the features it was trained on: {sizes}>",
+    ])  # fmt: skip
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+# TAILOR, github.com/kniter1/TAILOR --------------------------------------------------------------------------------
+
+
+def emotions(labels: list[str] | None, count: int, **fields) -> Task:
+    """The task `emotion` of `count` labels: the given ones, or the order of the public loaders of CMU-MOSEI."""
+    labels = EMOTIONS if labels is None else tuple(labels)
+    if len(labels) != count or not all(labels):
+        raise ValueError(
+            f"The checkpoint has {count} labels, `labels` has {len(labels)} ({', '.join(labels)}); name each, in order."
+        )
+    return Task("emotion", labels=labels, **fields)
+
+
+def tailor_fields(shapes: Shapes, labels: list[str] | None) -> dict:
+    """What the shapes of a public TAILOR checkpoint tell."""
+
+    def layers(part):
+        return len({found[1] for name in shapes if (found := re.match(rf"{part}\.encoder\.layer\.(\d+)\.", name))})
+
+    parts = dict(zip(MODALITIES, ("bert", "audio", "visual")))
+    fields = {
+        "feature_sizes": {m: shapes[f"{part}.embeddings.word_embeddings.weight"][1] for m, part in parts.items()},
+        "hidden_size": shapes["bert.embeddings.word_embeddings.weight"][0],
+        "intermediate_size": shapes["bert.encoder.layer.0.intermediate.dense.weight"][0],
+        "encoder_layers": {m: layers(part) for m, part in parts.items()},
+        "cross_layers": layers("pc_cross"),
+        "max_position_embeddings": shapes["bert.embeddings.position_embeddings.weight"][0],
+        "tasks": [emotions(labels, shapes["decoder.embeddings.word_embeddings.weight"][0], threshold=0.35)],
+        "aligner": "given",
+    }
+    aligner = "a2t_ctc.pred_output_position_inclu_blank.weight_hh_l0"
+    if aligner in shapes:
+        fields |= {"aligner": "ctc", "aligned_length": shapes[aligner][1] - 1}  # one class is the blank
+    return fields
+
+
+TAILOR = Conversion(
+    TailorForAffect,
+    tailor_fields,
+    names={
+        "input_norms.text": "text_norm.text_norm2d",
+        "input_norms.audio": "audio_norm.audio_norm2d",
+        "input_norms.visual": "visual_norm.visual_norm2d",
+        "aligners.audio.lstm": "a2t_ctc.pred_output_position_inclu_blank",
+        "aligners.visual.lstm": "v2t_ctc.pred_output_position_inclu_blank",
+        "encoders.text": "bert",
+        "encoders.audio": "audio",
+        "encoders.visual": "visual",
+        "private.text": "private_feature_extractor.0",
+        "private.visual": "private_feature_extractor.1",
+        "private.audio": "private_feature_extractor.2",
+        "common": "common_feature_extractor",
+        "common_classifiers.emotion": "common_classfier",
+        "discriminator": "modal_discriminator",
+        "cross_encoders.0": "va_cross",
+        "cross_encoders.1": "vat_cross",
+        "cross_encoders.2": "pc_cross",
+        "decoder": "decoder.decoder.layer.0",
+        "decoder.labels.emotion": "decoder.embeddings.word_embeddings",
+        "decoder.norm": "decoder.embeddings.LayerNorm",
+        "heads.heads.emotion": "cross_classifier.dense",
+        # inside an encoder
+        "projection": "embeddings.word_embeddings",
+        "modality_token": "embeddings.token_type_embeddings",
+        "encoder.positions": "embeddings.position_embeddings",
+        "encoder.norm": "embeddings.LayerNorm",
+        "encoder.layers": "encoder.layer",
+        # inside a layer
+        "attention.attention": "attention.self",
+        "attention.attention.output": "attention.output.dense",
+        "attention.norm": "attention.output.LayerNorm",
+        "correlation.attention": "slf_attn.att",
+        "correlation.attention.output": "slf_attn.output.dense",
+        "correlation.norm": "slf_attn.output.LayerNorm",
+        "guidance.attention": "enc_attn.att",
+        "guidance.attention.output": "enc_attn.output.dense",
+        "guidance.norm": "enc_attn.output.LayerNorm",
+        "feed_forward.expand": "intermediate.dense",
+        "feed_forward.shrink": "output.dense",
+        "feed_forward.norm": "output.LayerNorm",
+    },
+    dead=r"(bert|audio|visual|va_cross|vat_cross|pc_cross)\.pooler\.dense\.(weight|bias)",
+    untold=("num_attention_heads",),
+    values=dict.fromkeys(  # the public discriminator's classes are text, visual, audio
+        ("discriminator.3.weight", "discriminator.3.bias"), lambda rows: torch.cat([rows[:1], rows[2:], rows[1:2]])
+    ),
+)
+
+CONVERSIONS = {"tailor": TAILOR}

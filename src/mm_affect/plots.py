@@ -1,5 +1,6 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Figures of a run: its training, its scores by modality subset, its confusions, and a clip over time.
+"""Figures of a run: its training, its scores by modality subset, its confusions, and a clip over time; and what the
+figures of one architecture (`tailor_plots`) share.
 
 Each is written as a PNG with its numbers beside it as a CSV file of the same name. Needs the extra `plots`.
 """
@@ -7,8 +8,10 @@ Each is written as a PNG with its numbers beside it as a CSV file of the same na
 import csv
 import functools
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -41,11 +44,97 @@ STYLE = {
 }
 
 
-def _styled(plot: Callable) -> Callable:
+class Subject(NamedTuple):
+    """What the figures of a checkpoint are drawn from.
+
+    Args:
+        folder: of the checkpoint.
+        model, processor: as loaded from it, the model in evaluation mode.
+        rows: feature rows.
+        title: says which rows these are.
+    """
+
+    folder: Path
+    model: Any
+    processor: Any
+    rows: list[dict]
+    title: str
+
+
+def history_of(folder: Path) -> list[dict]:
+    """What was logged while a checkpoint was trained: the folder of one seed, or of a run, whose best seed counts.
+
+    Raises:
+        FileNotFoundError: the folder holds no history, as of a checkpoint that was converted.
+        ValueError: the history is damaged.
+    """
+    from .experiments import best_of
+
+    if (folder / "results.json").is_file():
+        folder = folder / "seeds" / f"seed-{best_of(folder)}"
+    path = folder / "history.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no training history {path}; only `mm-affect train` writes one.")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"The training history {path} is not JSON ({error}); train the run again.") from None
+
+
+def chosen_rows(rows, samples: int, seed: int = 0) -> list[dict]:
+    """At most `samples` rows, drawn at random without repetition, in their order.
+
+    Raises:
+        ValueError: `samples` is less than 1.
+    """
+    if samples < 1:
+        raise ValueError(f"The number of samples is {samples}; it must be 1 or more.")
+    chosen = np.random.default_rng(seed).permutation(len(rows))[:samples]
+    return [rows[int(i)] for i in np.sort(chosen)]
+
+
+def figures_of(subject: Subject, compared: Subject | None = None, seed: int = 0) -> dict[str, Callable[[Path], Path]]:
+    """What draws each figure of the paper of the subject's architecture, by name.
+
+    An architecture with figures has a function with these arguments, named here. What it returns may raise the reason
+    why one figure cannot be drawn; it raises itself if the input is wrong.
+
+    Raises:
+        ValueError: the architecture has no figures, or the rows do not fit.
+    """
+    from . import tailor_plots
+
+    known = {"mm_affect_tailor": tailor_plots.figures}
+    architecture = subject.model.config.model_type
+    if architecture not in known:
+        raise ValueError(
+            f"{subject.folder} is a checkpoint of {architecture}, whose paper has no figures that are drawn here; "
+            f"give one of {', '.join(known)}."
+        )
+    return known[architecture](subject, compared, seed)
+
+
+def draw_all(
+    figures: dict[str, Callable[[Path], Path]], folder: Path
+) -> tuple[list[Path], list[tuple[Exception, list[str]]]]:
+    """Draw figures into a folder, each under its name.
+
+    Returns: the PNG files, and why figures could not be drawn: each reason with the names of those it stopped.
+    """
+    drawn, stopped = [], {}
+    for name, draw in figures.items():
+        try:
+            drawn.append(draw(folder / f"{name}.png"))
+        except (ValueError, OSError, ImportError) as error:
+            stopped.setdefault(str(error), (error, []))[1].append(name)
+    return drawn, list(stopped.values())
+
+
+def styled(plot: Callable) -> Callable:
     """Draw in our style, or say which extra is missing."""
 
     @functools.wraps(plot)
-    def styled(*args, **kwargs):
+    def drawn(*args, **kwargs):
         try:
             from matplotlib import rc_context
         except ImportError as error:
@@ -53,10 +142,10 @@ def _styled(plot: Callable) -> Callable:
         with rc_context(STYLE):
             return plot(*args, **kwargs)
 
-    return styled
+    return drawn
 
 
-def _figure(panels: int, width: float, height: float, columns: int, **options):
+def new_figure(panels: int, width: float, height: float, columns: int, **options):
     """A figure of that many panels (each width by height inches) and the list of its axes; draws without a display."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -71,7 +160,12 @@ def _figure(panels: int, width: float, height: float, columns: int, **options):
     return figure, axes[:panels]
 
 
-def _save(figure, path: str | Path, header: list[str], rows: list[list]) -> Path:
+def save_figure(figure, path: str | Path, header: list[str], rows: list[list]) -> Path:
+    """Write the PNG and, beside it, its numbers as CSV; returns the path of the PNG.
+
+    Raises:
+        ValueError: the path does not end with .png.
+    """
     path = Path(path)
     if path.suffix.lower() != ".png":
         raise ValueError(f"A plot is written as PNG, but the path is {path}; end it with .png.")
@@ -83,7 +177,7 @@ def _save(figure, path: str | Path, header: list[str], rows: list[list]) -> Path
     return path
 
 
-def _line(index: int) -> dict:
+def line_style(index: int) -> dict:
     """Colour, dash and marker of the index-th curve; 105 differ."""
     return {
         "color": COLOURS[index % len(COLOURS)],
@@ -92,7 +186,7 @@ def _line(index: int) -> dict:
     }
 
 
-@_styled
+@styled
 def plot_training(history: list[dict], path: str | Path) -> Path:
     """Losses and primary metrics over the epochs, one panel each, training and validation together.
 
@@ -111,7 +205,7 @@ def plot_training(history: list[dict], path: str | Path) -> Path:
     if not curves:
         raise ValueError("The training history has no losses with epochs; pass `trainer.state.log_history`.")
     names = sorted(curves, key=lambda name: (name != "loss", "loss" not in name))
-    figure, axes = _figure(len(names), 3.0, 2.2, columns=3)
+    figure, axes = new_figure(len(names), 3.0, 2.2, columns=3)
     for panel, name in zip(axes, names, strict=True):
         for split, colour in (("training", COLOURS[0]), ("validation", COLOURS[1])):
             if split in curves[name]:
@@ -123,15 +217,15 @@ def plot_training(history: list[dict], path: str | Path) -> Path:
     handles = {label: line for panel in axes for line, label in zip(*panel.get_legend_handles_labels(), strict=True)}
     figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=2)
     rows = [[name, split, *point] for name in names for split in curves[name] for point in curves[name][split]]
-    return _save(figure, path, ["name", "split", "epoch", "value"], rows)
+    return save_figure(figure, path, ["name", "split", "epoch", "value"], rows)
 
 
-@_styled
+@styled
 def plot_subsets(results: dict, path: str | Path) -> Path:
     """Primary metric of each task for every subset of the modalities, mean and standard deviation over the seeds."""
     subsets = [subset for subset in SUBSETS if subset in results["summary"]]
     keys = [(f"{task['name']}.{primary_metric(task)[0]}", primary_metric(task)[1]) for task in results["tasks"]]
-    figure, axes = _figure(len(keys), max(3.0, 6.0 / len(keys)), 0.9 + 0.28 * len(subsets), columns=3, sharey=True)
+    figure, axes = new_figure(len(keys), max(3.0, 6.0 / len(keys)), 0.9 + 0.28 * len(subsets), columns=3, sharey=True)
     rows = []
     for panel, (key, greater_is_better) in zip(axes, keys, strict=True):
         for height, subset in enumerate(subsets):
@@ -149,10 +243,10 @@ def plot_subsets(results: dict, path: str | Path) -> Path:
         panel.set_xlabel("more is better" if greater_is_better else "less is better")
     warning, seeds = " (SYNTHETIC)" if results["corpus"]["synthetic"] else "", len(results["seeds"])
     figure.suptitle(f"{results['name']} on {results['corpus']['name']}{warning}, {seeds} seed{'s' * (seeds > 1)}")
-    return _save(figure, path, ["metric", "subset", "mean", "std", "n"], rows)
+    return save_figure(figure, path, ["metric", "subset", "mean", "std", "n"], rows)
 
 
-@_styled
+@styled
 def plot_confusion(matrix, labels: list[str], path: str | Path) -> Path:
     """Confusion matrix (true rows, predicted columns): counts as text, share of the true class as colour."""
     matrix = np.asarray(matrix)
@@ -160,7 +254,7 @@ def plot_confusion(matrix, labels: list[str], path: str | Path) -> Path:
         raise ValueError(f"The confusion matrix has shape {matrix.shape}, but there are {len(labels)} labels.")
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     side = 1.6 + 0.5 * len(labels)
-    figure, (panel,) = _figure(1, side + 0.7, side, columns=1)
+    figure, (panel,) = new_figure(1, side + 0.7, side, columns=1)
     image = panel.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for row, column in np.ndindex(matrix.shape):
         colour = "white" if share[row, column] > 0.5 else "black"
@@ -172,10 +266,10 @@ def plot_confusion(matrix, labels: list[str], path: str | Path) -> Path:
     panel.grid(False)
     figure.colorbar(image, ax=panel, label="share of the true class", shrink=0.8)
     rows = [[label, *map(int, row)] for label, row in zip(labels, matrix, strict=True)]
-    return _save(figure, path, ["true \\ predicted", *labels], rows)
+    return save_figure(figure, path, ["true \\ predicted", *labels], rows)
 
 
-@_styled
+@styled
 def plot_timeline(windows: list[dict], path: str | Path) -> Path:
     """Scores over the time of a clip, one panel per task, each window as a point at its middle.
 
@@ -184,12 +278,12 @@ def plot_timeline(windows: list[dict], path: str | Path) -> Path:
     if not windows:
         raise ValueError("There are no windows to plot; predict a clip first.")
     tasks = {task: list(scores) for task, scores in windows[0]["scores"].items()}
-    figure, axes = _figure(len(tasks), 8.0, 1.9, columns=1, sharex=True)
+    figure, axes = new_figure(len(tasks), 8.0, 1.9, columns=1, sharex=True)
     for panel, (task, labels) in zip(axes, tasks.items(), strict=True):
         for index, label in enumerate(labels):
             values = [window["scores"][task][label] for window in windows]
             middles = [(window["start"] + window["end"]) / 2 for window in windows]
-            panel.plot(middles, values, markersize=3.5, linewidth=1.3, label=label, **_line(index))
+            panel.plot(middles, values, markersize=3.5, linewidth=1.3, label=label, **line_style(index))
         panel.set_title(task, loc="left")
         if len(labels) > 1:
             panel.set_ylim(-0.03, 1.03)
@@ -202,4 +296,4 @@ def plot_timeline(windows: list[dict], path: str | Path) -> Path:
         for task, scores in window["scores"].items()
         for label, score in scores.items()
     ]
-    return _save(figure, path, ["start", "end", "task", "label", "score"], rows)
+    return save_figure(figure, path, ["start", "end", "task", "label", "score"], rows)

@@ -119,6 +119,33 @@ def suggestion(name: str, known) -> str:
     return f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(sorted(known))}."
 
 
+def check_choices(config, choices: dict[str, tuple]) -> None:
+    """Refuse a field of `config` that is none of its choices."""
+    for name, allowed in choices.items():
+        if getattr(config, name) not in allowed:
+            raise ValueError(f"`{name}` is {getattr(config, name)!r}; expected one of {', '.join(map(str, allowed))}.")
+
+
+def check_sizes(config, names: tuple[str, ...], by_modality: tuple[str, ...] = ()) -> None:
+    """Refuse sizes of `config` that are not positive whole numbers, or are given for an unknown modality."""
+    sizes = {name: getattr(config, name) for name in names}
+    for name in by_modality:
+        for modality, size in getattr(config, name).items():
+            if modality not in MODALITIES:
+                raise ValueError(f"`{name}` names the unknown modality {modality!r}.")
+            sizes[f"{name}[{modality!r}]"] = size
+    for name, size in sizes.items():
+        if not isinstance(size, int) or size < 1:
+            raise ValueError(f"`{name}` is {size!r}; it must be a positive whole number.")
+
+
+def check_dropouts(config, names: tuple[str, ...]) -> None:
+    """Refuse probabilities of `config` that are negative, or 1 or more."""
+    for name in names:
+        if not 0 <= getattr(config, name) < 1:
+            raise ValueError(f"`{name}` is {getattr(config, name)!r}; it must be at least 0 and less than 1.")
+
+
 DEFAULT_TASKS = (Task("emotion", "multi_label_classification", EMOTIONS),)
 
 # Names that transformers itself stores in a config beside the declared fields.
@@ -172,6 +199,16 @@ class AffectConfig(PreTrainedConfig):
         super().__post_init__(**kwargs)
         if self.text_config is not None and "text" in self.modalities:
             self.feature_sizes["text"] = self.text_config.hidden_size
+
+    @classmethod
+    def paper(cls, **fields) -> "AffectConfig":
+        """The paper's settings: the defaults, where an architecture does not say otherwise."""
+        return cls(**fields)
+
+    def get_text_config(self, decoder=None, encoder=None) -> PreTrainedConfig:
+        """Of the text encoder, if there is one. Here `decoder` and the like are names of choices; transformers would take a
+        field of such a name for a configuration."""
+        return self if self.text_config is None else self.text_config
 
     def validate_tasks(self):
         names = [task.name for task in self.tasks]

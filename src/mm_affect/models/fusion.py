@@ -33,7 +33,7 @@ from transformers import AutoConfig, AutoModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils.output_capturing import OutputRecorder
 
-from .configuration import MODALITIES, AffectConfig, Task
+from .configuration import AffectConfig, Task, check_choices, check_dropouts, check_sizes
 from .layers import (
     Attention,
     BiLSTM,
@@ -110,30 +110,13 @@ class FusionConfig(AffectConfig):
         self.late_heads = {"text": 4, "audio": 2, "visual": 2} | (self.late_heads or {})
 
     def validate_fusion(self):
-        for name, allowed in (
-            ("fusion", ("ef", "lf", "ef_lf")),
-            ("encoder", tuple(POOLINGS)),
-            ("head", ("weighted_sum", "concat", "concat_mlp")),
-            ("pooling", POOLINGS.get(self.encoder, (self.pooling,))),
-        ):
-            if getattr(self, name) not in allowed:
-                raise ValueError(
-                    f"`{name}` is {getattr(self, name)!r}; expected one of {', '.join(map(str, allowed))}."
-                )
-        surplus = (set(self.late_sizes or ()) | set(self.late_heads)) - set(MODALITIES)
-        if surplus:
-            raise ValueError(f"`late_sizes` or `late_heads` names the unknown modality {sorted(surplus)[0]!r}.")
+        check_choices(self, {"fusion": ("ef", "lf", "ef_lf"), "encoder": tuple(POOLINGS)})
+        check_choices(self, {"head": ("weighted_sum", "concat", "concat_mlp"), "pooling": POOLINGS[self.encoder]})
 
     def validate_sizes(self):
-        sizes = {name: getattr(self, name) for name in ("early_size", "num_hidden_layers", "early_heads")}
-        for name in ("late_sizes", "late_heads"):
-            sizes |= {f"{name}[{m!r}]": size for m, size in (getattr(self, name) or {}).items()}
-        for name, size in sizes.items():
-            if size is not None and (not isinstance(size, int) or size < 1):
-                raise ValueError(f"`{name}` is {size!r}; it must be a positive whole number.")
-        for name in ("input_dropout_prob", "hidden_dropout_prob"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"`{name}` is {getattr(self, name)!r}; it must be at least 0 and less than 1.")
+        if self.encoder in POOLINGS:
+            check_sizes(self, ("early_size", "num_hidden_layers", "early_heads"), ("late_sizes", "late_heads"))
+        check_dropouts(self, ("input_dropout_prob", "hidden_dropout_prob"))
 
     @classmethod
     def paper(cls, corpus: str = "cmu_mosei", **fields) -> "FusionConfig":

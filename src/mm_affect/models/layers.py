@@ -15,7 +15,6 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 
-ROWS_AT_ONCE = 8  # rows of a group in `RowGroups`
 RESAMPLED_AT_ONCE = 256  # steps: `resample` of a long clip would otherwise hold (length, length) tables
 
 
@@ -95,6 +94,29 @@ def starting_at(first: torch.Tensor, stream: Stream) -> Stream:
     return Stream(take_steps(stream.values, index), stream.mask.gather(1, index))
 
 
+def word_aligned(streams: dict[str, Stream]) -> dict[str, Stream]:
+    """Streams of equal length, moved together to the front; a missing modality gets that length.
+
+    Raises:
+        ValueError: present streams differ in length.
+    """
+    lengths = {m: stream.mask.shape[1] for m, stream in streams.items()}
+    if len(set(lengths.values())) > 1:
+        lengths = {m: length for m, length in lengths.items() if streams[m].mask.any()} or lengths
+        if len(set(lengths.values())) > 1:
+            raise ValueError(
+                f"The streams have {', '.join(f'{n} ({m})' for m, n in lengths.items())} steps, but this model reads "
+                "word-aligned streams (aligner='given'): align them to the words, or set `aligner` to 'ctc' or 'none'."
+            )
+        length = next(iter(lengths.values()))
+        for m, (values, mask) in streams.items():
+            if m not in lengths:
+                empty = mask.new_zeros(len(mask), length)
+                streams[m] = Stream(values.new_zeros(*empty.shape, values.shape[-1]), empty)
+    first = extent(torch.stack([stream.mask for stream in streams.values()]).any(0))[0]
+    return {m: starting_at(first, stream) for m, stream in streams.items()}
+
+
 def resample(stream: Stream, lengths: torch.Tensor, steps: int) -> Stream:
     """Each row stretched or shrunk in time to `lengths` steps (`(batch,)`, at most `steps`) by averaging areas.
 
@@ -112,40 +134,6 @@ def resample(stream: Stream, lengths: torch.Tensor, steps: int) -> Stream:
         cover = cover / cover.sum(-1, keepdim=True).clamp_min(1e-6)
         parts.append(cover.to(values.dtype) @ values)
     return Stream(torch.cat(parts, dim=1), target < lengths.view(-1, 1)).cleaned()
-
-
-class RowGroups:
-    """Rows of like length read together, so that a ragged batch is not computed up to its longest row.
-
-    On a CPU padding costs more than several smaller products; on a GPU, and for eager attention, which is asked for when
-    the weights of the whole batch are wanted, there is one group.
-
-    Args:
-        stream: each row is read up to its last real step, so it should stand at the front.
-    """
-
-    def __init__(self, config, stream: Stream):
-        values, mask = stream
-        mask = mask | ~mask.any(1, keepdim=True)  # a row without steps attends to its zeros
-        self.rows = None
-        self.parts = [(slice(None), mask.shape[1])]
-        if mask.device.type == "cpu" and config._attn_implementation != "eager" and not mask.all():
-            lengths = (mask * torch.arange(1, mask.shape[1] + 1)).amax(1)
-            self.rows = lengths.argsort(stable=True)
-            self.parts = [(rows, int(lengths[rows[-1]])) for rows in self.rows.split(ROWS_AT_ONCE)]
-        self.masks = [
-            create_bidirectional_mask(config, values[rows, :length], mask[rows, :length]) for rows, length in self.parts
-        ]
-
-    def __call__(self, block: nn.Module, values: torch.Tensor) -> torch.Tensor:
-        """`block(values, attention_mask)` group by group: `(batch, length, size)`, zeros beyond the end of a group."""
-        if self.rows is None:
-            return block(values, self.masks[0])
-        done = [
-            F.pad(block(values[rows, :length], mask), (0, 0, 0, values.shape[1] - length))
-            for (rows, length), mask in zip(self.parts, self.masks)
-        ]
-        return torch.cat(done)[self.rows.argsort()]
 
 
 class SinusoidalPositions(nn.Module):
@@ -371,7 +359,9 @@ class TaskHeads(nn.Module):
             beside = ~rows.view(-1, *[1] * (target.ndim - 1))
             kept[name] = target.masked_fill(beside, torch.nan if target.is_floating_point() else -100)
         losses = self.losses(logits, kept)
-        return sum((self.tasks[name].weight * loss for name, loss in losses.items()), rows.new_zeros((), dtype=torch.float))
+        return sum(
+            (self.tasks[name].weight * loss for name, loss in losses.items()), rows.new_zeros((), dtype=torch.float)
+        )
 
     def _loss(self, task, logits, labels):
         expected = logits.shape if task.problem_type == "multi_label_classification" else logits.shape[:1]

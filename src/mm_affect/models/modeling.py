@@ -93,6 +93,11 @@ class AffectPreTrainedModel(PreTrainedModel):
     def build_head(self, task: Task, size: int) -> nn.Module:
         return nn.Linear(size, task.num_outputs)
 
+    @classmethod
+    def _can_set_attn_implementation(cls) -> bool:
+        """Yes: `layers.Attention` asks for it at every call. transformers would look for that call in the architecture's file."""
+        return True
+
     @torch.no_grad()
     def _init_weights(self, module):
         """Every layer keeps the initialisation PyTorch gives it, as in the authors' code."""

@@ -37,11 +37,20 @@ from transformers.masking_utils import create_bidirectional_mask
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils.output_capturing import OutputRecorder
 
-from .configuration import EMOTIONS, MODALITIES, AffectConfig, Task, suggestion
+from .configuration import (
+    EMOTIONS,
+    MODALITIES,
+    AffectConfig,
+    Task,
+    check_choices,
+    check_dropouts,
+    check_sizes,
+    suggestion,
+)
+from .dropout import Dropout
 from .layers import (
     Attention,
     CTCAligner,
-    RowGroups,
     Stream,
     extent,
     masked_mean,
@@ -49,8 +58,10 @@ from .layers import (
     reverse_gradient,
     starting_at,
     to_front,
+    word_aligned,
 )
 from .modeling import AffectPreTrainedModel, FusionOutput
+from .packing import PackedRows, PackedSelfAttention
 
 
 LOSS_WEIGHTS = {
@@ -69,7 +80,6 @@ CHOICES = {
     "concat_order": ("paper", "reference"),
     "ctc_reduction": ("mean", "sum"),
 }
-LAYER_NORM_EPS = 1e-12
 STEPS_OF_PAPER = 60  # the weight of the orthogonal loss belongs to this length
 
 
@@ -104,6 +114,7 @@ class TailorConfig(AffectConfig):
         hidden_dropout_prob: in the Transformer layers, of their inputs and of the common parts.
         private_dropout_prob: of the private parts.
         logit_dropout: dropout of logits, in training.
+        initializer_range: standard deviation of new weights.
     """
 
     model_type = "mm_affect_tailor"
@@ -131,6 +142,7 @@ class TailorConfig(AffectConfig):
     hidden_dropout_prob: float | int = 0.3
     private_dropout_prob: float | int = 0.1
     logit_dropout: float | int = 0.0
+    initializer_range: float | int = 0.02
 
     def __post_init__(self, **kwargs):
         super().__post_init__(**kwargs)
@@ -148,9 +160,7 @@ class TailorConfig(AffectConfig):
         return [*self.modalities, *(["common"] if self.refinement == "full" else [])]
 
     def validate_choices(self):
-        for name, allowed in CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"`{name}` is {getattr(self, name)!r}; expected one of {', '.join(allowed)}.")
+        check_choices(self, CHOICES)
         if sorted(self.fusion_order) != sorted(self.parts):
             raise ValueError(
                 f"`fusion_order` is {self.fusion_order}; expected an order of {', '.join(self.parts)}, each once."
@@ -160,31 +170,15 @@ class TailorConfig(AffectConfig):
         for name in self.loss_weights:
             if name not in LOSS_WEIGHTS:
                 raise ValueError(f"`loss_weights` has {name!r}.{suggestion(name, LOSS_WEIGHTS)}")
-        if not any(task.view == "fusion" for task in self.tasks):
-            raise ValueError("No task reads the view 'fusion', so there are no labels to tailor it to; let one read it.")
 
     def validate_sizes(self):
-        sizes = {name: getattr(self, name) for name in (
-            "hidden_size", "num_attention_heads", "intermediate_size", "cross_layers", "max_position_embeddings",
-            "aligned_length",
-        )}  # fmt: skip
-        if surplus := set(self.encoder_layers) - set(MODALITIES):
-            raise ValueError(f"`encoder_layers` names the unknown modality {sorted(surplus)[0]!r}.")
-        for name, size in (sizes | {f"encoder_layers[{m!r}]": n for m, n in self.encoder_layers.items()}).items():
-            if not isinstance(size, int) or size < 1:
-                raise ValueError(f"`{name}` is {size!r}; it must be a positive whole number.")
+        sizes = ("hidden_size", "num_attention_heads", "intermediate_size", "cross_layers", "max_position_embeddings")
+        check_sizes(self, (*sizes, "aligned_length"), by_modality=("encoder_layers",))
+        check_dropouts(self, ("hidden_dropout_prob", "private_dropout_prob", "logit_dropout"))
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"`hidden_size` is {self.hidden_size}, which {self.num_attention_heads} attention heads do not divide."
             )
-        for name in ("hidden_dropout_prob", "private_dropout_prob", "logit_dropout"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"`{name}` is {getattr(self, name)!r}; it must be at least 0 and less than 1.")
-
-    @classmethod
-    def paper(cls, **fields) -> "TailorConfig":
-        """The paper's settings: the defaults."""
-        return cls(**fields)
 
     @classmethod
     def reference(cls, **fields) -> "TailorConfig":
@@ -196,21 +190,21 @@ class TailorConfig(AffectConfig):
 
 
 def layer_norm(size: int) -> nn.LayerNorm:
-    return nn.LayerNorm(size, eps=LAYER_NORM_EPS)
+    """With BERT's epsilon."""
+    return nn.LayerNorm(size, eps=1e-12)
 
 
 class AttentionStep(nn.Module):
-    """`LN(x + Drop(W Attention(x, memory)))`."""
+    """`LN(x + Drop(W Attention(x, ...)))`."""
 
-    def __init__(self, config: TailorConfig):
+    def __init__(self, config: TailorConfig, kind: type[Attention]):
         super().__init__()
-        self.attention = Attention(config, config.hidden_size, config.num_attention_heads, config.hidden_dropout_prob)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.attention = kind(config, config.hidden_size, config.num_attention_heads, config.hidden_dropout_prob)
+        self.dropout = Dropout(config.hidden_dropout_prob, inplace=True)
         self.norm = layer_norm(config.hidden_size)
 
-    def forward(self, values, attention_mask=None, memory=None):
-        attended, _ = self.attention(values, attention_mask, memory)
-        return self.norm(values + self.dropout(attended))
+    def forward(self, values, *arguments):
+        return self.norm(self.dropout(self.attention(values, *arguments)[0]).add_(values))
 
 
 class FeedForwardStep(nn.Module):
@@ -220,23 +214,23 @@ class FeedForwardStep(nn.Module):
         super().__init__()
         self.expand = nn.Linear(config.hidden_size, config.intermediate_size)
         self.shrink = nn.Linear(config.intermediate_size, config.hidden_size)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = Dropout(config.hidden_dropout_prob, inplace=True)
         self.norm = layer_norm(config.hidden_size)
 
     def forward(self, values):
-        return self.norm(values + self.dropout(self.shrink(F.gelu(self.expand(values)))))
+        return self.norm(self.dropout(self.shrink(F.gelu(self.expand(values)))).add_(values))
 
 
 class TailorLayer(GradientCheckpointingLayer):
-    """Post-norm layer of BERT, read in groups of rows of like length."""
+    """Post-norm layer of BERT, over packed rows."""
 
     def __init__(self, config: TailorConfig):
         super().__init__()
-        self.attention = AttentionStep(config)
+        self.attention = AttentionStep(config, PackedSelfAttention)
         self.feed_forward = FeedForwardStep(config)
 
-    def forward(self, values, groups: RowGroups):
-        return groups(lambda rows, mask: self.feed_forward(self.attention(rows, mask)), values)
+    def forward(self, packed, rows: PackedRows):
+        return self.feed_forward(self.attention(packed, rows))
 
 
 class Encoder(nn.Module):
@@ -244,20 +238,19 @@ class Encoder(nn.Module):
 
     def __init__(self, config: TailorConfig, num_layers: int, num_positions: int):
         super().__init__()
-        self.config = config
         self.positions = nn.Embedding(num_positions, config.hidden_size)
         self.norm = layer_norm(config.hidden_size)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = Dropout(config.hidden_dropout_prob)
         self.layers = nn.ModuleList(TailorLayer(config) for _ in range(num_layers))
 
     def forward(self, stream: Stream) -> Stream:
         values, mask = stream
         position = torch.arange(mask.shape[1], device=mask.device).clamp_max(self.positions.num_embeddings - 1)
-        values = Stream(self.dropout(self.norm(values + self.positions(position))), mask).cleaned().values
-        groups = RowGroups(self.config, stream)
+        rows = PackedRows(mask)
+        packed = self.dropout(self.norm(rows.pack(values + self.positions(position))))
         for layer in self.layers:
-            values = layer(values, groups)
-        return Stream(values, mask).cleaned()
+            packed = layer(packed, rows)
+        return Stream(rows.unpack(packed), mask)
 
 
 class UnimodalEncoder(nn.Module):
@@ -288,21 +281,22 @@ class CrossModalEncoder(nn.Module):
 
 
 class LabelDecoder(nn.Module):
-    """A representation of each label, `(batch, labels, size)`, from the fused stream (Eq. 9 to 14)."""
+    """A representation of each label of the tasks, `(batch, labels, size)`, from the fused stream (Eq. 9 to 14)."""
 
-    def __init__(self, config: TailorConfig, num_labels: int):
+    def __init__(self, config: TailorConfig, tasks: list[Task]):
         super().__init__()
         self.config = config
-        self.labels = nn.Embedding(num_labels, config.hidden_size)
+        self.labels = nn.ModuleDict({task.name: nn.Embedding(task.num_outputs, config.hidden_size) for task in tasks})
         self.norm = layer_norm(config.hidden_size)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
-        self.correlation = None if config.decoder == "label_embeddings" else AttentionStep(config)
+        self.dropout = Dropout(config.hidden_dropout_prob)
+        self.correlation = None if config.decoder == "label_embeddings" else AttentionStep(config, Attention)
         guided = config.decoder == "label_guided"
-        self.guidance = AttentionStep(config) if guided else layer_norm(config.hidden_size)
+        self.guidance = AttentionStep(config, Attention) if guided else layer_norm(config.hidden_size)
         self.feed_forward = FeedForwardStep(config)
 
     def forward(self, fused: Stream) -> torch.Tensor:
-        labels = self.dropout(self.norm(self.labels.weight)).expand(len(fused.mask), -1, -1)
+        labels = torch.cat([table.weight for table in self.labels.values()])
+        labels = self.dropout(self.norm(labels)).expand(len(fused.mask), -1, -1)
         if self.correlation is not None:
             labels = self.correlation(labels)
         if isinstance(self.guidance, AttentionStep):
@@ -321,56 +315,33 @@ class LabelClassifier(nn.Linear):
         labels: which of the decoder's labels are this task's.
     """
 
-    def __init__(self, size: int, labels: range, shared: bool, dropout: float):
-        super().__init__(size, 1 if shared else len(labels))
-        self.labels, self.dropout = labels, nn.Dropout(dropout)
+    def __init__(self, config: TailorConfig, labels: range):
+        super().__init__(config.hidden_size, 1 if config.shared_label_classifier else len(labels))
+        self.labels, self.dropout = labels, nn.Dropout(config.logit_dropout)
 
     def forward(self, view):
         own = view.unflatten(-1, (-1, self.in_features))[:, self.labels.start : self.labels.stop]
         return self.dropout((own * self.weight).sum(-1) + self.bias)
 
 
-def word_aligned(streams: dict[str, Stream]) -> dict[str, Stream]:
-    """Streams of equal length, moved together to the front; a missing modality gets that length.
-
-    Raises:
-        ValueError: present streams differ in length.
-    """
-    lengths = {m: stream.mask.shape[1] for m, stream in streams.items()}
-    if len(set(lengths.values())) > 1:
-        lengths = {m: length for m, length in lengths.items() if streams[m].mask.any()} or lengths
-        if len(set(lengths.values())) > 1:
-            raise ValueError(
-                f"The streams have {', '.join(f'{n} ({m})' for m, n in lengths.items())} steps, but this model reads "
-                "word-aligned streams (aligner='given'): align them to the words, or set `aligner` to 'ctc' or 'none'."
-            )
-        length = next(iter(lengths.values()))
-        for m, (values, mask) in streams.items():
-            if m not in lengths:
-                empty = mask.new_zeros(len(mask), length)
-                streams[m] = Stream(values.new_zeros(*empty.shape, values.shape[-1]), empty)
-    first = extent(torch.stack([stream.mask for stream in streams.values()]).any(0))[0]
-    return {m: starting_at(first, stream) for m, stream in streams.items()}
-
-
 class TailorForAffect(AffectPreTrainedModel):
-    """TAILOR. Views: `"fusion"`, the labels' representations side by side; and the mean over time of what it refines,
-    `"private_<modality>"` and `"common_<modality>"`, as far as the config has them."""
+    """TAILOR. Views: `"fusion"`, the labels' representations side by side, and means over time, `"private_<modality>"` and
+    `"common_<modality>"`, as far as the config has them."""
 
     config_class = TailorConfig
     supports_gradient_checkpointing = True
     _no_split_modules: ClassVar = ["TailorLayer"]
     _can_record_outputs: ClassVar = {
-        "hidden_states": OutputRecorder(TailorLayer, capture_initial_hidden_state=False),
+        "hidden_states": OutputRecorder(Encoder, capture_initial_hidden_state=False),
         "attentions": OutputRecorder(Attention, index=1),
     }
 
     @torch.no_grad()
     def _init_weights(self, module):
-        """Normal weights of deviation 0.02 and zero biases, as in BERT; LSTMs as PyTorch has them."""
+        """Normal weights and zero biases, as in BERT; LSTMs as PyTorch has them."""
         super()._init_weights(module)
         if isinstance(module, nn.Linear | nn.Embedding):
-            nn.init.normal_(module.weight, std=0.02)
+            nn.init.normal_(module.weight, std=self.config.initializer_range)
         if isinstance(module, nn.Linear):
             nn.init.zeros_(module.bias)
 
@@ -378,42 +349,35 @@ class TailorForAffect(AffectPreTrainedModel):
         size, modalities = config.hidden_size, config.modalities
         self.private, self.common = nn.ModuleDict(), None
         self.input_norms = nn.ModuleDict({m: layer_norm(config.feature_sizes[m]) for m in modalities})
-        self.aligners = nn.ModuleDict()
-        if config.aligner == "ctc":
-            for m in modalities:
-                if m != "text":
-                    self.aligners[m] = CTCAligner(config.feature_sizes[m], config.aligned_length)
+        long = [m for m in modalities if config.aligner == "ctc" and m != "text"]
+        self.aligners = nn.ModuleDict({m: CTCAligner(config.feature_sizes[m], config.aligned_length) for m in long})
         self.encoders = nn.ModuleDict({m: UnimodalEncoder(config, m) for m in modalities})
         if config.refinement in ("full", "private"):
             for m in modalities:
-                self.private[m] = nn.Sequential(
-                    nn.Linear(size, size), nn.Dropout(config.private_dropout_prob), nn.Tanh()
-                )
+                self.private[m] = nn.Sequential(nn.Linear(size, size), Dropout(config.private_dropout_prob), nn.Tanh())
         if config.refinement in ("full", "common"):
-            self.common = nn.Sequential(nn.Linear(size, size), nn.Dropout(config.hidden_dropout_prob), nn.Tanh())
-            outputs = sum(task.num_outputs for task in config.tasks)
-            self.common_classifier = nn.Sequential(nn.Linear(size, outputs), nn.Dropout(config.logit_dropout))
+            self.common = nn.Sequential(nn.Linear(size, size), Dropout(config.hidden_dropout_prob), nn.Tanh())
+            self.common_classifiers = nn.ModuleDict({task.name: self._plain_head(task, size) for task in config.tasks})
         if config.refinement != "none":
-            self.discriminator = nn.Linear(size, len(modalities))
-            if config.discriminator == "mlp":
-                self.discriminator = nn.Sequential(
-                    nn.Linear(size, size // 2), nn.Dropout(0.1), nn.ReLU(), nn.Linear(size // 2, len(modalities))
-                )
+            hidden = [nn.Linear(size, size // 2), nn.Dropout(0.1), nn.ReLU()] if config.discriminator == "mlp" else []
+            width = size // 2 if hidden else size
+            self.discriminator = nn.Sequential(*hidden, nn.Linear(width, len(modalities)))
         self.cross_encoders = nn.ModuleList(CrossModalEncoder(config) for _ in config.fusion_order[1:])
-        self.labels, start = {}, 0
-        for task in config.tasks:
-            if task.view == "fusion":
-                self.labels[task.name] = range(start, start + task.num_outputs)
-                start += task.num_outputs
-        self.decoder = None if config.decoder == "identical" else LabelDecoder(config, start)
-        refined = [f"{part}_{m}" for part in ("private", "common") if config.refinement in ("full", part) for m in modalities]
-        return {"fusion": size if self.decoder is None else size * start} | dict.fromkeys(refined, size)
+        tailored = [task for task in config.tasks if task.view == "fusion" and config.decoder != "identical"]
+        self.decoder = LabelDecoder(config, tailored) if tailored else None
+        num_labels = sum(task.num_outputs for task in tailored) or 1
+        refined = [part for part in ("private", "common") if config.refinement in ("full", part)]
+        return {"fusion": size * num_labels} | {f"{part}_{m}": size for part in refined for m in modalities}
+
+    def _plain_head(self, task: Task, size: int) -> nn.Module:
+        return nn.Sequential(nn.Linear(size, task.num_outputs), nn.Dropout(self.config.logit_dropout))
 
     def build_head(self, task: Task, size: int) -> nn.Module:
-        if task.view != "fusion" or self.decoder is None:
-            return nn.Sequential(nn.Linear(size, task.num_outputs), nn.Dropout(self.config.logit_dropout))
-        shared = self.config.shared_label_classifier
-        return LabelClassifier(self.config.hidden_size, self.labels[task.name], shared, self.config.logit_dropout)
+        if self.decoder is None or task.name not in self.decoder.labels:
+            return self._plain_head(task, size)
+        before = itertools.takewhile(lambda name: name != task.name, self.decoder.labels)
+        first = sum(self.decoder.labels[name].num_embeddings for name in before)
+        return LabelClassifier(self.config, range(first, first + task.num_outputs))
 
     def fuse(self, streams: dict[str, Stream]) -> FusionOutput:
         encoded, ctc = self._encode(streams)
@@ -449,9 +413,10 @@ class TailorForAffect(AffectPreTrainedModel):
 
     def _refine(self, encoded):
         private = {m: Stream(part(encoded[m].values), encoded[m].mask).cleaned() for m, part in self.private.items()}
-        if self.common is None:
-            return private, {}
-        return private, {m: Stream(self.common(values), mask).cleaned() for m, (values, mask) in encoded.items()}
+        common = {
+            m: Stream(self.common(values), mask).cleaned() for m, (values, mask) in encoded.items() if self.common
+        }
+        return private, common
 
     def _sum(self, common: dict[str, Stream]) -> Stream:
         """C = C_t + C_v + C_a; streams of different length are averaged to that of the shortest."""
@@ -471,11 +436,10 @@ class TailorForAffect(AffectPreTrainedModel):
         return fused
 
     def _losses(self, private, common, ctc, supervise) -> dict[str, torch.Tensor]:
-        losses = {}
+        losses = {"ctc": sum(ctc.values())} if ctc else {}
         if common:
-            losses["common_adversarial"] = self._discrimination(
-                {m: Stream(reverse_gradient(values), mask) for m, (values, mask) in common.items()}
-            )
+            reversed_ = {m: Stream(reverse_gradient(values), mask) for m, (values, mask) in common.items()}
+            losses["common_adversarial"] = self._discrimination(reversed_)
             losses["common_semantics"] = self._common_semantics(common, supervise)
         if private:
             losses["private_adversarial"] = self._discrimination(private)
@@ -484,8 +448,6 @@ class TailorForAffect(AffectPreTrainedModel):
             pairs += itertools.combinations(private.values(), 2)
         if pairs:
             losses["orthogonal"] = sum(self._overlap(*pair) for pair in pairs)
-        if ctc:
-            losses["ctc"] = sum(ctc.values())
         return losses
 
     def _discrimination(self, streams: dict[str, Stream]) -> torch.Tensor:
@@ -500,12 +462,9 @@ class TailorForAffect(AffectPreTrainedModel):
     def _common_semantics(self, common, supervise) -> torch.Tensor:
         """The labels, predicted from the common parts (Eq. 7)."""
         streams = [self._sum(common)] if self.config.common_loss == "sum_first" else list(common.values())
-        total = 0.0
-        for values, mask in streams:
-            pooled = values[:, 0] if self.config.common_loss == "sum_first" else masked_mean(values, mask)
-            outputs = self.common_classifier(pooled).split([task.num_outputs for task in self.config.tasks], dim=-1)
-            total = total + supervise({task.name: logits for task, logits in zip(self.config.tasks, outputs)}, mask.any(1))
-        return total
+        pool = masked_mean if self.config.common_loss == "per_modality" else lambda values, mask: values[:, 0]
+        logits = lambda pooled: {name: head(pooled) for name, head in self.common_classifiers.items()}  # noqa: E731
+        return sum(supervise(logits(pool(*stream)), stream.mask.any(1)) for stream in streams)
 
     def _overlap(self, first: Stream, second: Stream) -> torch.Tensor:
         """Mean over samples of the squared Frobenius norm of the inner products of all steps of two streams (Eq. 6)."""

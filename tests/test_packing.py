@@ -1,0 +1,107 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Packed rows and the cheap dropout: the same numbers and gradients as padded attention, the right share of zeros."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from mm_affect.models import packing
+from mm_affect.models.configuration import AffectConfig
+from mm_affect.models.dropout import Dropout, draw_kept
+from mm_affect.models.packing import PackedRows, PackedSelfAttention
+
+
+LENGTHS = [4, 1, 0, 7, 6, 7, 2, 3]
+MASK = torch.arange(7) < torch.tensor(LENGTHS).unsqueeze(1)
+
+
+def attention(dropout: float = 0.0) -> PackedSelfAttention:
+    torch.manual_seed(0)
+    return PackedSelfAttention(AffectConfig(attn_implementation="sdpa"), 8, 2, dropout)
+
+
+def test_packed_steps_are_the_real_ones_and_come_back():
+    values = torch.randn(8, 7, 3)
+    rows = PackedRows(MASK)
+    packed = rows.pack(values)
+    assert packed.shape == (sum(LENGTHS), 3)
+    assert torch.equal(packed[:7], values[3]) and torch.equal(packed[-1:], values[1, :1])  # longest first
+    assert torch.equal(rows.unpack(packed), values.masked_fill(~MASK.unsqueeze(-1), 0.0))
+    whole = PackedRows(MASK | True)
+    assert torch.equal(whole.pack(values), values.flatten(0, 1)) and torch.equal(
+        whole.unpack(whole.pack(values)), values
+    )
+
+
+@pytest.mark.parametrize("cells", [1, 200, 2**19])
+@pytest.mark.parametrize("mask", [MASK, MASK | True, MASK & False], ids=["ragged", "full", "empty"])
+def test_grouped_attention_equals_padded_attention(mask, cells, monkeypatch):
+    """However the rows are grouped; values, and gradients of inputs and weights."""
+    monkeypatch.setattr(packing, "CELLS_AT_ONCE", cells)
+    found = []
+    for kind in ("sdpa", "eager"):
+        module, rows = attention(), PackedRows(mask)
+        module.config._attn_implementation = kind
+        values = torch.randn(8, 7, 8, generator=torch.Generator().manual_seed(1), requires_grad=True)
+        output, weights = module(rows.pack(values), rows)
+        assert (weights is None) == (kind == "sdpa")
+        (output * torch.linspace(1, 2, output.numel()).view(output.shape)).sum().backward()
+        found.append([output, values.grad, *(p.grad for p in module.parameters())])
+    for ours, expected in zip(*found, strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_steps_inside_a_row_may_be_missing():
+    mask = MASK.clone()
+    mask[3, 2] = False
+    values = torch.randn(8, 7, 8)
+    rows, module = PackedRows(mask), attention()
+    found = rows.unpack(module(rows.pack(values), rows)[0])
+    alone = PackedRows(torch.ones(1, 6, dtype=torch.bool))
+    without = values[3:4, [0, 1, 3, 4, 5, 6]]
+    torch.testing.assert_close(found[3, mask[3]], module(alone.pack(without), alone)[0])
+
+
+def test_gradient_of_attention_with_dropout():
+    """With the same draws the gradient is that of the function: checked against finite differences."""
+    rows = PackedRows(MASK)
+    parts = [torch.randn(sum(LENGTHS), 4, dtype=torch.float64, requires_grad=True) for _ in range(3)]
+
+    def attend(*parts):
+        torch.manual_seed(3)
+        return packing.GroupedAttention.apply(*parts, rows.groups(2), 2, 0.4)
+
+    assert torch.autograd.gradcheck(attend, parts)
+    plain = packing.GroupedAttention.apply(*parts, rows.groups(2), 2, 0.0)
+    assert (attend(*parts) - plain).abs().max() > 0.1  # something was dropped
+    many = torch.stack([packing.GroupedAttention.apply(*parts, rows.groups(2), 2, 0.4) for _ in range(3000)])
+    torch.testing.assert_close(many.mean(0), plain, rtol=0, atol=0.15)
+
+
+@pytest.mark.parametrize("probability", [0.1, 0.3, 0.5])
+def test_share_that_is_dropped(probability):
+    torch.manual_seed(0)
+    kept = draw_kept((1000, 1001), probability)
+    assert set(kept.unique().tolist()) == {0, 1}
+    deviation = (probability * (1 - probability) / kept.numel()) ** 0.5
+    assert abs(1 - kept.float().mean() - probability) < 4 * deviation + 1 / 65536
+    columns, rows = kept.float().mean(0), kept.float().mean(1)  # no place is favoured
+    assert max((columns - columns.mean()).abs().max(), (rows - rows.mean()).abs().max()) < 6 * (0.25 / 1000) ** 0.5
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+def test_dropout(inplace):
+    torch.manual_seed(0)
+    values = torch.randn(50, 40, requires_grad=True)
+    dropout = Dropout(0.3, inplace=inplace)
+    dropped = dropout(values * 1.0)
+    kept = dropped != 0
+    torch.testing.assert_close(dropped[kept], values[kept] / 0.7)
+    dropped.sum().backward()
+    torch.testing.assert_close(values.grad, kept / 0.7)
+    torch.manual_seed(1)
+    first = dropout(values.detach().clone())
+    torch.manual_seed(1)
+    assert torch.equal(dropout(values.detach().clone()), first)
+    assert torch.equal(dropout.eval()(values), values)
+    assert F.dropout(values, 0.0).equal(Dropout(0.0)(values))
