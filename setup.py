@@ -31,7 +31,7 @@ setup(
     python_requires=">=3.11",
     package_dir={"": "src"},
     packages=find_packages("src"),
-    package_data={"mm_affect": ["templates/*.md", "py.typed"]},
+    package_data={"mm_affect": ["templates/*.md", "data/folds/*.json", "py.typed"]},
     install_requires=[
         "torch>=2.6",
         "transformers>=5.23,<5.24",

@@ -28,9 +28,13 @@ DEFAULTS = {  # the keys of corpus.json, and what each is where nothing is said
     "label_fields": [],
     "sizes": {},
     "extractors": {},
+    "provenance": {},  # modality -> where published features come from, in words
     "manifest_hash": None,
     "split_protocol": None,
+    "copy": None,
+    "padding": None,
     "dropped": [],
+    "reported": {},
 }
 
 
@@ -59,12 +63,13 @@ class AffectBuilder(datasets.ArrowBasedBuilder):
     def __init__(self, **options):
         super().__init__(**options)
         self.dropped: list[dict] = []  # {"id", "reason"}, filled by `read_rows`
+        self.reported: Counter = Counter()  # what was kept though it is odd, filled by `read_rows`
         self._counts: Counter = Counter()
         self._non_finite: Counter = Counter()
 
     def describe(self) -> dict:
         """The corpus in the keys of corpus.json: `name`, `synthetic`, `licence`, `citation`, `label_fields`, `sizes`,
-        `split_protocol`, and `counts`, the rows that each split must have."""
+        `split_protocol`, and `counts`, the rows that each split must have (None: any number)."""
         raise NotImplementedError
 
     def read_rows(self, split: str) -> Iterator[dict]:
@@ -110,7 +115,7 @@ class AffectBuilder(datasets.ArrowBasedBuilder):
             self._non_finite.update(replaced)
             yield Key(0, number), table
         self._counts[split] = found
-        if found != expected and not self.config.allow_partial:
+        if expected is not None and found != expected and not self.config.allow_partial:
             raise ValueError(
                 f"{corpus['name']}: found {found} rows in {split}, expected {expected}; complete the copy, or pass "
                 "allow_partial=True to go on with these counts."
@@ -119,6 +124,7 @@ class AffectBuilder(datasets.ArrowBasedBuilder):
     def _download_and_prepare(self, dl_manager, verification_mode, **options) -> None:
         super()._download_and_prepare(dl_manager, verification_mode, **options)
         found = {"counts": dict(self._counts), "non_finite": dict(self._non_finite), "dropped": self.dropped}
+        found["reported"] = dict(self.reported)
         record = DEFAULTS | self.describe() | {"manifest_hash": self.config.manifest_hash} | found
         Path(self._output_dir, CORPUS_FILE).write_text(json.dumps(record, indent=1), encoding="utf-8")
 

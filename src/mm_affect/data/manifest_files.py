@@ -12,6 +12,9 @@ import pyarrow.parquet as pq
 from .schema import check_label_fields
 
 
+BATCH_ROWS = 4096  # of a Parquet file, read at once
+
+
 def read_lines(path: Path) -> Iterator[tuple[str, dict]]:
     """(place, cells by column) of every row of a csv, jsonl or Parquet file; a place reads "manifest.csv line 4".
 
@@ -71,22 +74,28 @@ def _read_csv(path: Path) -> Iterator[tuple[str, dict]]:
 
 
 def _read_jsonl(path: Path) -> Iterator[tuple[str, dict]]:
-    for number, line in enumerate(path.read_bytes().removeprefix(b"\xef\xbb\xbf").splitlines(), 1):
-        if not line.strip():
-            continue
-        where = f"{path} line {number}"
-        try:
-            cells = json.loads(line)
-        except ValueError as error:
-            raise ValueError(f"{where} is not valid JSON ({error}); expected one object in each line.") from error
-        if not isinstance(cells, dict):
-            raise ValueError(f"{where} is a JSON {type(cells).__name__}; expected one object in each line.")
-        yield where, cells
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, 1):
+            line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+            if not line.strip():
+                continue
+            where = f"{path} line {number}"
+            try:
+                cells = json.loads(line)
+            except ValueError as error:
+                raise ValueError(f"{where} is not valid JSON ({error}); expected one object in each line.") from error
+            if not isinstance(cells, dict):
+                raise ValueError(f"{where} is a JSON {type(cells).__name__}; expected one object in each line.")
+            yield where, cells
 
 
 def _read_parquet(path: Path) -> Iterator[tuple[str, dict]]:
+    number = 0
     try:
-        rows = pq.read_table(path).to_pylist()
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(BATCH_ROWS):
+                for cells in batch.to_pylist():
+                    number += 1
+                    yield f"{path} row {number}", cells
     except (pa.ArrowInvalid, OSError) as error:
         raise ValueError(f"{path} is not a readable Parquet file ({str(error).splitlines()[0]}).") from error
-    yield from ((f"{path} row {number}", cells) for number, cells in enumerate(rows, 1))

@@ -44,7 +44,7 @@ def write_rows(
     """
     folder = Path(os.path.abspath(folder))
     fields = _check_corpus(corpus, splits)
-    _check_target(folder, overwrite)
+    check_target(folder, overwrite)
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
     try:
@@ -52,13 +52,13 @@ def write_rows(
         counts, non_finite = {}, Counter()
         sizes = corpus.get("sizes", {})
         for split, rows in splits.items():
-            counts[split] = _write_split(temporary, split, rows, fields, sizes, shard_rows, non_finite)
+            counts[split] = write_split(temporary, split, rows, fields, sizes, shard_rows, non_finite)
         found = {"format": FORMAT, "version": VERSION, "counts": counts, "non_finite": dict(non_finite)}
         record = found | DEFAULTS | corpus | {"label_fields": fields} | found
         (temporary / CORPUS_FILE).write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
         if beside is not None:
             beside(temporary)
-        _put_in_place(temporary, folder)
+        put_in_place(temporary, folder)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -79,13 +79,30 @@ def read_corpus(source: str | Path, cache_dir: str | Path | None = None) -> dict
 
 
 def load(
-    source: str | Path, *, cache_dir: str | Path | None = None, streaming: bool = False
+    source: str | Path,
+    data_dir: str | Path | None = None,
+    *,
+    config: str | None = None,
+    cache_dir: str | Path | None = None,
+    streaming: bool = False,
+    **options,
 ) -> datasets.DatasetDict | datasets.IterableDatasetDict:
-    """The splits of an own-corpus folder, or of a folder that `write_rows` made.
+    """The splits of a corpus, of an own-corpus folder, or of a folder that `write_rows` made.
+
+    `load("cmu_mosei", data_dir)` reads the copy of a corpus that a folder holds; `config` and `options` are told in
+    `load_corpus`. For a folder of rows or an own corpus, `source` is that folder.
 
     Data sets are memory-mapped from `cache_dir` (default: that of `datasets`); with `streaming` nothing is cached and
     rows are read as they are needed. Read rows with `RowReader(dataset)`.
     """
+    if data_dir is not None:
+        from .corpora import load_corpus  # corpora are many modules, and most runs read rows
+
+        return load_corpus(str(source), data_dir, config, cache_dir=cache_dir, streaming=streaming, **options)
+    if config is not None or options:
+        raise ValueError(
+            f"{', '.join([*options, *(['config'] if config else [])])}: these belong to a corpus with `data_dir`."
+        )
     source = Path(source)
     if not _is_rows(source):
         builder = _own_corpus(source, cache_dir)
@@ -122,7 +139,8 @@ def _check_corpus(corpus: dict, splits: dict) -> list[dict]:
     return check_label_fields(corpus.get("label_fields", []))
 
 
-def _check_target(folder: Path, overwrite: bool) -> None:
+def check_target(folder: Path, overwrite: bool) -> None:
+    """Raise `FileExistsError` unless rows may be written to `folder`."""
     if folder.is_dir() and not any(folder.iterdir()):
         return
     if folder.exists() and not _is_rows(folder):
@@ -140,7 +158,7 @@ def _is_rows(folder: Path) -> bool:
         return False
 
 
-def _write_split(
+def write_split(
     folder: Path,
     split: str,
     rows: Iterable[dict],
@@ -149,6 +167,7 @@ def _write_split(
     shard_rows: int,
     non_finite: Counter,
 ) -> int:
+    """Write one split to `folder` in shards of `shard_rows` rows; return the number of rows."""
     schema = features(fields, sizes).arrow_schema
     shards, held, count, writer = [], 0, 0, None
     try:
@@ -175,7 +194,7 @@ def _write_split(
     return count
 
 
-def _put_in_place(temporary: Path, folder: Path) -> None:
+def put_in_place(temporary: Path, folder: Path) -> None:
     """Rename the finished folder to its name; what stood there is removed last, and comes back if the rename fails."""
     if not folder.exists():
         temporary.rename(folder)
@@ -209,7 +228,8 @@ def _shards(folder: Path, split: str) -> list[str]:
 def _own_corpus(source: Path, cache_dir: str | Path | None) -> OwnCorpus:
     if not any((source / name).is_file() for name in MANIFEST_NAMES):
         raise FileNotFoundError(
-            f"{source} is neither a corpus (a folder with {', '.join(MANIFEST_NAMES)}) nor a folder of prepared rows."
+            f"{source} is neither a corpus (a folder with {', '.join(MANIFEST_NAMES)}) nor a folder of prepared rows; "
+            "for a published corpus give its name and the folder of its files, as in load('cmu_mosi', data_dir)."
         )
     return OwnCorpus(source, cache_dir)
 

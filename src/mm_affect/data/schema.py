@@ -20,15 +20,16 @@ def check_label_field(field: dict) -> dict:
     """The label field with every key present, or a `ValueError` that says which key is wrong.
 
     A field is `{"name", "problem_type", "labels", "range"}`; `labels` of a regression is its own name, `range` is
-    `[low, high]` or None.
+    `[low, high]` or None. With `"strict": False` beside them the range is that of the scale, and labels that corpora
+    publish outside of it are kept.
     """
     if not isinstance(field, dict) or not isinstance(field.get("name"), str) or not field["name"]:
         raise ValueError(f"A label field needs a `name`, a text that is not empty; found {field!r}.")
     name, kind = field["name"], field.get("problem_type")
-    unknown = sorted(set(field) - {"name", "problem_type", "labels", "range"})
+    unknown = sorted(set(field) - {"name", "problem_type", "labels", "range", "strict"})
     if unknown:
         raise ValueError(
-            f"Label field `{name}` has the unknown key `{unknown[0]}`; known: name, problem_type, labels, range."
+            f"Label field `{name}` has the unknown key `{unknown[0]}`; known: name, problem_type, labels, range, strict."
         )
     if kind not in PROBLEM_TYPES:
         raise ValueError(
@@ -52,7 +53,10 @@ def check_label_field(field: dict) -> dict:
         bounds = [float(bound) for bound in bounds]
         if not bounds[0] < bounds[1]:
             raise ValueError(f"Label field `{name}` has range {bounds!r}; low must be less than high.")
-    return {"name": name, "problem_type": kind, "labels": list(labels), "range": bounds}
+    if not isinstance(field.get("strict", True), bool):
+        raise ValueError(f"Label field `{name}` has strict {field['strict']!r}; it must be true or false.")
+    loose = {} if field.get("strict", True) else {"strict": False}
+    return {"name": name, "problem_type": kind, "labels": list(labels), "range": bounds} | loose
 
 
 def check_label_fields(fields: Iterable[dict]) -> list[dict]:
@@ -85,7 +89,7 @@ def check_label(value, field: dict, where: str):
             raise ValueError(
                 f"{where}: `{name}` holds {number!r}; expected a finite number, or nothing if it is unknown."
             )
-        low, high = field["range"] or (-math.inf, math.inf)
+        low, high = (field["range"] if field.get("strict", True) else None) or (-math.inf, math.inf)
         if not low - RANGE_SLACK <= number <= high + RANGE_SLACK:
             raise ValueError(f"{where}: `{name}` is {number:g}, outside its range [{low:g}, {high:g}].")
     numbers = [float(number) for number in numbers]

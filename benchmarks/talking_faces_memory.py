@@ -1,0 +1,75 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Walking a tree in the layout of VoxCeleb2 and joining its transcripts: clips per second, and memory by its size.
+
+Two trees of empty files are made, one ten times the other; each is read in a process of its own, and memory is what
+that process grows by. A clip is two files, sound and pictures.
+
+    python benchmarks/talking_faces_memory.py --clips 100000
+"""
+
+import argparse
+import csv
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+
+CLIPS_OF_SPEAKER, CLIPS_OF_VIDEO = 200, 10
+READ = """
+import resource, sys, time
+from mm_affect.data.corpora import find_copy
+
+def held():
+    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize() / 2**20
+
+copy = find_copy("voxceleb2", sys.argv[1])
+before, start = held(), time.perf_counter()
+rows = sum(1 for split in copy.describe()["counts"] for _ in copy.rows(split))
+print(rows, time.perf_counter() - start, held() - before)
+"""
+
+
+def make_tree(folder: Path, clips: int) -> None:
+    ids = []
+    for number in range(clips // CLIPS_OF_VIDEO):
+        speaker = number * CLIPS_OF_VIDEO // CLIPS_OF_SPEAKER
+        for kind, ending in (("aac", ".m4a"), ("mp4", ".mp4")):
+            video = folder / "dev" / kind / f"id{speaker:05d}" / f"v{number:010d}"
+            video.mkdir(parents=True)
+            for clip in range(CLIPS_OF_VIDEO):
+                (video / f"{clip:05d}{ending}").touch()
+        ids += [f"id{speaker:05d}/v{number:010d}/{clip:05d}" for clip in range(CLIPS_OF_VIDEO)]
+    random.Random(0).shuffle(ids)
+    with open(folder / "transcripts.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "transcript", "likelihood", "language"])
+        writer.writerows(
+            [clip, "and so it was said " * 4, -2.5, "en" if i % 10 else "fr"] for i, clip in enumerate(ids)
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--clips", type=int, default=100_000, help="of the larger tree")
+    options = parser.parse_args()
+    grown = []
+    for clips in (options.clips // 10, options.clips):
+        with tempfile.TemporaryDirectory() as folder:
+            start = time.perf_counter()
+            make_tree(Path(folder), clips)
+            made = time.perf_counter() - start
+            command = [sys.executable, "-W", "ignore", "-c", READ, folder]
+            rows, seconds, memory = map(float, subprocess.run(command, capture_output=True, check=True).stdout.split())
+        grown.append(memory)
+        print(
+            f"{clips:9,} clips ({2 * clips:,} files, made in {made:.0f} s): {rows:,.0f} rows in English in "
+            f"{seconds:.1f} s, {clips / seconds:,.0f} clips/s, memory +{memory:.1f} MB"
+        )
+    print(f"ten times the clips cost {grown[1] - grown[0]:.1f} MB more")
+
+
+if __name__ == "__main__":
+    main()

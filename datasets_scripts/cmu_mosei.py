@@ -1,0 +1,15 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""CMU-MOSEI to checked Parquet rows, from raw, SDK (.csd), MulT, MMSA and HHMPN copies, or label tables.
+
+python datasets_scripts/cmu_mosei.py inspect mosei_sdk/
+python datasets_scripts/cmu_mosei.py build mosei_sdk/ rows/cmu_mosei --workers 4
+python datasets_scripts/cmu_mosei.py push rows/cmu_mosei my-organisation/cmu_mosei
+"""
+
+import sys
+
+from mm_affect.data.publish import main
+
+
+if __name__ == "__main__":
+    sys.exit(main("cmu_mosei", __doc__))

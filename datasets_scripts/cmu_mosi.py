@@ -1,0 +1,15 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""CMU-MOSI to checked Parquet rows, from raw, SDK (.csd), MulT, MMSA, MISA, MFN and bc-LSTM copies.
+
+python datasets_scripts/cmu_mosi.py inspect mosi_sdk/
+python datasets_scripts/cmu_mosi.py build mosi_sdk/ rows/cmu_mosi --workers 4
+python datasets_scripts/cmu_mosi.py push rows/cmu_mosi my-organisation/cmu_mosi
+"""
+
+import sys
+
+from mm_affect.data.publish import main
+
+
+if __name__ == "__main__":
+    sys.exit(main("cmu_mosi", __doc__))

@@ -1,0 +1,15 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""MUStARD to checked Parquet rows, from the authors' repository, with videos or published features.
+
+python datasets_scripts/mustard.py inspect MUStARD/
+python datasets_scripts/mustard.py build MUStARD/ rows/mustard --workers 4
+python datasets_scripts/mustard.py push rows/mustard my-organisation/mustard
+"""
+
+import sys
+
+from mm_affect.data.publish import main
+
+
+if __name__ == "__main__":
+    sys.exit(main("mustard", __doc__))

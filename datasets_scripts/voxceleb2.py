@@ -1,0 +1,15 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""VoxCeleb2 to checked Parquet rows, from the tree of dev and test, or any folder of talking faces.
+
+python datasets_scripts/voxceleb2.py inspect VoxCeleb2/
+python datasets_scripts/voxceleb2.py build VoxCeleb2/ rows/voxceleb2 --workers 4
+python datasets_scripts/voxceleb2.py push rows/voxceleb2 my-organisation/voxceleb2
+"""
+
+import sys
+
+from mm_affect.data.publish import main
+
+
+if __name__ == "__main__":
+    sys.exit(main("voxceleb2", __doc__))

@@ -1,0 +1,293 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Computational sequences (.csd), the HDF5 files of the CMU Multimodal SDK, read one video or one slice at a time.
+
+A file has one root group, named after the sequence: `<root>/data/<video>/features` (n, size), `.../intervals` (n, 2)
+in seconds, and `<root>/metadata/*`, texts in JSON. Words are texts; silence is the word `sp`. Nothing is read but
+what lies in the file itself, and no more than the file can hold: a small file cannot claim a large memory.
+"""
+
+import contextlib
+import json
+import math
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+
+SILENCE = "sp"
+MOST_BYTES = 2**30  # read at a time: ten hours of COVAREP
+MOST_TEXT = 2**24  # bytes of texts of any length: a million words
+DEFLATE_RATIO = 1032  # the most that HDF5's gzip filter can have saved
+LARGEST_CHUNK = 2**24  # bytes, where the data set is smaller: HDF5 unpacks a whole chunk to read one value
+METADATA = (
+    "root name", "computational sequence description", "computational sequence version", "dimension names", "creator",
+    "contact", "dataset name", "dataset version", "featureset bib citation", "dataset bib citation", "md5", "uuid",
+    "alignment compatible",
+)  # fmt: skip
+
+
+class ComputationalSequence:
+    """One .csd file, open for reading; use it in a `with` block, or call `close`.
+
+    `name` is its root, `videos` its sorted video ids, `size` the features per step of every video. `root`: the name
+    that the root must have, where the caller knows it. Raises `ValueError` with one sentence for a file that is no
+    HDF5, truncated, or laid out otherwise, here or when a video is read.
+    """
+
+    def __init__(self, path: str | Path, root: str | None = None):
+        try:
+            import h5py
+        except ImportError:
+            raise ImportError("Reading .csd files needs h5py: pip install 'mm_affect[data]'") from None
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise FileNotFoundError(f"{self.path} is no file; expected a computational sequence (.csd).")
+        self._h5py = h5py
+        self._stored = self.path.stat().st_size
+        self._last: tuple = (None, ())
+        if not h5py.is_hdf5(self.path):
+            raise ValueError(f"{self.path} is no HDF5 file ({self._stored} bytes); download or copy it again.")
+        with self._reading():
+            self._file = h5py.File(self.path, "r")
+        try:
+            with self._reading():
+                self.name = self._root(root)
+                self._data = self._child(self._file[self.name], "data", h5py.Group, f"root `{self.name}`")
+                self.videos = sorted(self._data)
+                self._known = frozenset(self.videos)
+            self._check_videos()
+            self.size = self._entry(self.videos[0])[0].shape[1]
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> "ComputationalSequence":
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.close()
+
+    def __contains__(self, video: str) -> bool:
+        return video in self._known
+
+    def close(self) -> None:
+        """Close the file; nothing can be read afterwards."""
+        self._file.close()
+
+    @cached_property
+    def metadata(self) -> dict:
+        """What the file says about itself, by the SDK's names; a text that is no JSON (they exist) stays as it is."""
+        found = {}
+        with self._reading():
+            if "metadata" not in self._file[self.name]:
+                return found
+            group = self._child(self._file[self.name], "metadata", self._h5py.Group, f"root `{self.name}`")
+            for name in METADATA:
+                if name in group:
+                    value = self._child(group, name, self._h5py.Dataset, "`metadata`")
+                    if value.size != 1 or not self._is_text(value):
+                        raise ValueError(f"{self.path}: metadata `{name}` is {value.dtype} {value.shape}, not a text.")
+                    found[name] = _json(np.ravel(value[()])[0])
+        return found
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the features are words, to be read with `texts`, not numbers."""
+        return self._is_text(self._entry(self.videos[0])[0])
+
+    def steps(self, video: str) -> int:
+        """How many steps `video` has."""
+        return len(self._entry(video)[0])
+
+    def intervals(self, video: str) -> np.ndarray:
+        """Start and end of every step in seconds, float64 (steps, 2), in the order of the file.
+
+        Raises `ValueError` where one is not finite, and where all end before they start.
+        """
+        with self._reading(video):
+            intervals = self._bounded(self._entry(video)[1], slice(None), video).astype(np.float64, copy=False)
+        if not np.isfinite(intervals).all():
+            bad = np.flatnonzero(~np.isfinite(intervals).all(axis=1))
+            raise ValueError(
+                f"{self.path}: video `{video}` has {len(bad)} intervals that are not finite, the first in row "
+                f"{bad[0]}; drop the video, or get the file again."
+            )
+        if len(intervals) and (intervals[:, 1] < intervals[:, 0]).all():
+            raise ValueError(
+                f"{self.path}: every interval of video `{video}` ends before it starts; are the columns swapped?"
+            )
+        return intervals
+
+    def features(self, video: str, steps: slice = slice(None)) -> np.ndarray:
+        """The features of `video`, or of a slice of its steps, as float32 (steps, size), NaN and infinity as found."""
+        values = self._entry(video)[0]
+        if values.dtype.kind not in "iuf":
+            raise ValueError(
+                f"{self.path}: video `{video}` holds {values.dtype}, not numbers; read words with `texts`."
+            )
+        with self._reading(video), np.errstate(over="ignore"):
+            return self._bounded(values, steps, video).astype(np.float32, copy=False)
+
+    def texts(self, video: str, steps: slice = slice(None)) -> list[str]:
+        """The words of `video`, or of a slice of its steps, silences included; `intervals` has their times."""
+        values = self._entry(video)[0]
+        if not self._is_text(values) or values.shape[1] != 1:
+            raise ValueError(
+                f"{self.path}: video `{video}` holds {values.dtype} {values.shape}; expected words, one for each step."
+            )
+        with self._reading(video):
+            words = self._bounded(values, steps, video)[:, 0]
+        try:
+            return [word.decode("utf-8") for word in words]
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"{self.path}: video `{video}` has the word {error.object!r}, which is not UTF-8."
+            ) from None
+
+    def words(self, video: str) -> tuple[list[str], np.ndarray]:
+        """The words of `video` without silences and empty texts, and their intervals (words, 2)."""
+        texts, intervals = self.texts(video), self.intervals(video)
+        spoken = [index for index, text in enumerate(texts) if text.strip() not in ("", SILENCE)]
+        return [texts[index].strip() for index in spoken], intervals[spoken]
+
+    def _root(self, expected: str | None) -> str:
+        roots = sorted(self._file)
+        if len(roots) != 1:
+            raise ValueError(
+                f"{self.path} has {len(roots)} entries at its root {roots[:5]}; a computational sequence has one."
+            )
+        if expected is not None and roots[0] != expected:
+            raise ValueError(
+                f"{self.path} has the root `{roots[0]}`; expected `{expected}`: is it the file of another sequence?"
+            )
+        self._child(self._file, roots[0], self._h5py.Group, "the file")
+        return roots[0]
+
+    def _check_videos(self) -> None:
+        if not self.videos:
+            raise ValueError(f"{self.path} holds no video below `{self.name}/data`; get the file again.")
+        aligned = [name for name in self.videos if name.endswith("]") and "[" in name]
+        if aligned:
+            raise ValueError(
+                f"{self.path} was aligned by the SDK already (it has `{aligned[0]}`); expected one entry for each "
+                "video, as the corpus is published."
+            )
+
+    def _child(self, group, name: str, kind: type, where: str):
+        """`group[name]` if it is a `kind` that lies in this file."""
+        link = group.get(name, getlink=True)
+        if link is None:
+            raise ValueError(
+                f"{self.path}: {where} lacks `{name}`; expected data/<video>/features and intervals below the root."
+            )
+        if not isinstance(link, self._h5py.HardLink):
+            raise ValueError(f"{self.path}: `{name}` of {where} is a link to elsewhere; links are not followed.")
+        child = group[name]
+        if not isinstance(child, kind):
+            raise ValueError(f"{self.path}: `{name}` of {where} is no HDF5 {kind.__name__.lower()}.")
+        return child
+
+    def _entry(self, video: str) -> tuple:
+        """The data sets features and intervals of `video`, their layout checked; the last video's are kept."""
+        if video == self._last[0]:
+            return self._last[1]
+        with self._reading(video):
+            if video not in self._known:
+                raise ValueError(f"{self.path} has no video `{video}`; it has {len(self.videos)} others.")
+            group = self._child(self._data, video, self._h5py.Group, "`data`")
+            where = f"video `{video}`"
+            features, intervals = (self._child(group, n, self._h5py.Dataset, where) for n in ("features", "intervals"))
+            for name, values in (("features", features), ("intervals", intervals)):
+                self._check_storage(values, f"`{name}` of {where}")
+            if features.ndim != 2 or features.shape[1] == 0:
+                raise ValueError(
+                    f"{self.path}: features of {where} have shape {features.shape}; expected (steps, size)."
+                )
+            if intervals.ndim != 2 or intervals.shape[1] != 2 or intervals.dtype.kind not in "iuf":
+                raise ValueError(
+                    f"{self.path}: intervals of {where} are {intervals.dtype} {intervals.shape}, not numbers (steps, 2)."
+                )
+            if len(features) != len(intervals):
+                raise ValueError(
+                    f"{self.path}: {where} has {len(features)} steps of features and {len(intervals)} intervals."
+                )
+            if features.shape[1] != getattr(self, "size", features.shape[1]):
+                raise ValueError(
+                    f"{self.path}: {where} has {features.shape[1]} features per step; `{self.videos[0]}` has {self.size}."
+                )
+        self._last = video, (features, intervals)
+        return features, intervals
+
+    def _check_storage(self, values, where: str) -> None:
+        """Refuse data kept in other files, and a size of the whole or of a chunk that this file cannot hold."""
+        if values.external or values.is_virtual:
+            raise ValueError(f"{self.path}: {where} is kept in another file; only what is in the file itself is read.")
+        stored, declared = min(values.id.get_storage_size(), self._stored), values.size * values.dtype.itemsize
+        chunk = math.prod(values.chunks or (0,)) * values.dtype.itemsize
+        if declared > DEFLATE_RATIO * stored or chunk > max(declared, LARGEST_CHUNK):
+            raise ValueError(
+                f"{self.path}: {where} declares shape {values.shape} in chunks of {chunk} bytes, but the file stores "
+                f"{stored} bytes of it; get the file again."
+            )
+
+    def _bounded(self, values, steps: slice, video: str) -> np.ndarray:
+        """`values[steps]`, at most MOST_BYTES of it; texts as bytes."""
+        steps = range(*steps.indices(len(values)))
+        if steps.step != 1:
+            raise ValueError(f"{self.path}: video `{video}` is read in slices without a stride; found {steps.step}.")
+        if len(steps) * values.shape[1] * values.dtype.itemsize > MOST_BYTES:
+            raise ValueError(f"{self.path}: video `{video}` has more than {MOST_BYTES} bytes; read it in slices.")
+        if values.dtype.kind != "O":
+            return values[steps.start : steps.stop]
+        read, size = [np.zeros((0, values.shape[1]), dtype=object)], 0
+        for start in range(steps.start, steps.stop, 16):  # each text may be as long as the file: few at a time
+            read.append(values[start : min(start + 16, steps.stop)])
+            size += sum(map(len, read[-1].flat))
+            if size > MOST_TEXT:
+                raise ValueError(
+                    f"{self.path}: video `{video}` has more than {MOST_TEXT} bytes of text; are these words?"
+                )
+        return np.concatenate(read)
+
+    def _is_text(self, values) -> bool:
+        return values.dtype.kind == "S" or self._h5py.check_string_dtype(values.dtype) is not None
+
+    @contextlib.contextmanager
+    def _reading(self, video: str | None = None):
+        """Turn what HDF5 says about a damaged file into one sentence."""
+        try:
+            yield
+        except Exception as error:  # h5py raises errors of every type
+            if isinstance(error, ValueError) and str(error).startswith(str(self.path)):
+                raise  # a sentence of ours
+            place = "" if video is None else f" at video `{video}`"
+            reason = str(error).splitlines()[0].strip("'\" .") if str(error) else type(error).__name__
+            raise ValueError(
+                f"{self.path} is truncated or damaged{place} ({reason}); download or copy it again."
+            ) from error
+
+
+def shared_videos(sequences: Iterable[ComputationalSequence]) -> list[str]:
+    """The sorted videos that every sequence has; raises `ValueError` where two have none in common.
+
+    Then they are of different corpora, whatever their file names and their metadata say.
+    """
+    sequences = list(sequences)
+    for index, left in enumerate(sequences):
+        for right in sequences[index + 1 :]:
+            if set(left.videos).isdisjoint(right.videos):
+                raise ValueError(
+                    f"{left.path} ({len(left.videos)} videos, such as `{left.videos[0]}`) and {right.path} "
+                    f"({len(right.videos)}, such as `{right.videos[0]}`) share none; they are of different corpora."
+                )
+    return sorted(set.intersection(*(set(sequence.videos) for sequence in sequences))) if sequences else []
+
+
+def _json(text: bytes):
+    decoded = text.decode("utf-8", errors="replace")
+    try:
+        return json.loads(decoded)
+    except ValueError:
+        return decoded

@@ -1,0 +1,61 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""The card of a folder of rows for the Hub, from its corpus.json through one template."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+from huggingface_hub import DatasetCard, DatasetCardData
+
+
+TEMPLATE = Path(__file__).parents[1] / "templates" / "dataset_card.md"
+SHOWN_REASONS = 30
+
+
+def write_dataset_card(folder: Path, corpus: dict, access: str = "", command: str = "") -> Path:
+    """Write `folder/README.md` from corpus.json, which `corpus` holds; return its path.
+
+    `access` says where the corpus comes from, `command` what made the rows.
+    """
+    protocol = corpus["split_protocol"]
+    if isinstance(protocol, dict):
+        crosses = "yes" if protocol.get("groups_may_cross") else "no"
+        told = [f"{key}: {value}" for key, value in protocol.items() if key not in ("name", "groups_may_cross")]
+        protocol = "; ".join(
+            [str(protocol.get("name")), *told, f"speakers or videos shared between splits: {crosses}"]
+        )
+    padding = corpus.get("padding")
+    card = DatasetCard.from_template(
+        _front_matter(corpus),
+        template_path=str(TEMPLATE),
+        corpus=corpus,
+        protocol=protocol or "none stated",
+        made_by={modality: _made_by(corpus, modality) for modality in corpus["sizes"]},
+        padding={m: (padding.get(m) if isinstance(padding, dict) else padding) or "none" for m in corpus["sizes"]},
+        dropped=dict(Counter(clip["reason"] for clip in corpus["dropped"]).most_common(SHOWN_REASONS)),
+        access=access,
+        command=command,
+    )
+    path = folder / "README.md"
+    path.write_text(str(card).rstrip() + "\n", encoding="utf-8")
+    return path
+
+
+def _made_by(corpus: dict, modality: str) -> str:
+    extractor = (corpus["extractors"] or {}).get(modality)
+    if extractor:
+        return f"extractor `{extractor.get('name')}`, version {extractor.get('version')}"
+    told = (corpus.get("provenance") or {}).get(modality, "the corpus' own, as published")
+    return f"{told}: to train and evaluate with, but raw clips cannot be predicted"
+
+
+def _front_matter(corpus: dict) -> DatasetCardData:
+    splits = [{"split": split, "path": f"{split}-*.parquet"} for split, count in corpus["counts"].items() if count]
+    slug = re.sub(r"[^a-z0-9.]+", "-", (corpus["licence"] or "unknown").lower()).strip("-")[:60]
+    return DatasetCardData(
+        pretty_name=corpus["name"],
+        license="other" if corpus["licence"] else "unknown",
+        tags=["mm_affect", "multimodal", "affect-recognition"] + (["synthetic-data"] if corpus["synthetic"] else []),
+        configs=[{"config_name": "default", "data_files": splits}],
+        **({"license_name": slug} if corpus["licence"] else {}),
+    )

@@ -1,0 +1,126 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""The doctor of corpora: which files of which copy are there, whether they can be read, and what would be dropped."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from .builder import in_tables, to_table
+from .copies import Copy, Corpus
+from .corpora import find_copy, get_corpus
+
+
+SHOWN = 20  # dropped clips that the report in words names
+
+
+def examine(
+    corpus: str,
+    folder: str | Path,
+    config: str | None = None,
+    progress: Callable[[str, int], None] | None = None,
+    **options,
+) -> dict:
+    """Everything that can be found out about a folder that may hold `corpus`; reads every row and keeps none.
+
+    Returns `corpus`, `folder`, `licence`, `access`, `documented`; `copies`: for each layout `name`, `title`,
+    `recognised` and `files` (`path`, `purpose`, `required`, `found`: how many); `copy`, the layout that is read, or
+    None; `counts` and `expected` per split, `dropped`, `reported`, `non_finite`; and `problems`, sentences: without
+    one all is well.
+    `progress` is called with a split and the rows read of it so far.
+    """
+    known, folder = get_corpus(corpus), Path(folder)
+    report = {
+        "corpus": known.title,
+        "folder": str(folder),
+        "licence": known.licence,
+        "access": known.access,
+        "documented": known.counts,
+        "copies": [_look_for(copy, folder) for copy in known.copies],
+        "copy": None,
+        "counts": {},
+        "expected": {},
+        "dropped": [],
+        "reported": {},
+        "non_finite": {},
+        "problems": [f"{path} is empty (0 bytes); copy it again." for path in _empty(known, folder)],
+    }
+    if folder.is_dir() and not any(copy["recognised"] for copy in report["copies"]):
+        report["problems"].append(f"No copy of {known.title} is recognised: files that it needs are missing.")
+        return report
+    try:
+        copy = find_copy(corpus, folder, config, **options)
+        report["copy"] = copy.name
+        _read(copy, report, progress)
+    except (ValueError, OSError, ImportError) as error:
+        report["problems"].append(" ".join(str(error).split()))
+    return report
+
+
+def in_words(report: dict) -> Iterator[str]:
+    """The lines of a report."""
+    yield f"{report['corpus']} in {report['folder']}"
+    for copy in report["copies"]:
+        if copy["recognised"] or report["copy"] is None:
+            yield f"  {copy['name']}: {copy['title']}{'' if copy['recognised'] else ' - not here'}"
+            for file in copy["files"]:
+                state = f"{file['found']} found" if file["found"] > 1 else "found" if file["found"] else "MISSING"
+                state = "absent, not needed" if not file["found"] and not file["required"] else state
+                yield f"    {state:18} {file['path']}: {file['purpose']}"
+    if report["copy"] is None:
+        yield f"  Where to get it: {report['access']} Licence: {report['licence']}."
+    else:
+        yield f"  read as: {report['copy']}"
+    for split, count in report["counts"].items():
+        expected = report["expected"][split]
+        against = "no number is documented" if expected is None else f"{expected} expected"
+        yield f"  {split:10} {count} rows, {against}{'' if expected in (None, count) else '  <-- differs'}"
+    if report["documented"] and report["copy"]:
+        yield "  documented: " + ", ".join(f"{name} {count:,}" for name, count in report["documented"].items())
+    for kind, count in [
+        *report["reported"].items(),
+        *(("non-finite " + m, n) for m, n in report["non_finite"].items()),
+    ]:
+        yield f"  noted: {kind.replace('_', ' ')}: {count}"
+    reasons = Counter(clip["reason"] for clip in report["dropped"])
+    for reason, count in reasons.most_common():
+        yield f"  dropped: {count} because {reason}"
+    for clip in report["dropped"][:SHOWN]:
+        yield f"    {clip['id']}: {clip['reason']}"
+    if len(report["dropped"]) > SHOWN:
+        yield f"    ... and {len(report['dropped']) - SHOWN} more (all of them with --json)"
+    for problem in report["problems"]:
+        yield f"  PROBLEM: {problem}"
+    if not report["problems"]:
+        yield "  All is well."
+
+
+def _look_for(copy: type[Copy], folder: Path) -> dict:
+    files = [
+        {"path": w.path, "purpose": w.purpose, "required": w.required, "found": len(copy.find(folder, w))}
+        for w in copy.wanted
+    ]
+    return {"name": copy.name, "title": copy.title, "recognised": copy.recognise(folder), "files": files}
+
+
+def _empty(corpus: Corpus, folder: Path) -> list[Path]:
+    found = {path for copy in corpus.copies for wanted in copy.wanted for path in copy.find(folder, wanted)}
+    return sorted(path for path in found if path.is_file() and path.stat().st_size == 0)
+
+
+def _read(copy: Copy, report: dict, progress: Callable[[str, int], None] | None) -> None:
+    described = copy.describe()
+    report["expected"] = described["counts"]
+    report["dropped"], report["reported"] = copy.dropped, copy.reported
+    non_finite = report["non_finite"] = Counter()
+    for split, expected in described["counts"].items():
+        report["counts"][split] = 0
+        for rows in in_tables(copy.rows(split)):
+            non_finite.update(to_table(rows, described["label_fields"], described["sizes"])[1])
+            report["counts"][split] += len(rows)
+            if progress is not None:
+                progress(split, report["counts"][split])
+        if expected not in (None, report["counts"][split]) and not copy.options["allow_partial"]:
+            report["problems"].append(
+                f"{split} has {report['counts'][split]} rows, and {expected} are expected; complete the copy, or read "
+                "it with allow_partial."
+            )

@@ -1,0 +1,126 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""`train_valid_test.pt` of HHMPN (Zhang et al. 2021), which TAILOR and CARAT read too: CMU-MOSEI with six emotions.
+
+Written by torch.save: a dict split -> `src-text`, `src-visual`, `src-audio` (clips, steps, features) and `tgt`, for each
+clip a list of tokens between begin (2) and end (3). Beside the splits, `dict["tgt"]` maps each emotion to its token; the
+order that TAILOR's code writes in a comment is used only where a file lacks it. The file has presence, no intensities,
+and no clip ids, so nothing can be joined to it.
+"""
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from .copies import Copy, Wanted
+from .padding import without_padding
+from .split_dicts import arrays_of, read_dict, splits_in, text_of
+
+
+ARRAYS = {"text": "src-text", "audio": "src-audio", "visual": "src-visual"}
+FILE = "train_valid_test.pt"
+BEGIN, END, SPECIAL = 2, 3, 4  # tokens below SPECIAL are no labels: padding, unknown, begin, end
+EMOTIONS = ("happy", "sad", "anger", "surprise", "disgust", "fear")
+SYNONYMS = {  # how files and papers call them -> our names
+    "happiness": "happy", "joy": "happy", "sadness": "sad", "angry": "anger", "surprised": "surprise",
+    "disgusted": "disgust", "fearful": "fear",
+}  # fmt: skip
+
+
+class Hhmpn(Copy):
+    """A subclass gives `about` (name, licence, citation, split_protocol) and `counts`."""
+
+    name = "hhmpn"
+    title = "the torch file of HHMPN and TAILOR (train_valid_test.pt)"
+    about: dict
+    counts: dict[str, int]
+    wanted = (Wanted(FILE, "word-aligned features and the emotions that are present"),)
+
+    def describe(self) -> dict:
+        return self.about | {
+            "label_fields": [self._field],
+            "sizes": {modality: next(iter(parts.values())).shape[2] for modality, parts in self._arrays.items()},
+            "extractors": {},
+            "counts": self.counts,
+            "padding": self._bounds[1],
+        }
+
+    def rows(self, split: str) -> Iterator[dict]:
+        if split not in self._splits:
+            return
+        names = self._field["labels"]
+        for index, tokens in enumerate(self._splits[split]["tgt"]):
+            clip = f"{split}-{index}"
+            present = self._present(tokens, clip)
+            row = {"id": clip, "group": clip}
+            for modality, parts in self._arrays.items():
+                start, stop = self._bounds[0][modality][split][index]
+                row[modality] = parts[split][index, start:stop].astype(np.float32)
+            labels = {"emotion": [float(name in present) for name in names]}
+            yield row | {"labels": self.note_labels(labels, [self._field])}
+
+    # the file ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def _path(self) -> Path:
+        return self.folder / FILE
+
+    @cached_property
+    def _contents(self) -> dict:
+        return read_dict(self._path)
+
+    @cached_property
+    def _splits(self) -> dict[str, dict]:
+        return splits_in(self._contents, self._path, (*self._keys.values(), "tgt"), self.options["allow_partial"])
+
+    @property
+    def _keys(self) -> dict[str, str]:
+        return {modality: key for modality, key in ARRAYS.items() if modality in self.options["modalities"]}
+
+    @cached_property
+    def _arrays(self) -> dict[str, dict[str, np.ndarray]]:
+        return arrays_of(self._splits, self._keys, self._path)
+
+    @cached_property
+    def _bounds(self) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, str]]:
+        return without_padding(self._arrays)
+
+    # labels -----------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _tokens(self) -> dict[int, str]:
+        """Token -> emotion."""
+        mapping = self._contents.get("dict")
+        mapping = mapping.get("tgt") if isinstance(mapping, dict) else None
+        if mapping is None:
+            self.reported["label_order_assumed"] = 1
+            return {SPECIAL + i: name for i, name in enumerate(EMOTIONS)}
+        try:
+            tokens = {int(token): text_of(name) for name, token in mapping.items() if int(token) >= SPECIAL}
+        except (AttributeError, TypeError, ValueError):
+            raise ValueError(f"{self._path}: `dict` maps no names to tokens in `tgt`; get the file again.") from None
+        return {token: SYNONYMS.get(name.lower(), name.lower()) for token, name in tokens.items()}
+
+    @cached_property
+    def _field(self) -> dict:
+        names = set(self._tokens.values())
+        if len(names) < len(self._tokens) or names != set(EMOTIONS):
+            raise ValueError(
+                f"{self._path}: `dict` names the emotions {', '.join(sorted(names))}; expected {', '.join(EMOTIONS)}."
+            )
+        return {
+            "name": "emotion",
+            "problem_type": "multi_label_classification",
+            "labels": list(EMOTIONS),
+            "range": [0.0, 1.0],
+        }
+
+    def _present(self, tokens, clip: str) -> set[str]:
+        found = np.asarray(tokens).tolist()
+        if not isinstance(found, list) or found[:1] != [BEGIN] or found[-1:] != [END] or len(found) < 2:
+            raise ValueError(f"{self._path}: `tgt` of {clip} is {found!r}; expected tokens between {BEGIN} and {END}.")
+        strange = [token for token in found[1:-1] if token not in self._tokens]
+        if strange:
+            raise ValueError(f"{self._path}: `tgt` of {clip} holds the token {strange[0]!r}, which no emotion has.")
+        return {self._tokens[token] for token in found[1:-1]}

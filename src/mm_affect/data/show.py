@@ -1,0 +1,114 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""One row of a corpus, found by its id and put into words."""
+
+import difflib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow.compute as pc
+
+from .copies import Copy
+from .corpora import CORPORA, find_copy
+from .ragged import RowReader
+from .rows import load, read_corpus
+from .schema import MODALITIES, NO_LABEL
+
+
+COMPARED = 20000  # ids of the corpus that are compared with one that is not there
+WORDS_PER_LINE = 6
+
+
+def find_row(
+    source: str | Path, clip: str, data_dir: str | Path | None = None, config: str | None = None, **options
+) -> tuple[dict, dict, str]:
+    """The row `clip`, the corpus it is from (in the keys of corpus.json), and its split.
+
+    `source` is a folder of rows or an own corpus; with `data_dir` it is the name of a corpus, whose copy there is read
+    until the row is found. Raises `ValueError`, with the ids that are most alike, if there is no such row.
+    """
+    if data_dir is not None:
+        return _read_until(clip, find_copy(str(source), Path(data_dir), config, **options))
+    if str(source) in CORPORA and not Path(source).exists():
+        raise ValueError(f"{source} is the name of a corpus; say where its files are with --data-dir.")
+    corpus, ids = read_corpus(source), []
+    for split, rows in load(source).items():
+        column = rows.data.column("id")
+        place = pc.index(column, clip).as_py()
+        if place >= 0:
+            return RowReader(rows)[place], corpus, split
+        ids += column.slice(0, COMPARED).to_pylist()
+    raise _unknown(clip, ids, str(source))
+
+
+def _read_until(clip: str, copy: Copy) -> tuple[dict, dict, str]:
+    corpus, ids = copy.describe(), []
+    absent = dict.fromkeys(("transcript", "spans", "audio_file", "video_file", "start", "end"))
+    absent |= {modality: np.zeros((0, corpus["sizes"].get(modality, 1)), np.float32) for modality in MODALITIES}
+    for split in corpus["counts"]:
+        for row in copy.rows(split):
+            if row["id"] == clip:
+                return absent | {name: value for name, value in row.items() if value is not None}, corpus, split
+            if len(ids) < COMPARED:
+                ids.append(row["id"])
+        dropped = next((lost["reason"] for lost in copy.dropped if lost["id"] == clip), None)
+        if dropped is not None:
+            raise ValueError(f"{corpus['name']} has `{clip}`, but it makes no row: {dropped}.")
+    raise _unknown(clip, ids, corpus["name"])
+
+
+def _unknown(clip: str, ids: list[str], where: str) -> ValueError:
+    near = difflib.get_close_matches(clip, ids, n=3, cutoff=0.5) or ids[:3]
+    hint = f"its ids look like {', '.join(near)}" if near else "it has no rows"
+    return ValueError(f"{where} has no row `{clip}`; {hint}.")
+
+
+def in_words(row: dict, corpus: dict, split: str) -> Iterator[str]:
+    """The lines that describe a row."""
+    synthetic = " (SYNTHETIC)" if corpus.get("synthetic") else ""
+    yield f"{row['id']}  ({corpus['name']}{synthetic}, {split}, group {row['group']})"
+    for name, value in label_words(row, corpus["label_fields"]).items():
+        yield f"  {name:12} {value}"
+    for name in ("audio_file", "video_file"):
+        if row[name]:
+            there = "" if Path(row[name]).is_file() else "  (not there)"
+            yield f"  {name:12} {row[name]}{there}"
+    if row["start"] is not None or row["end"] is not None:
+        end = "its end" if row["end"] is None else f"{row['end']:.3f} s"
+        yield f"  {'cut':12} from {row['start'] or 0:.3f} s to {end}"
+    yield f"  {'transcript':12} {row['transcript'] or '-'}"
+    if row["spans"] is not None:
+        timed = [f"{s:.2f}-{e:.2f} {w}" for w, (s, e) in zip(row["transcript"].split(), row["spans"], strict=True)]
+        for first in range(0, len(timed), WORDS_PER_LINE):
+            yield f"  {'' if first else 'words, s':12} " + "   ".join(timed[first : first + WORDS_PER_LINE])
+    for modality in MODALITIES:
+        yield f"  {modality:12} {_feature_words(row[modality])}"
+
+
+def label_words(row: dict, fields: list[dict]) -> dict[str, str]:
+    """Task -> its label in words, of every label field."""
+    told = {}
+    for field in fields:
+        value = (row.get("labels") or {}).get(field["name"])
+        if value is None:
+            told[field["name"]] = "unknown"
+        elif field["problem_type"] == "single_label_classification":
+            told[field["name"]] = field["labels"][value]
+        elif field["problem_type"] == "regression":
+            told[field["name"]] = f"{value:+.3g}"
+        else:
+            present = [f"{label} {v:.3g}" for label, v in zip(field["labels"], value, strict=True) if v]
+            told[field["name"]] = ", ".join(present) or NO_LABEL
+    return told
+
+
+def _feature_words(values: np.ndarray) -> str:
+    if not len(values):
+        return "no features"
+    measured = values[~np.isnan(values).all(axis=1)]
+    told = f"{len(values)} steps of {values.shape[1]}"
+    if len(measured) < len(values):
+        told += f", {len(values) - len(measured)} of them not measured"
+    if not len(measured):
+        return told
+    return f"{told}, from {np.nanmin(measured):.4g} to {np.nanmax(measured):.4g}, mean {np.nanmean(measured):.4g}"

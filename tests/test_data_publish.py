@@ -1,0 +1,268 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Building a corpus as Parquet: parallel, resumed or replaced, never half; its card, and what may be pushed."""
+
+import json
+import runpy
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from corpora import tiny_rows
+from fixture_copies.iemocap import write_iemocap
+from fixture_copies.mustard import write_features, write_json
+from fixture_copies.voxceleb2 import write_voxceleb2
+from huggingface_hub import DatasetCard
+
+from mm_affect.data import RowReader, load, read_corpus, shards
+from mm_affect.data.corpora import find_copy
+from mm_affect.data.dataset_card import write_dataset_card
+from mm_affect.data.folds import load_folds
+from mm_affect.data.publish import main, push_rows
+from mm_affect.data.shards import build_rows
+
+
+ROOT = Path(__file__).resolve().parent.parent
+IDS = [clip for fold in (1, 2, 3) for clip in load_folds("mustard")[f"fold_{fold}"][:8]]
+
+
+@pytest.fixture
+def copy(tmp_path, monkeypatch):
+    """A tree of 24 + 6 clips, in four parts for each split."""
+    monkeypatch.setattr(shards, "UNKNOWN_PARTS", 4)
+    write_voxceleb2(tmp_path / "vox")
+    return find_copy("voxceleb2", tmp_path / "vox", validation=0.25)
+
+
+def contents(folder):
+    splits = load(folder, cache_dir=folder.parent / "cache")
+    return {split: sorted(row["id"] for row in RowReader(rows)) for split, rows in splits.items()}
+
+
+def parts_of(building):
+    return {path.name: path.stat().st_ino for path in building.iterdir() if path.is_dir()}
+
+
+def fail_after(monkeypatch, parts):
+    """The build breaks off, as if killed, after so many parts."""
+    real, done = shards._build_part, []
+
+    def build_part(copy, part, *rest):
+        if len(done) == parts:
+            raise KeyboardInterrupt
+        done.append(part)
+        return real(copy, part, *rest)
+
+    monkeypatch.setattr(shards, "_build_part", build_part)
+    return done
+
+
+def test_rows_are_those_of_the_copy(copy, tmp_path):
+    record = build_rows(copy, tmp_path / "rows")
+    expected = {split: sorted(row["id"] for row in copy.rows(split)) for split in ("train", "validation", "test")}
+    assert contents(tmp_path / "rows") == expected
+    assert record["counts"] == {"train": 18, "validation": 6, "test": 6} and record["copy"] == "tree"
+    assert read_corpus(tmp_path / "rows") == record
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
+
+
+def test_several_processes_make_the_same(copy, tmp_path):
+    one = build_rows(copy, tmp_path / "one")
+    two = build_rows(copy, tmp_path / "two", workers=2)
+    assert one == two
+    names = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert names == sorted(path.name for path in (tmp_path / "two").iterdir())
+    assert all((tmp_path / "one" / n).read_bytes() == (tmp_path / "two" / n).read_bytes() for n in names)
+
+
+def test_an_interrupted_build_goes_on(copy, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        fail_after(patch, 5)
+        with pytest.raises(KeyboardInterrupt):
+            build_rows(copy, tmp_path / "rows")
+    building = tmp_path / ".rows.building"
+    assert not (tmp_path / "rows").exists() and len(parts_of(building)) == 5
+    done, seen = fail_after(monkeypatch, 99), []
+    build_rows(copy, tmp_path / "rows", progress=lambda *progress: seen.append(progress))
+    assert len(done) == 12 - 5 and seen[0] == (5, 12) and seen[-1] == (12, 12)
+    assert not building.exists() and sum(map(len, contents(tmp_path / "rows").values())) == 30
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "record", "missing", "half"])
+def test_damaged_parts_are_not_trusted(copy, tmp_path, monkeypatch, damage):
+    with monkeypatch.context() as patch:
+        fail_after(patch, 5)
+        with pytest.raises(KeyboardInterrupt):
+            build_rows(copy, tmp_path / "rows")
+    file = sorted((tmp_path / ".rows.building").glob("train-*/*.parquet"))[1]
+    part = file.parent
+    content = file.read_bytes()
+    if damage == "cut":
+        file.write_bytes(content[:-20])
+    elif damage == "flipped":
+        file.write_bytes(content[:40] + bytes([content[40] ^ 1]) + content[41:])
+    elif damage == "record":
+        (part / "part.json").write_text("{")
+    elif damage == "missing":
+        file.unlink()
+    else:
+        part.rename(part.with_suffix(".tmp"))
+    done = fail_after(monkeypatch, 99)
+    build_rows(copy, tmp_path / "rows")
+    assert len(done) == 12 - 4 and part.name in map(shards._name, done)
+    assert sum(map(len, contents(tmp_path / "rows").values())) == 30
+
+
+@pytest.mark.parametrize("change", ["file", "option", "plan"])
+def test_a_build_of_something_else_is_replaced(copy, tmp_path, monkeypatch, change):
+    with monkeypatch.context() as patch:
+        fail_after(patch, 5)
+        with pytest.raises(KeyboardInterrupt):
+            build_rows(copy, tmp_path / "rows")
+    options = {"validation": 0.25}
+    if change == "file":
+        (tmp_path / "vox/dev/aac/id00012/-xBvQ000000/00001.m4a").write_bytes(b"repaired")
+    elif change == "option":
+        options = {"validation": 0.5}
+    else:
+        (tmp_path / ".rows.building" / "plan.json").write_text("{}")
+    done = fail_after(monkeypatch, 99)
+    build_rows(find_copy("voxceleb2", tmp_path / "vox", **options), tmp_path / "rows")
+    assert len(done) == 12
+
+
+def test_other_folders_are_left_alone(copy, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("x")
+    with pytest.raises(FileExistsError, match="left alone"):
+        build_rows(copy, tmp_path / "mine", overwrite=True)
+    build_rows(copy, tmp_path / "rows")
+    with pytest.raises(FileExistsError, match="overwrite"):
+        build_rows(copy, tmp_path / "rows")
+    build_rows(copy, tmp_path / "rows", overwrite=True)
+
+
+def test_a_partial_copy_is_refused_until_it_is_allowed(tmp_path):
+    write_iemocap(tmp_path / "release")
+    with pytest.raises(ValueError, match="found 24 rows in train, expected 2755.*allow_partial"):
+        build_rows(find_copy("iemocap", tmp_path / "release"), tmp_path / "rows")
+    assert not (tmp_path / "rows").exists()
+    record = build_rows(find_copy("iemocap", tmp_path / "release", allow_partial=True), tmp_path / "rows")
+    assert record["counts"] == {"train": 24, "validation": 8, "test": 8} and len(record["dropped"]) == 30
+
+
+def test_features_survive_the_road(tmp_path):
+    write_json(tmp_path / "copy", IDS)
+    write_features(tmp_path / "copy", IDS)
+    build_rows(find_copy("mustard", tmp_path / "copy", allow_partial=True), tmp_path / "rows")
+    rows = RowReader(load(tmp_path / "rows", cache_dir=tmp_path / "cache")["test"])
+    for row in rows:
+        assert np.all(row["visual"] == IDS.index(row["id"])) and row["audio"].shape == (12, 283)
+    assert len(rows) == 8
+
+
+# the programs -----------------------------------------------------------------------------------------------------
+
+
+def test_the_program_inspects_and_builds_with_a_card(tmp_path, capsys):
+    write_json(tmp_path / "copy", IDS)
+    write_features(tmp_path / "copy", IDS)
+    source, rows = str(tmp_path / "copy"), tmp_path / "rows"
+    assert main("mustard", "words", ["inspect", source]) == 1
+    assert "PROBLEM: test has 8 rows" in capsys.readouterr().out
+    assert main("mustard", "words", ["build", source, str(rows), "--workers", "1"]) == 1
+    assert "mustard: MUStARD: found" in capsys.readouterr().err
+    command = ["build", source, str(rows), "--allow-partial", "--option", "fold=2", "--workers", "1"]
+    assert main("mustard", "words", command) == 0
+    assert "test 8" in capsys.readouterr().out
+    card = DatasetCard.load(rows / "README.md")
+    assert card.data.license == "other" and card.data.pretty_name == "MUStARD"
+    assert {"split": "test", "path": "test-*.parquet"} in card.data.configs[0]["data_files"]
+    for told in (
+        "| test | 8 |", "official fold 2", "shared between splits: yes", "ResNet-152", "raw clips cannot be predicted",
+        "sincere, sarcastic", "datasets_scripts/mustard.py build", "ACL 2019", "github.com/soujanyaporia/MUStARD",
+        read_corpus(rows)["manifest_hash"],
+    ):  # fmt: skip
+        assert told in card.text, told
+
+
+@pytest.mark.parametrize("name", ["cmu_mosei", "cmu_mosi", "iemocap", "mustard", "voxceleb2"])
+def test_every_corpus_has_its_program(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [name, "inspect", str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(ROOT / "datasets_scripts" / f"{name}.py"), run_name="__main__")
+    told = capsys.readouterr().out
+    assert ended.value.code == 1 and "MISSING" in told and "Where to get it" in told
+
+
+# cards and the Hub ------------------------------------------------------------------------------------------------
+
+
+class Recorder:
+    """Stands for the Hub."""
+
+    def create_repo(self, repo_id, repo_type, private, exist_ok):
+        self.repo = (repo_id, repo_type, private)
+
+    def update_repo_settings(self, repo_id, repo_type, gated):
+        self.gated = gated
+
+    def upload_folder(self, repo_id, repo_type, folder_path, allow_patterns, commit_message):
+        self.patterns = allow_patterns
+        return SimpleNamespace(commit_url=f"{repo_id}/commit/1")
+
+
+@pytest.fixture
+def built(tmp_path):
+    """Feature rows with a card."""
+    folder = tmp_path / "built"
+    folder.mkdir()
+    for path in tiny_rows().iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    write_dataset_card(folder, read_corpus(folder), "ask the authors")
+    return folder
+
+
+def test_what_a_licence_protects_is_private_by_default(built):
+    hub = Recorder()
+    assert push_rows(built, "me/iemocap", "iemocap", api=hub) == "me/iemocap/commit/1"
+    assert hub.repo == ("me/iemocap", "dataset", True) and not hasattr(hub, "gated")
+    assert "corpus.json" in hub.patterns and "README.md" in hub.patterns
+    assert push_rows(built, "me/mustard", "mustard", api=hub) and hub.repo[2] is False
+    assert (
+        push_rows(built, "me/iemocap", "iemocap", "gated", api=hub) and hub.gated == "manual" and hub.repo[2] is False
+    )
+    with pytest.raises(ValueError, match="may not be given to everyone.*University of Southern California"):
+        push_rows(built, "me/iemocap", "iemocap", "public", api=Recorder())
+
+
+def test_paths_of_this_machine_are_not_published(copy, tmp_path):
+    def card(folder, record):
+        write_dataset_card(folder, record)
+
+    build_rows(copy, tmp_path / "rows", beside=card)
+    with pytest.raises(ValueError, match="names media files, which stay on this machine"):
+        push_rows(tmp_path / "rows", "me/vox", "voxceleb2", api=Recorder())
+
+
+def test_rows_of_another_corpus_and_folders_without_rows_are_not_published(built, tmp_path):
+    record = read_corpus(built) | {"name": "IEMOCAP"}
+    (built / "corpus.json").write_text(json.dumps(record), encoding="utf-8")
+    with pytest.raises(ValueError, match="holds rows of IEMOCAP; push them with datasets_scripts/iemocap.py"):
+        push_rows(built, "me/x", "mustard", api=Recorder())
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError):
+        push_rows(tmp_path / "empty", "me/x", "mustard", api=Recorder())
+
+
+def test_extracted_rows_get_their_card_when_they_are_pushed(built):
+    (built / "README.md").unlink()
+    push_rows(built, "me/x", "mustard", api=Recorder())
+    assert "github.com/soujanyaporia/MUStARD" in (built / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_card_of_synthetic_rows_says_so(built):
+    card = DatasetCard.load(built / "README.md")
+    assert "SYNTHETIC DATA" in card.text and "synthetic-data" in card.data.tags and "ask the authors" in card.text
+    assert json.dumps(card.data.to_dict())
