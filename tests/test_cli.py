@@ -89,7 +89,9 @@ def test_help_reads_like_a_manual(capsys):
         main(["--help"])
     text = capsys.readouterr().out
     assert caught.value.code == 0
-    assert all(f"  {name} " in text for name in ("data", "extract", "train", "evaluate", "predict", "card", "env"))
+    assert all(
+        f"  {name} " in text for name in ("data", "extract", "train", "compare", "evaluate", "predict", "card", "env")
+    )
     assert main([]) == 2 and "usage: mm-affect" in capsys.readouterr().out
 
 
@@ -226,6 +228,7 @@ def test_config_faults(fails, tmp_path):
     assert "`encoder` is 'rnn'; expected one of avg, lstm, trans" in fails(
         "train", path, "--model", '{"encoder": "rnn"}'
     )
+    assert "expected one of paper, reference" in fails("train", path, "--preset", "mine")
     assert "There is no config file" in fails("train", tmp_path / "absent.json")
     assert not (tmp_path / "run").exists()
 
@@ -249,6 +252,14 @@ def test_what_is_no_checkpoint_of_ours(fails, tmp_path):
     ):
         assert sentence in fails("predict", "--model", tmp_path / folder, "--transcript", "well")
         assert sentence in fails("evaluate", tmp_path / folder, "--data", tiny_rows())
+
+
+def test_a_checkpoint_without_a_processor(fails, tmp_path):
+    """As one seed's folder is: the processor is the run's."""
+    seed = tiny_run() / "seeds" / "seed-0"
+    for command in (("predict", "--model", seed, "--transcript", "well"), ("evaluate", seed, "--data", tiny_rows())):
+        sentence = fails(*command)
+        assert f"{seed} has no processor (it has no processor_config.json); give the output folder" in sentence
 
 
 def test_a_model_without_extractors_says_what_it_needs(fails):

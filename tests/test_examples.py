@@ -21,7 +21,7 @@ def example(monkeypatch):
     return importlib.import_module
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "examples" / "configs").glob("*.json")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted((ROOT / "examples" / "configs").rglob("*.json")), ids=lambda path: path.stem)
 def test_every_config_describes_a_run(path):
     config = RunConfig.load(path)
     AutoConfig.for_model(config.architecture, **config.model)

@@ -8,12 +8,13 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from corpora import FIELDS, make_rows, run_config, tiny_run, write_tiny_rows
+from corpora import FIELDS, SIZES, make_rows, run_config, tiny_run, write_tiny_rows
 from safetensors.torch import load_file
 from transformers import AutoModel, AutoProcessor, TrainerCallback
 
-from mm_affect import AffectCollator, experiments
+from mm_affect import AffectCollator, AffectProcessor, Task, experiments
 from mm_affect.data import RowReader, load
+from mm_affect.models.configuration import AffectConfig
 from mm_affect.results import check_results
 from mm_affect.runs import RunConfig
 from mm_affect.training import AffectTrainer, compute_metrics, predict, with_tuned_thresholds
@@ -239,6 +240,28 @@ def test_early_stopping_goes_on_counting_after_an_interruption(tmp_path, no_plot
     assert measured(run(tmp_path / "run", resume=True, training=training)) == measured(expected)
 
 
+def test_the_state_of_bert_adam_resumes(tmp_path, no_plots, monkeypatch):
+    training = {"epochs": 3, "optimizer": "bert_adam", "adam_epsilon": 1e-6, "scheduler": "linear", "warmup": 0.2}
+    expected = run(tmp_path / "whole", training=training)
+    with monkeypatch.context() as patch:
+        spy(patch, InterruptAfter(1))
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / "run", training=training)
+    assert measured(run(tmp_path / "run", resume=True, training=training)) == measured(expected)
+    for i, option in enumerate(({"optimizer": "adamw"}, {"adam_epsilon": 0.1})):
+        other = run(tmp_path / str(i), training=training | option)
+        assert measured(other) != measured(expected), "every option does something"
+
+
+def test_a_run_of_before_an_option_was_there_resumes(tmp_path, no_plots):
+    """What its record does not name has the default."""
+    expected = run(tmp_path / "run", training={"epochs": 1})
+    recorded = json.loads((tmp_path / "run" / "run.json").read_text())
+    del recorded["preset"], recorded["training"]["optimizer"]
+    (tmp_path / "run" / "run.json").write_text(json.dumps(recorded))
+    assert measured(run(tmp_path / "run", resume=True, training={"epochs": 1})) == measured(expected)
+
+
 def test_changed_rows_cannot_resume(tmp_path, no_plots):
     data = write_tiny_rows(tmp_path / "rows", manifest_hash="before")
     run(tmp_path / "run", data=str(data), training={"epochs": 1})
@@ -288,6 +311,9 @@ def test_what_is_not_a_run_is_left_alone(tmp_path):
         ({"training": {"epochs": "3"}}, "Config training: Field 'epochs' expected int, got str"),
         ({"training": {"epochs": 0}}, "training.epochs is 0; it must be 1 or more"),
         ({"training": {"learning_rate": 0}}, "training.learning_rate is 0; it must be more than 0"),
+        ({"training": {"adam_epsilon": 0}}, "training.adam_epsilon is 0; it must be more than 0"),
+        ({"training": {"optimizer": "sgd"}}, "training.optimizer is 'sgd'; expected one of adamw, bert_adam"),
+        ({"preset": "mine"}, "Config preset is 'mine'; expected one of paper, reference"),
         ({"training": {"scheduler": "step"}}, "training.scheduler is 'step'; expected one of plateau, cosine"),
         ({"training": {"tune_thresholds": "f2"}}, "training.tune_thresholds is 'f2'; expected one of null, f1_binary"),
         ({"training": {"warmup": 1}}, "training.warmup is 1"),
@@ -316,6 +342,24 @@ def test_a_missing_field_and_files_that_are_no_config(tmp_path):
         RunConfig.load(tmp_path / "a.json", {"training.epochs": 1})
     with pytest.raises(FileNotFoundError, match="There is no config file .*b.json"):
         RunConfig.load(tmp_path / "b.json")
+
+
+def test_the_preset_is_where_the_model_starts_from(tmp_path, monkeypatch):
+    def model(**fields):
+        config = RunConfig.from_dict(run_config(tmp_path) | fields)
+        return experiments.model_config_of(config, [Task("emotion", labels=("happy",))], AffectProcessor(SIZES))
+
+    assert model(model={}).to_dict() == model(model={}, preset="paper").to_dict()
+    code = model(model={"early_size": 7}, preset="reference")
+    assert (code.head, code.hidden_dropout_prob, code.early_size) == ("concat_mlp", 0.0, 7)
+    assert model(model={"head": "concat"}, preset="reference").head == "concat", "fields of the run go first"
+    assert model(architecture="mm_affect_tailor", model={}, preset="reference").concat_order == "reference"
+    assert model(model={"corpus": "iemocap"}).early_size == 300, "the paper has settings for two corpora"
+    with pytest.raises(ValueError, match="Unknown field 'earli_size' of FusionConfig. Did you mean 'early_size'"):
+        model(model={"earli_size": 3}, preset="reference")
+    monkeypatch.setattr(experiments, "CONFIG_MAPPING", {"mm_affect": AffectConfig})
+    with pytest.raises(ValueError, match="architecture 'mm_affect' has no preset 'reference'"):
+        model(architecture="mm_affect", model={}, preset="reference")
 
 
 def test_single_fields_are_overridden(tmp_path):

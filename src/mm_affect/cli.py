@@ -5,8 +5,11 @@ import argparse
 import json
 import shlex
 import sys
-from dataclasses import fields, is_dataclass
 from pathlib import Path
+
+from .console import as_json, print_error, print_scores
+from .data_commands import add_data_commands
+from .run_commands import add_run_commands
 
 
 DESCRIPTION = """\
@@ -15,10 +18,14 @@ Recognise emotion, sentiment and sarcasm from text, audio and video.
 The road from clips to a checkpoint:
   mm-affect data sample corpus/                       generate the synthetic sample corpus, laid out as your own would be
   mm-affect data check corpus/                        count, and say what is wrong
+  mm-affect data doctor mustard folder/               the same of a published corpus, in whatever copy you hold
+  mm-affect data show corpus/ clip1 --plot clip1.png  one row: words, sound, frames, features, labels
   mm-affect extract corpus/ rows/                     clips to features
   mm-affect train config.json                         train every seed, select on validation, write results and card
+  mm-affect compare configs/                          the same of several configs, and one table of all
   mm-affect evaluate runs/x --data rows/              scores for every subset of the modalities
   mm-affect predict clip.mp4 --model runs/x           labels of a raw clip
+  mm-affect plot runs/x --rows rows/ --output plots/  the figures of its paper, for the architectures that have some
 """
 MEDIA = {".wav", ".flac", ".mp3", ".ogg", ".m4a", ".aac", ".mp4", ".mpg", ".mpeg", ".avi", ".mkv", ".mov", ".webm"}
 
@@ -42,18 +49,6 @@ def main(argv: list[str] | None = None) -> int:
         return 1
 
 
-def print_error(error: Exception) -> None:
-    """One line on stderr; what the operating system says is completed to a sentence."""
-    sentence = str(error)
-    if isinstance(error, OSError) and error.strerror:
-        where = f" at {error.filename}" if error.filename else ""
-        sentence = (
-            f"The system reports {error.strerror!r}{where}; what was complete before is kept: put that right, then "
-            "run the command again."
-        )
-    print(f"mm-affect: {' '.join(sentence.split())}", file=sys.stderr)
-
-
 def build_parser() -> argparse.ArgumentParser:
     """The parser of every subcommand; `arguments.run` is the function that does it."""
     parser = argparse.ArgumentParser(
@@ -72,6 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     check.add_argument("source", type=Path)
     check.add_argument("--json", action="store_true", help="print everything as JSON")
     check.set_defaults(run=data_check)
+    add_data_commands(data)
 
     extract = commands.add_parser("extract", help="extract features of a corpus into rows")
     extract.add_argument("source", type=Path, help="folder with a manifest")
@@ -82,18 +78,7 @@ def build_parser() -> argparse.ArgumentParser:
     extract.add_argument("--overwrite", action="store_true", help="replace earlier rows in the output folder")
     extract.set_defaults(run=extract_features)
 
-    train = commands.add_parser(
-        "train",
-        help="train, select, measure and write a card",
-        allow_abbrev=False,  # a misspelt field must not pass for a longer one
-        description="Train a run. Every field of the config can be overridden, e.g. --training.epochs 3 --seeds '[0]'.",
-    )
-    train.add_argument("config", type=Path, help="JSON file; see examples/configs")
-    train.add_argument("--resume", action="store_true", help="go on with an interrupted run")
-    train.add_argument("--overwrite", action="store_true", help="replace an earlier run in the output folder")
-    for name, kind in config_fields():
-        train.add_argument(f"--{name}", dest=f"set:{name}", metavar=kind, help=argparse.SUPPRESS)
-    train.set_defaults(run=train_run)
+    add_run_commands(commands)
 
     evaluate = commands.add_parser("evaluate", help="measure a checkpoint on rows, for every subset of modalities")
     evaluate.add_argument("model", type=Path, help="folder of a checkpoint")
@@ -114,26 +99,32 @@ def build_parser() -> argparse.ArgumentParser:
     predict.add_argument("--plot", type=Path, help="draw the time line of the first clip (PNG; needs --window)")
     predict.set_defaults(run=predict_clips)
 
+    plot = commands.add_parser("plot", help="draw the figures of an architecture's paper from a checkpoint and rows")
+    plot.add_argument("model", help="folder of a checkpoint, or its name on the Hub")
+    plot.add_argument("--rows", type=Path, required=True, help="folder of rows")
+    plot.add_argument("--output", type=Path, required=True, help="folder for PNG and CSV files")
+    plot.add_argument("--split", default="test", choices=("train", "validation", "test"))
+    plot.add_argument("--samples", type=int, default=500, help="rows that are drawn, at most; default: 500")
+    plot.add_argument("--seed", type=int, default=0, help="of the choice of rows, and of t-SNE")
+    plot.add_argument("--compare", metavar="MODEL", help="another checkpoint, drawn beside where that tells something")
+    plot.set_defaults(run=plot_figures)
+
     card = commands.add_parser("card", help="write card and plots of a run again, from its results.json")
     card.add_argument("folder", type=Path, help="output folder of a run")
     card.set_defaults(run=write_run_card)
 
+    conversion = commands.add_parser("convert", help="a checkpoint of the authors' public code to a folder of ours")
+    conversion.add_argument("architecture", help="which public code saved it: tailor")
+    conversion.add_argument("checkpoint", type=Path, help="its state dict: safetensors, or as torch.save writes it")
+    conversion.add_argument("folder", type=Path, help="where to write model and processor")
+    conversion.add_argument("--labels", metavar="A,B,...", help="its labels in order; default: those of the authors")
+    fields_help = "fields of the config that weights do not tell, such as num_attention_heads=4"
+    conversion.add_argument("--set", nargs="+", action="extend", default=[], metavar="FIELD=VALUE", help=fields_help)
+    conversion.set_defaults(run=convert_checkpoint)
+
     env = commands.add_parser("env", help="versions, and which optional parts work here")
     env.set_defaults(run=print_environment)
     return parser
-
-
-def config_fields() -> list[tuple[str, str]]:
-    """Dotted names and types of every field of a run's config."""
-    from .runs import RunConfig
-
-    found = []
-    for f in fields(RunConfig):
-        inner = fields(f.type) if is_dataclass(f.type) else ()
-        found += [(f"{f.name}.{g.name}", str(getattr(g.type, "__name__", g.type))) for g in inner] or [
-            (f.name, str(getattr(f.type, "__name__", f.type)))
-        ]
-    return found
 
 
 def data_sample(arguments) -> None:
@@ -193,51 +184,37 @@ def extract_features(arguments) -> None:
         print(f"left out {clip['id']}: {clip['reason']}", file=sys.stderr)
 
 
-def train_run(arguments) -> None:
-    """`mm-affect train`."""
-    from . import experiments
-    from .results import full_subset
-    from .runs import RunConfig
-
-    given = {
-        name[4:]: value for name, value in vars(arguments).items() if name.startswith("set:") and value is not None
-    }
-    config = RunConfig.load(arguments.config, {name: _as_json(value) for name, value in given.items()})
-    results = experiments.run(config, arguments.command_line, arguments.resume, arguments.overwrite)
-    print_scores({"test, " + full_subset(results): results["summary"][full_subset(results)]}, spread=True)
-    for name in ("results.json", "README.md", "plots"):
-        print(f"{name:13} {Path(config.output_dir) / name}")
-
-
-def _as_json(text: str):
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
-
-
 def evaluate_model(arguments) -> None:
     """`mm-affect evaluate`."""
-    from .data import load, read_corpus
     from .training import evaluate_subsets
 
     model, processor = load_checkpoint(str(arguments.model))
-    corpus, splits = read_corpus(arguments.data), load(arguments.data)
-    if arguments.split not in splits:
-        raise ValueError(f"{arguments.data} has no {arguments.split} split; it has {', '.join(splits)}.")
-    processor.check_extractors(corpus["extractors"])
-    scores = evaluate_subsets(model, processor, splits[arguments.split], corpus["label_fields"])
+    corpus, rows = load_split(arguments.data, arguments.split, processor)
+    scores = evaluate_subsets(model, processor, rows, corpus["label_fields"])
     if arguments.json:
         print(json.dumps(scores, indent=1).replace("NaN", "null"))
     else:
         print_scores(scores)
 
 
-def load_checkpoint(name: str):
-    """Model (in evaluation mode) and processor of a checkpoint of this package."""
+def load_split(folder: Path, split: str, *processors):
+    """What is known of a corpus, and the rows of one split, which these processors can read."""
+    from .data import load, read_corpus
+
+    corpus, splits = read_corpus(folder), load(folder)
+    if split not in splits:
+        raise ValueError(f"{folder} has no {split} split; it has {', '.join(splits)}.")
+    for processor in processors:
+        processor.check_extractors(corpus["extractors"])
+    return corpus, splits[split]
+
+
+def load_checkpoint(name: str, **options):
+    """Model (evaluating; `options` as of `from_pretrained`) and processor of a checkpoint of ours that is whole."""
     from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModel, AutoProcessor
 
+    from .conversion import listed
     from .models.configuration import AffectConfig
 
     advice = "give the output folder of `mm-affect train`"
@@ -252,10 +229,25 @@ def load_checkpoint(name: str):
         raise ValueError(
             f"{name} is a checkpoint of another architecture ({config.model_type}); give one that mm_affect made."
         )
+    processor = AutoProcessor.from_pretrained(name)
+    if not processor.feature_sizes:  # what `AutoProcessor` makes of a folder without one
+        raise FileNotFoundError(f"{name} has no processor (it has no processor_config.json); {advice}.")
     try:
-        return AutoModel.from_pretrained(name).eval(), AutoProcessor.from_pretrained(name)
+        model, found = AutoModel.from_pretrained(
+            name, config=config, output_loading_info=True, ignore_mismatched_sizes=True, **options
+        )
     except SafetensorError as error:
         raise ValueError(f"The weights in {name} are damaged ({error}); copy or train them again.") from error
+    resized = {key for key, *_ in found["mismatched_keys"]}
+    for complaint, keys in (  # `AutoModel` alone would initialise what is missing anew
+        ("lack", found["missing_keys"]), ("also have", found["unexpected_keys"]), ("have in another size", resized)
+    ):  # fmt: skip
+        if keys:
+            raise ValueError(
+                f"The weights in {name} do not belong to its config.json: they {complaint} {listed(sorted(keys))}; "
+                "copy the whole folder again, or train or convert it again."
+            )
+    return model.eval(), processor
 
 
 def predict_clips(arguments) -> int:
@@ -343,17 +335,26 @@ def describe(result: dict, short: bool = False) -> str:
     return f"{predicted:24} " + "  ".join(f"{label} {score:.2f}" for label, score in ranked)
 
 
-def print_scores(subsets: dict, spread: bool = False) -> None:
-    """One column per subset, one line per metric over all labels; `mean ± std` for summaries over seeds."""
-    from .results import format_score
+def plot_figures(arguments) -> int:
+    """`mm-affect plot`; figures that cannot be made are named with the reason, and it is 1 if none could."""
+    from transformers.utils import logging
 
-    names = [name for name in next(iter(subsets.values())) if name.count(".") == 1]  # per label: in the JSON
-    width = max(len(name) for name in names)
-    print(" " * width + "  " + "  ".join(f"{subset:>18}" for subset in subsets))
-    for name in names:
-        cells = [scores[name] for scores in subsets.values()]
-        shown = [format_score(cell) if spread else f"{cell:.3f}" for cell in cells]
-        print(f"{name:{width}}  " + "  ".join(f"{cell:>18}" for cell in shown))
+    from .plots import Subject, chosen_rows, draw_all, figures_of
+    from .training import RowDataset
+
+    logging.disable_progress_bar()
+    names = [arguments.model, *([arguments.compare] if arguments.compare else [])]
+    loaded = [load_checkpoint(name, attn_implementation="eager") for name in names]  # it keeps the weights
+    corpus, split = load_split(arguments.rows, arguments.split, *(processor for _, processor in loaded))
+    rows = chosen_rows(RowDataset(split), arguments.samples, arguments.seed)
+    title = f"{corpus['name']}{' (SYNTHETIC)' if corpus['synthetic'] else ''}\n{arguments.split}, {len(rows)} clips"
+    subjects = [Subject(Path(name), *pair, rows, title) for name, pair in zip(names, loaded, strict=True)]
+    drawn, left_out = draw_all(figures_of(*subjects, seed=arguments.seed), arguments.output)
+    for path in drawn:
+        print(path)
+    for error, figures in left_out:
+        print_error(error, f"Not drawn: {', '.join(figures)}. ")
+    return int(not drawn)
 
 
 def write_run_card(arguments) -> None:
@@ -362,6 +363,22 @@ def write_run_card(arguments) -> None:
 
     publish(arguments.folder, best_of(arguments.folder))
     print(f"Card: {arguments.folder / 'README.md'}")
+
+
+def convert_checkpoint(arguments) -> None:
+    """`mm-affect convert`."""
+    from transformers.utils import logging
+
+    from .conversion import convert, report
+
+    logging.disable_progress_bar()
+    for text in arguments.set:
+        if not text.partition("=")[0] or "=" not in text:
+            raise ValueError(f"--set {text} has no field and value; write FIELD=VALUE, such as num_attention_heads=4.")
+    fields = {name: as_json(value) for name, _, value in (text.partition("=") for text in arguments.set)}
+    labels = None if arguments.labels is None else [label.strip() for label in arguments.labels.split(",")]
+    record = convert(arguments.architecture, arguments.checkpoint, arguments.folder, labels, fields)
+    print(report(record, arguments.folder))
 
 
 def print_environment(arguments) -> None:

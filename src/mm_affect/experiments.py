@@ -11,7 +11,6 @@ import numpy as np
 from huggingface_hub.errors import StrictDataclassError
 from transformers import (
     CONFIG_MAPPING,
-    AutoConfig,
     AutoModel,
     AutoProcessor,
     EarlyStoppingCallback,
@@ -113,22 +112,14 @@ def claim_output(config: RunConfig, corpus: dict, resume: bool, overwrite: bool)
     """The output folder, with `run.json` and `rows.json` in it; refuses what is not ours to change, or has changed."""
     output = Path(config.output_dir)
     recorded = output / "run.json"
-    rows = {name: corpus[name] for name in ("name", "counts", "manifest_hash")}
+    rows = identity(corpus)
     if output.exists() and any(output.iterdir() if output.is_dir() else [output]):
         if not recorded.is_file():
             raise FileExistsError(
                 f"{output} exists and is not the output of a run; it is left alone: choose another folder."
             )
         if resume:
-            if json.loads(recorded.read_text()) != config.to_dict():
-                raise ValueError(
-                    f"{recorded} differs from this config, so the run cannot be resumed; use its own config."
-                )
-            known = output / "rows.json"
-            if not known.is_file() or json.loads(known.read_text()) != rows:
-                raise ValueError(
-                    f"{config.data} has changed since the run in {output} began, so it cannot be resumed; overwrite it."
-                )
+            check_same(config, rows)
         elif overwrite:
             shutil.rmtree(output)
         else:
@@ -137,6 +128,35 @@ def claim_output(config: RunConfig, corpus: dict, resume: bool, overwrite: bool)
     config.save(recorded)
     write_atomically(output / "rows.json", json.dumps(rows, indent=1))
     return output
+
+
+def identity(corpus: dict) -> dict:
+    """What tells whether the rows are still the same."""
+    return {name: corpus[name] for name in ("name", "counts", "manifest_hash")}
+
+
+def check_same(config: RunConfig, rows: dict) -> None:
+    """Refuse a run in the output folder that began with another config, or with other rows (see `identity`)."""
+    recorded, known = (Path(config.output_dir) / name for name in ("run.json", "rows.json"))
+    if RunConfig.load(recorded) != config:
+        raise ValueError(
+            f"{recorded} differs from this config, so the run cannot be resumed, nor stand for it; use its own "
+            "config, or overwrite it."
+        )
+    if not known.is_file() or json.loads(known.read_text()) != rows:
+        raise ValueError(
+            f"{config.data} has changed since the run in {config.output_dir} began, so it cannot be resumed, nor "
+            "stand for it; overwrite it."
+        )
+
+
+def finished(config: RunConfig) -> dict | None:
+    """The results of this run if it was finished before, with this config and these rows."""
+    output = Path(config.output_dir)
+    if not all((output / name).is_file() for name in ("run.json", "results.json")):
+        return None
+    check_same(config, identity(read_corpus(config.data)))
+    return read_results(output / "results.json")
 
 
 def tasks_of(config: RunConfig, corpus: dict, train: RowDataset) -> list[Task]:
@@ -197,16 +217,19 @@ def processor_of(config: RunConfig, corpus: dict) -> AffectProcessor:
 
 
 def model_config_of(config: RunConfig, tasks: list[Task], processor: AffectProcessor) -> AffectConfig:
-    """The model's config: the fields of the run, with tasks and sizes filled in."""
-    known = [name for name, kind in CONFIG_MAPPING.items() if issubclass(kind, AffectConfig)]
+    """The model's config: the preset with the fields of the run, tasks and sizes filled in."""
+    known = {name: kind for name, kind in CONFIG_MAPPING.items() if issubclass(kind, AffectConfig)}
     if config.architecture not in known:
         raise ValueError(f"Unknown architecture {config.architecture!r}.{suggestion(config.architecture, known)}")
     filled = {"tasks": tasks, "modalities": list(processor.feature_sizes), "feature_sizes": processor.feature_sizes}
     for name in filled:
         if name in config.model:
             raise ValueError(f"Config model.{name} is filled in from the rows; remove it (see `tasks`, `modalities`).")
+    preset = getattr(known[config.architecture], config.preset, None)
+    if preset is None:
+        raise ValueError(f"The architecture {config.architecture!r} has no preset {config.preset!r}; leave it out.")
     try:
-        return AutoConfig.for_model(config.architecture, **config.model, **filled)
+        return preset(**config.model, **filled)
     except StrictDataclassError as error:
         raise ValueError(f"Config model: {reason_of(error)}.") from None
 
@@ -230,6 +253,7 @@ def train_seed(config: RunConfig, seed: int, folder: Path, splits, corpus, tasks
         gradient_accumulation_steps=options.gradient_accumulation_steps,
         learning_rate=options.learning_rate,
         weight_decay=options.weight_decay,
+        adam_epsilon=options.adam_epsilon,
         max_grad_norm=options.max_grad_norm,
         lr_scheduler_type=SCHEDULERS[options.scheduler],
         lr_scheduler_kwargs=schedule if options.scheduler == "plateau" else None,
@@ -256,6 +280,7 @@ def train_seed(config: RunConfig, seed: int, folder: Path, splits, corpus, tasks
         label_fields=corpus["label_fields"],
         augment=config.augmentation,
         group_by_length=options.group_by_length,
+        bert_adam=options.optimizer == "bert_adam",
         callbacks=[EarlyStoppingCallback(options.patience)],
     )
     trainer.train(resume_from_checkpoint=last)

@@ -16,6 +16,8 @@ from .results import write_atomically
 
 # Names of transformers' learning rate schedules.
 SCHEDULERS = {"plateau": "reduce_lr_on_plateau", "cosine": "cosine", "linear": "linear", "constant": "constant"}
+OPTIMIZERS = ("adamw", "bert_adam")
+PRESETS = ("paper", "reference")
 
 
 @strict
@@ -26,7 +28,8 @@ class TrainingOptions:
     Args:
         epochs: at most this many.
         batch_size: rows per step (and device).
-        learning_rate, weight_decay: of AdamW.
+        optimizer: `"adamw"`, or `"bert_adam"` (see `optimizers.BertAdam`).
+        learning_rate, weight_decay, adam_epsilon: of the optimizer.
         scheduler: `"plateau"` (factor 0.1 after 5 epochs without a better
             validation score), `"cosine"`, `"linear"` or
             `"constant"`.
@@ -45,8 +48,10 @@ class TrainingOptions:
 
     epochs: int = 100
     batch_size: int = 32
+    optimizer: str = "adamw"
     learning_rate: float | int = 1e-3
     weight_decay: float | int = 1e-5
+    adam_epsilon: float | int = 1e-8
     scheduler: str = "plateau"
     warmup: float | int = 0.0
     max_grad_norm: float | int = 1.0
@@ -62,7 +67,7 @@ class TrainingOptions:
         for name in ("epochs", "batch_size", "patience", "gradient_accumulation_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"Config training.{name} is {getattr(self, name)}; it must be 1 or more.")
-        for name in ("learning_rate", "max_grad_norm"):
+        for name in ("learning_rate", "adam_epsilon", "max_grad_norm"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"Config training.{name} is {getattr(self, name)}; it must be more than 0.")
         if self.weight_decay < 0:
@@ -71,7 +76,8 @@ class TrainingOptions:
             raise ValueError(
                 f"Config training.warmup is {self.warmup}; it is a share of the steps, from 0 to below 1."
             )
-        for name, known in (("scheduler", SCHEDULERS), ("tune_thresholds", (None, *TUNABLE))):
+        choices = {"optimizer": OPTIMIZERS, "scheduler": SCHEDULERS, "tune_thresholds": (None, *TUNABLE)}
+        for name, known in choices.items():
             if getattr(self, name) not in known:
                 allowed = ", ".join("null" if choice is None else choice for choice in known)
                 raise ValueError(f"Config training.{name} is {getattr(self, name)!r}; expected one of {allowed}.")
@@ -87,7 +93,8 @@ class RunConfig:
         data: folder of feature rows, as `mm-affect extract` writes it.
         output_dir: where checkpoint, results, card and plots go.
         architecture: `model_type` of the model's config.
-        model: fields of the model's config; sizes and tasks are filled in from the rows.
+        preset: where the model's config starts from: `"paper"`, or `"reference"`, the authors' public code.
+        model: fields of the model's config that differ from it; sizes and tasks are filled in from the rows.
         tasks: the tasks, as dicts of `Task` fields; default: every label column of the rows.
         modalities: what the model reads; default: all that the rows have.
         normalisation: per modality `"standard"` or `"none"`; default: that of the processor saved with the rows.
@@ -99,6 +106,7 @@ class RunConfig:
     data: str
     output_dir: str
     architecture: str = "mm_affect_fusion"
+    preset: str = "paper"
     model: dict = field(default_factory=dict)
     tasks: list[dict] | None = None
     modalities: list[str] | None = None
@@ -108,6 +116,8 @@ class RunConfig:
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2, 3, 4])
 
     def __post_init__(self):
+        if self.preset not in PRESETS:
+            raise ValueError(f"Config preset is {self.preset!r}; expected one of {', '.join(PRESETS)}.")
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise ValueError(f"Config seeds is {self.seeds}; expected one or more different whole numbers from 0.")
 

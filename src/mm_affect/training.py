@@ -15,6 +15,7 @@ from .metrics import compute_task_metrics, tune_thresholds
 from .models.configuration import MODALITIES, Task
 from .models.modeling import AffectPreTrainedModel
 from .models.processing import AffectCollator, AffectProcessor
+from .optimizers import BertAdam, decay_groups
 
 
 class RowDataset(Dataset):
@@ -87,6 +88,7 @@ class AffectTrainer(Trainer):
         label_fields: the label fields of the corpus.
         augment: `augmentation.Augmentation` of the training rows.
         group_by_length: batch rows of like length in training; otherwise at random.
+        bert_adam: train with `optimizers.BertAdam` instead of what `args` names.
 
     The other arguments are `Trainer`'s. The test split has no place here: select on validation, then call
     `evaluate_subsets`.
@@ -103,6 +105,7 @@ class AffectTrainer(Trainer):
         label_fields,
         augment=None,
         group_by_length=True,
+        bert_adam=False,
         **kwargs,
     ):
         args.remove_unused_columns = False
@@ -123,6 +126,7 @@ class AffectTrainer(Trainer):
         self.add_callback(EpochProgress())
         self.processor = processor  # not `processing_class`: Trainer expects a tokenizer in it
         self.group_by_length = group_by_length
+        self.bert_adam = bert_adam
         self._sums, self._count = {}, 0
 
     def save_model(self, output_dir=None, _internal_call=False):
@@ -136,6 +140,13 @@ class AffectTrainer(Trainer):
             return super().get_train_dataloader()
         finally:
             self.data_collator = evaluation_collator
+
+    def create_optimizer(self, model=None):
+        if self.bert_adam and self.optimizer is None:
+            groups = decay_groups(self.model if model is None else model, self.args.weight_decay)
+            betas = (self.args.adam_beta1, self.args.adam_beta2)
+            self.optimizer = BertAdam(groups, self.args.learning_rate, betas, self.args.adam_epsilon)
+        return super().create_optimizer(model)
 
     def _get_train_sampler(self, train_dataset=None):
         if not self.group_by_length:

@@ -95,7 +95,7 @@ class AffectPreTrainedModel(PreTrainedModel):
 
     @classmethod
     def _can_set_attn_implementation(cls) -> bool:
-        """Yes: `layers.Attention` asks for it at every call. transformers would look for that call in the architecture's file."""
+        """Yes: `layers.Attention` asks for it at every call, where transformers, which reads one file only, misses it."""
         return True
 
     @torch.no_grad()
