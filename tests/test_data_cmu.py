@@ -2,6 +2,7 @@
 """CMU-MOSI, CMU-MOSEI and ICT-MMMO in every format: small files in the true layouts, and the real ones where they are."""
 
 import os
+import shutil
 from pathlib import Path
 
 import h5py
@@ -540,6 +541,18 @@ def test_sdk_parts_make_the_whole(tmp_path):
     parts = [copy.one_part(number, 3) for number in range(3)]
     assert sorted(row["id"] for part in parts for row in part.rows("train")) == sorted(whole)
     assert sum(len(part.dropped) for part in parts) == len(copy.dropped) == 2
+
+
+@pytest.mark.parametrize(("source", "kind"), [("Visual_Facet_42", "visual"), ("TimestampedWordVectors", "text")])
+def test_a_sequence_under_the_name_of_another(tmp_path, source, kind):
+    write_sdk(tmp_path, MOSI)
+    shutil.copy(tmp_path / f"CMU_MOSI_{source}.csd", tmp_path / "CMU_MOSI_COVAREP.csd")
+    words = f"COVAREP.csd has the root `CMU_MOSI_{source}`, of {kind}; by its name it holds audio"
+    with pytest.raises(ValueError, match=words):
+        load("cmu_mosi", tmp_path, allow_partial=True, cache_dir=tmp_path / "cache")
+    shutil.copy(tmp_path / "CMU_MOSI_Opinion_Labels.csd", tmp_path / "CMU_MOSI_TimestampedWords.csd")
+    with pytest.raises(ValueError, match="of labels; by its name it holds words"):
+        list(find_copy("cmu_mosi", tmp_path, modalities=["text"]).rows("train"))
 
 
 def test_sdk_files_of_two_corpora(tmp_path):

@@ -185,6 +185,8 @@ def test_the_program_inspects_and_builds_with_a_card(tmp_path, capsys):
         read_corpus(rows)["manifest_hash"],
     ):  # fmt: skip
         assert told in card.text, told
+    assert "Copy: repository." in card.text
+    assert str(tmp_path) not in card.text, "paths of this machine are nobody's business"
 
 
 @pytest.mark.parametrize("name", ["cmu_mosei", "cmu_mosi", "iemocap", "mustard", "voxceleb2"])
@@ -264,5 +266,6 @@ def test_extracted_rows_get_their_card_when_they_are_pushed(built):
 
 def test_the_card_of_synthetic_rows_says_so(built):
     card = DatasetCard.load(built / "README.md")
+    assert "Copy: own corpus." in card.text
     assert "SYNTHETIC DATA" in card.text and "synthetic-data" in card.data.tags and "ask the authors" in card.text
     assert json.dumps(card.data.to_dict())

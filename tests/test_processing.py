@@ -12,6 +12,7 @@ from transformers import AutoProcessor
 
 from mm_affect import AffectCollator, AffectProcessor, FusionConfig, FusionForAffect, Task
 from mm_affect.data import RowReader, load
+from mm_affect.metrics import acc5, acc7
 from mm_affect.models.faces import FaceDescriptor
 from mm_affect.models.log_mel import LogMelExtractor
 from mm_affect.models.processing import label_encoder, sanitise
@@ -40,6 +41,11 @@ def model():
     torch.manual_seed(0)
     sizes = {"early_size": 6, "late_sizes": dict.fromkeys(SIZES, 4)}
     return FusionForAffect(FusionConfig(feature_sizes=SIZES, tasks=TASKS, **sizes)).eval()
+
+
+def classes_of_sentiment(count):
+    names = tuple(f"class_{i}" for i in range(count))
+    return Task("classes", "single_label_classification", names, column="sentiment")
 
 
 def open_extractors():
@@ -271,6 +277,44 @@ def test_a_regression_column_read_as_two_classes():
     assert [encode(v) for v in (-1.0, 0.0, 0.1, None)] == [0, 0, 1, -100]
     higher = label_encoder(Task(**task.to_dict() | {"positive_above": 1}), FIELDS[0])
     assert [higher(v) for v in (1.0, 1.1)] == [0, 1]
+
+
+@pytest.mark.parametrize("metric", [acc5, acc7])
+def test_a_regression_column_read_as_an_odd_number_of_classes_is_rounded_as_the_metric_does(metric):
+    count = int(metric.__name__[-1])
+    encode = label_encoder(classes_of_sentiment(count), FIELDS[0])
+    values = np.arange(-3.5, 3.51, 0.125)
+    classes = [encode(float(v)) for v in values]
+    assert set(classes) == set(range(count)) and all(isinstance(c, int) for c in classes)
+    for value in values:
+        same = [metric([value], [other]) == 1 for other in values]
+        assert same == [c == encode(float(value)) for c in classes]
+    assert encode(None) == -100
+
+
+def test_halves_are_rounded_to_even_and_the_rest_is_clipped():
+    values = (-9.0, -2.5, -1.5, -0.5, 0.0, 0.5, 1.5, 2.5, 9.0)
+    for count, expected in (
+        (3, [0, 0, 0, 1, 1, 1, 2, 2, 2]),
+        (5, [0, 0, 0, 2, 2, 2, 4, 4, 4]),
+        (7, [0, 1, 1, 3, 3, 3, 5, 5, 6]),
+    ):
+        encode = label_encoder(classes_of_sentiment(count), FIELDS[0])
+        assert [encode(v) for v in values] == expected
+    with pytest.raises(ValueError, match="'sentiment' as 4 classes; give it 2 labels, or an odd number"):
+        label_encoder(classes_of_sentiment(4), FIELDS[0])
+
+
+def test_the_target_of_a_regression_is_clipped_on_request():
+    task = Task("sentiment", "regression", value_range=(-1, 2), clip=True)
+    encode = label_encoder(task, FIELDS[0])
+    assert [encode(v) for v in (-3.0, -0.5, 2.5)] == [-1, -0.5, 2] and np.isnan(encode(None))
+    kept = label_encoder(Task("sentiment", "regression", value_range=(-1, 2)), FIELDS[0])
+    assert [kept(v) for v in (-3.0, 2.5)] == [-3, 2.5]
+    assert Task.from_dict(task.to_dict()) == task
+    for fields in ({}, {"problem_type": "multi_label_classification", "labels": ("a",), "value_range": (0, 1)}):
+        with pytest.raises(ValueError, match="'mood' has `clip`, which needs a regression with a `value_range`"):
+            Task("mood", **{"problem_type": "regression"} | fields, clip=True)
 
 
 def test_a_class_that_the_task_leaves_out_is_unknown():

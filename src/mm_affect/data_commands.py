@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""`mm-affect data doctor` and `mm-affect data show`."""
+"""`mm-affect data doctor`, `mm-affect data show` and `mm-affect data align`."""
 
 import json
 import sys
@@ -7,7 +7,8 @@ from pathlib import Path
 
 
 def add_data_commands(commands) -> None:
-    """Add the two commands to the parser of `mm-affect data`."""
+    """Add the three commands to the parser of `mm-affect data`."""
+    from .data.alignment import REDUCERS
     from .data.publish import add_copy_arguments
 
     doctor = commands.add_parser("doctor", help="what a folder holds of a corpus, and what is wrong with it")
@@ -23,6 +24,12 @@ def add_data_commands(commands) -> None:
     add_copy_arguments(show)
     show.add_argument("--plot", type=Path, help="draw frames, sound, words and features (PNG)")
     show.set_defaults(run=data_show)
+    align = commands.add_parser("align", help="rows to rows with one step of sound and picture for each word")
+    align.add_argument("rows", type=Path, help="folder of rows that `mm-affect extract` wrote, of words with `spans`")
+    align.add_argument("output", type=Path, help="folder of rows to write")
+    align.add_argument("--reducer", default="mean", choices=REDUCERS, help="of the frames of a word; default: mean")
+    align.add_argument("--overwrite", action="store_true", help="replace earlier rows in the output folder")
+    align.set_defaults(run=data_align)
 
 
 def data_doctor(arguments) -> int:
@@ -53,3 +60,13 @@ def data_show(arguments) -> None:
         from .row_plot import plot_row
 
         print(f"Plot: {plot_row(row, corpus, arguments.plot)}")
+
+
+def data_align(arguments) -> None:
+    """`mm-affect data align`."""
+    from .data.align_rows import NO_TIMES, align_rows
+
+    record = align_rows(arguments.rows, arguments.output, arguments.reducer, arguments.overwrite)
+    counts = ", ".join(f"{split} {count}" for split, count in record["counts"].items())
+    left_out = sum(clip["reason"] == NO_TIMES for clip in record["dropped"])
+    print(f"Rows: {arguments.output} ({counts}; {left_out} left out because they have {NO_TIMES})")

@@ -29,6 +29,7 @@ DEFAULTS = {  # the keys of corpus.json, and what each is where nothing is said
     "sizes": {},
     "extractors": {},
     "provenance": {},  # modality -> where published features come from, in words
+    "alignment": None,  # of rows aligned to words: the reducer, and the extractors that the frames came from
     "manifest_hash": None,
     "split_protocol": None,
     "copy": None,

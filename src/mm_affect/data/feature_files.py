@@ -1,32 +1,36 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
 """One feature file of one clip: `<modality>/<id>.npy|npz|csv|h5|safetensors` -> float32 (steps, size)."""
 
+import math
 from pathlib import Path
-from zipfile import BadZipFile
+from typing import BinaryIO
+from zipfile import ZipFile
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from numpy.lib import format as npy
+from safetensors import safe_open
 
 
 FEATURE_SUFFIXES = (".npy", ".npz", ".csv", ".h5", ".safetensors")
 PREFERRED_NAME = "features"  # read in files that hold several arrays
+MOST_BYTES = 2**30  # of one clip: ten hours of COVAREP. What a file declares beyond that is refused, not allocated
 
 
 def read_features(path: str | Path, size: int | None = None) -> np.ndarray:
     """The features in `path` as float32 (steps, size); a vector is one step. Nothing is ever unpickled.
 
     `size` is the number of features per step that the corpus has. Raises `ValueError` for a file that is truncated,
-    empty, not numeric, of the wrong rank or of another size. NaN and infinity are kept: they are dealt with, and
-    counted, where rows are written.
+    empty, not numeric, of the wrong rank, of another size, or that declares more than `MOST_BYTES`. NaN and infinity
+    are kept: they are dealt with, and counted, where rows are written.
     """
     path = Path(path)
+    if path.suffix not in _READERS:
+        raise ValueError(f"{path} is no feature file; expected one of {', '.join(FEATURE_SUFFIXES)}.")
     try:
         values = _READERS[path.suffix](path)
-    except KeyError:
-        raise ValueError(f"{path} is no feature file; expected one of {', '.join(FEATURE_SUFFIXES)}.") from None
-    except (ValueError, EOFError, OSError, SafetensorError, BadZipFile) as error:
-        if isinstance(error, FileNotFoundError | PermissionError):
-            raise
+    except (FileNotFoundError, PermissionError, ImportError):
+        raise
+    except Exception as error:  # a damaged file may fail with any type of error
         reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         raise ValueError(f"{path} cannot be read as {path.suffix[1:]} features: {reason}; write it again.") from error
     if values.dtype.kind not in "biuf":
@@ -46,18 +50,38 @@ def read_features(path: str | Path, size: int | None = None) -> np.ndarray:
 
 
 def _read_npy(path: Path) -> np.ndarray:
-    values = np.load(path, allow_pickle=False)
-    if not isinstance(values, np.ndarray):
-        raise ValueError("it is a zip archive, which belongs in a .npz file")
-    return values
+    with open(path, "rb") as file:
+        return _read_array(file, path.stat().st_size)
 
 
 def _read_npz(path: Path) -> np.ndarray:
-    archive = np.load(path, allow_pickle=False)
-    if isinstance(archive, np.ndarray):
-        raise ValueError("it is a single array, which belongs in a .npy file")
-    with archive:
-        return archive[_choose(archive.files)]
+    with ZipFile(path) as archive:
+        members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        member = members[_choose(list(members))]
+        with archive.open(member) as file:
+            return _read_array(file, member.file_size)
+
+
+def _read_array(file: BinaryIO, stored: int) -> np.ndarray:
+    """The array in numpy's format that fills the `stored` bytes of `file`; its shape is checked before it is read."""
+    version = npy.read_magic(file)
+    if version not in _HEADERS:
+        raise ValueError(f"its format has version {version}; expected one of {', '.join(map(str, _HEADERS))}")
+    shape, _, kind = _HEADERS[version](file)
+    _check_declared(shape, kind)
+    left = stored - file.tell()
+    if not kind.hasobject and math.prod(shape) * kind.itemsize > left:
+        raise ValueError(f"it declares shape {shape} of {kind}, and holds {left} bytes")
+    file.seek(0)
+    return npy.read_array(file, allow_pickle=False)
+
+
+def _check_declared(shape: tuple[int, ...], kind: np.dtype) -> None:
+    """Refuse what would not fit into `MOST_BYTES`, as it is or as float32."""
+    if math.prod(shape) * max(kind.itemsize, 4) > MOST_BYTES:
+        raise ValueError(
+            f"it declares shape {shape} of {kind}, more than the {MOST_BYTES} bytes that one clip may have"
+        )
 
 
 def _read_csv(path: Path) -> np.ndarray:
@@ -77,7 +101,14 @@ def _read_h5(path: Path) -> np.ndarray:
     with h5py.File(path, "r") as file:
         names = []
         file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
-        return np.asarray(file[_choose(names)][()])
+        values = file[_choose(names)]
+        if values.external or values.is_virtual:
+            raise ValueError("its values are kept in another file, and only what is in the file itself is read")
+        if values.dtype.kind not in "biuf":  # texts of any length may share their bytes
+            raise ValueError(f"it holds values of type {values.dtype}, and features must be real numbers")
+        _check_declared(values.shape or (), values.dtype)
+        _check_declared(values.chunks or (), values.dtype)  # a whole chunk is unpacked to read one value
+        return np.asarray(values[()])
 
 
 def _read_safetensors(path: Path) -> np.ndarray:
@@ -103,4 +134,5 @@ def _is_float(cell: str) -> bool:
     return True
 
 
+_HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}  # 3.0 is for structured arrays
 _READERS = dict(zip(FEATURE_SUFFIXES, (_read_npy, _read_npz, _read_csv, _read_h5, _read_safetensors), strict=True))

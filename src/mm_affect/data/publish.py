@@ -70,7 +70,8 @@ def main(corpus: str, description: str, argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     arguments = _parser(corpus, description).parse_args(argv)
     arguments.corpus = corpus
-    arguments.command_line = shlex.join(["python", f"datasets_scripts/{corpus}.py", *argv])
+    words = [Path(word).name if Path(word).is_absolute() else word for word in argv]  # the card may be published
+    arguments.command_line = shlex.join(["python", f"datasets_scripts/{corpus}.py", *words])
     try:
         return arguments.run(arguments)
     except KeyboardInterrupt:

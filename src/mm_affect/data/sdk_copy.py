@@ -24,6 +24,13 @@ FEATURES = {  # modality -> name patterns of its sequence, the preferred ones fi
     "visual": ("*Facet*.csd", "*FACET*.csd", "*OpenFace*.csd"),
 }
 WORDS = ("*TimestampedWords.csd", "*TimestampedWords_*.csd")
+ROOTS = {  # what the root of a sequence says of it; roots that say none of these are known too
+    "labels": ("label",),
+    "words": ("timestampedwords",),
+    "text": ("wordvectors", "glove"),
+    "audio": ("covarep", "opensmile"),
+    "visual": ("facet", "openface"),
+}
 
 
 class SdkCopy(Copy):
@@ -65,7 +72,7 @@ class SdkCopy(Copy):
         sizes = {}
         for modality, path in self._paths.items():
             if modality in FEATURES:
-                with ComputationalSequence(path) as sequence:
+                with _open(path, modality) as sequence:
                     sizes[modality] = sequence.size
         return self.about | {
             "label_fields": self.label_fields,
@@ -82,7 +89,7 @@ class SdkCopy(Copy):
     def rows(self, split: str) -> Iterator[dict]:
         homes = split_of(self.corpus)
         with contextlib.ExitStack() as stack:
-            opened = {name: stack.enter_context(ComputationalSequence(path)) for name, path in self._paths.items()}
+            opened = {kind: stack.enter_context(_open(path, kind)) for kind, path in self._paths.items()}
             shared_videos(opened.values())  # raises where they are of different corpora
             labels = opened["labels"]
             names = [name for each in self.label_fields for name in each["labels"]]
@@ -160,3 +167,17 @@ class SdkCopy(Copy):
             return [features[np.sort(frames)] for frames in inside(segments, intervals)]
         aligned = align(features, intervals, words, self.options["reducer"])
         return [aligned[part] for part in members]
+
+
+def _open(path: Path, kind: str) -> ComputationalSequence:
+    """The sequence at `path`; raises `ValueError` if its root names another kind than its file name does."""
+    sequence = ComputationalSequence(path)
+    root = "".join(filter(str.isalnum, sequence.name)).lower()
+    told = [other for other, parts in ROOTS.items() if any(part in root for part in parts)]
+    if told and kind not in told:
+        sequence.close()
+        raise ValueError(
+            f"{path} has the root `{sequence.name}`, of {' and '.join(told)}; by its name it holds {kind}: "
+            "was it renamed?"
+        )
+    return sequence

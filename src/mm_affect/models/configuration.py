@@ -28,12 +28,14 @@ class Task:
         weight: factor of the task's loss in the total (lambda_j of Dai et al. 2021, section 4).
         column: label column of the rows that the task is read from; default: the task's own name.
         positive_above: an intensity counts as "present" above this value (multi-label), and a regression column
-            read as two classes is class 1 above it. CMU-MOSEI's convention is 0.
+            read as two classes is class 1 above it. CMU-MOSEI's convention is 0. (Read as an odd number of classes,
+            lowest first, such a column is rounded: see `label_encoder`.)
         class_weights: one factor per class: `pos_weight` of the binary cross-entropy (multi-label) or the class
             weights of the cross-entropy (single-label).
         label_smoothing: of the single-label cross-entropy, in training only.
         threshold: probability from which a label is predicted (multi-label): one number or one per label.
         value_range: lowest and highest meaningful value of a regression, or None.
+        clip: whether the targets of a regression are clipped to `value_range`, in training and in evaluation.
         regression_loss: `"l1"`, `"l2"` or `"huber"`.
     """
 
@@ -48,6 +50,7 @@ class Task:
     label_smoothing: float = 0.0
     threshold: float | tuple[float, ...] = 0.5
     value_range: tuple[float, float] | None = None
+    clip: bool = False
     regression_loss: str = "l1"
 
     def __post_init__(self):
@@ -75,6 +78,8 @@ class Task:
                 raise ValueError(
                     f"Task {self.name!r} has {len(value)} {name} for {self.num_outputs} labels; give one per label."
                 )
+        if self.clip and (self.problem_type != "regression" or self.value_range is None):
+            raise ValueError(f"Task {self.name!r} has `clip`, which needs a regression with a `value_range`.")
         if self.regression_loss not in ("l1", "l2", "huber"):
             raise ValueError(
                 f"Task {self.name!r} has regression_loss {self.regression_loss!r}; expected l1, l2 or huber."

@@ -266,6 +266,9 @@ def sanitise(values: np.ndarray, modality: str) -> tuple[np.ndarray, np.ndarray,
 def label_encoder(task: Task, field: dict):
     """A function from a row's label to the task's target: float, class index (-100 = unknown) or list (NaN = unknown).
 
+    A regression column can be read as classes: as two, class 1 above `task.positive_above`; or as an odd number n of
+    them, clipped to +-(n - 1) / 2 and rounded half to even, as in Acc-5 and Acc-7 of sentiment.
+
     Args:
         field: the label field of the corpus that the task reads: name, problem_type, labels, range.
 
@@ -274,9 +277,19 @@ def label_encoder(task: Task, field: dict):
     """
     kind, given = task.problem_type, field["problem_type"]
     if kind == "regression" and given == "regression":
-        return lambda value: np.nan if value is None else float(value)
-    if kind == "single_label_classification" and given == "regression" and len(task.labels) == 2:
-        return lambda value: -100 if value is None else int(value > task.positive_above)
+        low, high = task.value_range if task.clip else (-np.inf, np.inf)
+        return lambda value: np.nan if value is None else min(max(float(value), low), high)
+    if kind == "single_label_classification" and given == "regression":
+        classes = len(task.labels)
+        if classes == 2:
+            return lambda value: -100 if value is None else int(value > task.positive_above)
+        if classes % 2 == 0:
+            raise ValueError(
+                f"Task {task.name!r} reads the regression column {field['name']!r} as {classes} classes; give it 2 "
+                "labels, or an odd number of them."
+            )
+        most = classes // 2
+        return lambda value: -100 if value is None else most + round(min(max(value, -most), most))
     if kind != given:
         raise ValueError(
             f"Task {task.name!r} ({kind}) cannot be read from the label column {field['name']!r} ({given})."

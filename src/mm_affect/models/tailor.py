@@ -17,7 +17,7 @@ Where this file differs from the paper or from the authors' public code, and why
 * The paper concatenates [visual; audio], [visual-audio; text], [visual-audio-text; common]; the code puts the newcomer
   first, except the common part (`concat_order="reference"`).
 * Layer norm of the inputs, learned positions, dropout and inner sizes come from the code; its unused poolers do not.
-* Padding is masked everywhere, positions count real steps only, and a step beyond the table of positions takes its last
+* Padding is masked everywhere, positions count from the first real step, and a step beyond the table of positions takes its last
   entry. A sample without a modality has none of its steps, and adds nothing to that modality's losses.
 * Streams of different length are either aligned to the text by CTC, as in both, or read as they are; their common parts
   are then averaged to the length of the shortest stream before they are summed. The CTC loss is a mean over samples and

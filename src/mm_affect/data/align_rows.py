@@ -1,0 +1,118 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Word alignment of rows: frames at their own rates to one step of sound and picture for each word."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from .alignment import REDUCERS, align
+from .ragged import RowReader
+from .rows import FOUND, load, read_corpus, write_rows
+
+
+FRAMES = ("audio", "visual")
+NO_TIMES = "no word with a time (`spans`)"
+PROCESSOR_FILE = "processor_config.json"
+
+
+def align_rows(source: str | Path, output: str | Path, reducer: str = "mean", overwrite: bool = False) -> dict:
+    """Align the audio and visual frames of rows to their words, and write that as rows; returns their corpus.json.
+
+    Frame i covers the seconds i / rate to (i + 1) / rate from the clip's start, as extractors make it; `spans` count
+    from there too. A word without a measured frame is a step of NaN, and a missing modality is one such step for every
+    word: masked, hence missing for a model too, yet as long as the others, which word-aligned streams must be. Rows
+    without `spans` are left out, and recorded under `dropped`. Memory does not grow with the rows.
+
+    The new corpus.json says how it was done under `alignment`. Neither it nor the processor beside it has extractors
+    of the aligned modalities: a raw clip has no word times, so a model of these rows cannot extract it.
+
+    Args:
+        source: a folder of rows whose audio and visual features have extractors with a rate.
+        output: the folder to write; it appears when complete.
+        reducer: `"mean"`, `"max"`, `"first"` or `"last"` of the frames that a word overlaps; see `alignment.align`.
+        overwrite: replace the rows that `output` holds.
+
+    Raises:
+        ValueError: features without a rate, text whose steps are not its words, or no row with `spans`.
+        FileExistsError: `output` holds something.
+    """
+    if reducer not in REDUCERS:
+        raise ValueError(f"Reducer {reducer!r} is unknown; expected one of {', '.join(REDUCERS)}.")
+    source, corpus = Path(source), read_corpus(source)
+    rates = _rates(source, corpus)
+    splits, dropped = load(source), list(corpus["dropped"] or [])
+    total, known = sum(len(rows) for rows in splits.values()), len(dropped)
+
+    def aligned(rows, last: bool) -> Iterator[dict]:
+        reader = RowReader(rows)
+        for row in map(reader.__getitem__, range(len(reader))):
+            if row["spans"] is None or not len(row["spans"]):
+                dropped.append({"id": row["id"], "reason": NO_TIMES})
+            else:
+                yield _aligned(row, rates, reducer)
+        if last and len(dropped) == known + total:
+            raise ValueError(f"No row of {source} has a word with a time; give the words of the corpus `spans` first.")
+
+    *_, last = splits
+    frames = {m: corpus["extractors"][m] for m in rates}
+    changed = {
+        "extractors": {m: told for m, told in corpus["extractors"].items() if m not in rates},
+        "provenance": (corpus["provenance"] or {})
+        | {m: f"{told['name']} at {told['rate']:g} Hz, {reducer} over each word" for m, told in frames.items()},
+        "alignment": {"reducer": reducer, "extractors": frames},
+        "dropped": dropped,
+    }
+    return write_rows(
+        output,
+        {name: aligned(rows, name == last) for name, rows in splits.items()},
+        {name: value for name, value in corpus.items() if name not in FOUND} | changed,
+        overwrite=overwrite,
+        beside=lambda folder: _copy_processor(source, folder),
+    )
+
+
+def _rates(source: Path, corpus: dict) -> dict[str, float]:
+    """Steps per second of the modalities that are aligned."""
+    if corpus.get("alignment"):
+        raise ValueError(f"{source} is aligned to words already, with the reducer {corpus['alignment']['reducer']!r}.")
+    present = [m for m in FRAMES if m in corpus["sizes"]]
+    if not present:
+        raise ValueError(f"{source} has no audio or visual features; give a folder that `mm-affect extract` wrote.")
+    rates = {m: (corpus["extractors"].get(m) or {}).get("rate") for m in present}
+    for modality, rate in rates.items():
+        if not rate:
+            raise ValueError(
+                f"{source} does not record an extractor with a rate for its {modality} features, so the times of "
+                "their frames are unknown; extract them with `mm-affect extract`."
+            )
+    return rates
+
+
+def _aligned(row: dict, rates: dict[str, float], reducer: str) -> dict:
+    words = row["spans"]
+    if len(row["text"]) not in (0, len(words)):
+        raise ValueError(
+            f"Row `{row['id']}` has {len(row['text'])} text steps for {len(words)} spans; word alignment needs one "
+            "text step for each word."
+        )
+    steps = {}
+    for modality, rate in rates.items():
+        borders = np.arange(len(row[modality]) + 1) / rate
+        steps[modality] = align(row[modality], np.stack([borders[:-1], borders[1:]], axis=1), words, reducer)
+    if not len(row["text"]):
+        steps["text"] = np.full((len(words), row["text"].shape[1]), np.nan, np.float32)
+    return row | steps
+
+
+def _copy_processor(source: Path, folder: Path) -> None:
+    """The processor of the rows, if one is beside them, without the extractors of the aligned modalities."""
+    if not (source / PROCESSOR_FILE).is_file():
+        return
+    processor = json.loads((source / PROCESSOR_FILE).read_text(encoding="utf-8"))
+    processor["extractors"] = {m: told for m, told in processor["extractors"].items() if m not in FRAMES}
+    (folder / PROCESSOR_FILE).write_text(json.dumps(processor, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    for path in source.glob("word_vectors.*"):  # what the text extractor of a vector file needs
+        shutil.copyfile(path, folder / path.name)
