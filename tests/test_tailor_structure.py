@@ -4,7 +4,7 @@
 import pytest
 import torch
 from tailor_by_hand import REFERENCE, ByHand, mean, random_model, uneven_inputs
-from test_modeling_common import TASKS, make_inputs, without
+from test_modeling_common import SIZES, TASKS, make_inputs, without
 from torch.nn import functional as F
 
 from mm_affect.models.configuration import Task
@@ -288,3 +288,24 @@ def test_packed_rows_equal_padded_ones():
         torch.testing.assert_close(
             gradient, gradients[1][name], rtol=1e-3, atol=1e-5, msg=lambda t, n=name: f"{n}: {t}"
         )
+
+
+@torch.no_grad()
+def test_longest_row_may_lack_a_modality():
+    """A collator pads each modality to its own longest row; the rows answer as they do alone."""
+    model = random_model()
+    random = torch.Generator().manual_seed(0)
+    text, audio = (
+        torch.randn(2, 5, SIZES["text"], generator=random),
+        torch.randn(2, 3, SIZES["audio"], generator=random),
+    )
+    masks = {
+        "text_mask": torch.arange(5) < torch.tensor([[5], [3]]),
+        "audio_mask": torch.tensor([[False], [True]]).expand(2, 3),
+    }
+    both = model(text=text, audio=audio, **masks).logits
+    longest, shorter = model(text=text[:1]).logits, model(text=text[1:, :3], audio=audio[1:]).logits
+    for name, logits in both.items():
+        torch.testing.assert_close(logits, torch.cat([longest[name], shorter[name]]), rtol=1e-5, atol=1e-5)
+    with pytest.raises(ValueError, match="5 \\(text\\), 3 \\(audio\\).*align them to the words"):
+        model(text=text, audio=audio)

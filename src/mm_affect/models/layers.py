@@ -70,7 +70,8 @@ def last_real(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
 def take_steps(values: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     """Steps `index` `(batch, steps)` of `values` `(batch, length, size)`."""
-    return values.gather(1, index.unsqueeze(-1).expand(-1, -1, values.shape[-1]))
+    first = torch.arange(len(values), device=values.device).unsqueeze(1) * values.shape[1]
+    return values.flatten(0, 1).index_select(0, (first + index).flatten()).unflatten(0, index.shape)
 
 
 def to_front(stream: Stream) -> Stream:
@@ -95,24 +96,27 @@ def starting_at(first: torch.Tensor, stream: Stream) -> Stream:
 
 
 def word_aligned(streams: dict[str, Stream]) -> dict[str, Stream]:
-    """Streams of equal length, moved together to the front; a missing modality gets that length.
+    """Streams with one step per word, moved together to the front.
+
+    A stream is shorter than another where the longest rows lack its modality, or all of them do; it is lengthened.
 
     Raises:
-        ValueError: present streams differ in length.
+        ValueError: a row has steps of one modality beyond the end of another that it has, too.
     """
     lengths = {m: stream.mask.shape[1] for m, stream in streams.items()}
-    if len(set(lengths.values())) > 1:
-        lengths = {m: length for m, length in lengths.items() if streams[m].mask.any()} or lengths
-        if len(set(lengths.values())) > 1:
-            raise ValueError(
-                f"The streams have {', '.join(f'{n} ({m})' for m, n in lengths.items())} steps, but this model reads "
-                "word-aligned streams (aligner='given'): align them to the words, or set `aligner` to 'ctc' or 'none'."
-            )
-        length = next(iter(lengths.values()))
-        for m, (values, mask) in streams.items():
-            if m not in lengths:
-                empty = mask.new_zeros(len(mask), length)
-                streams[m] = Stream(values.new_zeros(*empty.shape, values.shape[-1]), empty)
+    longest = max(lengths.values())
+    if min(lengths.values()) < longest:
+        streams = {
+            m: Stream(*(F.pad(part, (0, 0) * (part.ndim - 2) + (0, longest - lengths[m])) for part in stream))
+            for m, stream in streams.items()
+        }
+        steps = torch.stack([stream.mask for stream in streams.values()]).any(0)
+        for m, length in lengths.items():
+            if (steps[:, length:].any(1) & streams[m].mask.any(1)).any():
+                raise ValueError(
+                    f"The streams have {', '.join(f'{n} ({m})' for m, n in lengths.items())} steps, but this model reads "
+                    "word-aligned streams (aligner='given'): align them to the words, or set `aligner` to 'ctc' or 'none'."
+                )
     first = extent(torch.stack([stream.mask for stream in streams.values()]).any(0))[0]
     return {m: starting_at(first, stream) for m, stream in streams.items()}
 
