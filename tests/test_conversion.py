@@ -25,10 +25,11 @@ from transformers import AutoModel
 
 from mm_affect import Task, __version__
 from mm_affect.cli import load_checkpoint, main
-from mm_affect.conversion import TAILOR, convert
+from mm_affect.conversion import convert
 from mm_affect.models.configuration import EMOTIONS
 from mm_affect.models.layers import Stream
 from mm_affect.models.tailor import TailorConfig, TailorForAffect
+from mm_affect.public_code.tailor import TAILOR
 
 
 GOLDEN = load_file(Path(__file__).parent / "fixtures" / "golden_tailor.safetensors")

@@ -1,9 +1,8 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Checkpoints of the authors' public code, read safely and written as folders that `AutoModel` loads.
 
-Each architecture has one table (`CONVERSIONS`): what the public code calls the pieces of our names, what of its weights
-nothing reads, and a function that reads the configuration off the shapes. A weights file is never unpickled freely: only
-safetensors, and what `torch.load(weights_only=True)` admits.
+Each architecture has one table in `public_code`. A weights file is never unpickled freely: only safetensors, and what
+`torch.load(weights_only=True)` admits.
 """
 
 import hashlib
@@ -12,8 +11,6 @@ import re
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -22,14 +19,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from . import __version__
-from .models.configuration import EMOTIONS, MODALITIES, Task, suggestion
+from .models.configuration import suggestion
 from .models.modeling import AffectPreTrainedModel
 from .models.processing import AffectProcessor
-from .models.tailor import TailorForAffect
+from .public_code import CONVERSIONS, Conversion
 from .runs import reason_of
 
 
-Shapes = dict[str, tuple[int, ...]]
 State = dict[str, torch.Tensor]
 
 SAVE_STATE = "save the weights alone, with torch.save(model.state_dict(), ...), and convert that file"
@@ -39,38 +35,6 @@ REFUSALS = {  # what torch says of a file with more than tensors, and what we sa
     r"with TorchScript archives": "is a TorchScript program",
     r"legacy \.tar format": "is in a format of before 2017",
 }
-
-
-@dataclass(frozen=True)
-class Conversion:
-    """How checkpoints of one public code become ours.
-
-    Args:
-        model_class: the architecture.
-        fields_of: from the public shapes and the labels, or None for those of the authors, to the config's fields that
-            the shapes tell.
-        names: pieces of our names and what the public code calls them; a piece is one or more whole parts between dots,
-            and longer pieces go first.
-        dead: pattern of whole public names that no computation of the public code reads.
-        untold: fields of the config that shapes do not tell.
-        values: by our name, from the public tensor, of any shape but a number's, to ours, where they differ.
-    """
-
-    model_class: type[AffectPreTrainedModel]
-    fields_of: Callable[[Shapes, list[str] | None], dict]
-    names: dict[str, str]
-    dead: str
-    untold: tuple[str, ...]
-    values: dict[str, Callable[[torch.Tensor], torch.Tensor]] = field(default_factory=dict)
-
-    def public_name(self, name: str) -> str:
-        """What the public code calls our weight `name`."""
-        pieces = "|".join(re.escape(piece) for piece in sorted(self.names, key=len, reverse=True))
-        return re.sub(rf"(?<![^.])(?:{pieces})(?![^.])", lambda found: self.names[found[0]], name)
-
-    def value(self, name: str, public: torch.Tensor) -> torch.Tensor:
-        """Our weight `name`, from the public tensor."""
-        return self.values[name](public) if name in self.values and public.ndim else public
 
 
 def convert(
@@ -248,94 +212,3 @@ def report(record: dict, folder: str | Path) -> str:
 def _sha256(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-# TAILOR, github.com/kniter1/TAILOR --------------------------------------------------------------------------------
-
-
-def emotions(labels: list[str] | None, count: int, **fields) -> Task:
-    """The task `emotion` of `count` labels: the given ones, or the order of the public loaders of CMU-MOSEI."""
-    labels = EMOTIONS if labels is None else tuple(labels)
-    if len(labels) != count or not all(labels):
-        raise ValueError(
-            f"The checkpoint has {count} labels, `labels` has {len(labels)} ({', '.join(labels)}); name each, in order."
-        )
-    return Task("emotion", labels=labels, **fields)
-
-
-def tailor_fields(shapes: Shapes, labels: list[str] | None) -> dict:
-    """What the shapes of a public TAILOR checkpoint tell."""
-
-    def layers(part):
-        return len({found[1] for name in shapes if (found := re.match(rf"{part}\.encoder\.layer\.(\d+)\.", name))})
-
-    parts = dict(zip(MODALITIES, ("bert", "audio", "visual")))
-    fields = {
-        "feature_sizes": {m: shapes[f"{part}.embeddings.word_embeddings.weight"][1] for m, part in parts.items()},
-        "hidden_size": shapes["bert.embeddings.word_embeddings.weight"][0],
-        "intermediate_size": shapes["bert.encoder.layer.0.intermediate.dense.weight"][0],
-        "encoder_layers": {m: layers(part) for m, part in parts.items()},
-        "cross_layers": layers("pc_cross"),
-        "max_position_embeddings": shapes["bert.embeddings.position_embeddings.weight"][0],
-        "tasks": [emotions(labels, shapes["decoder.embeddings.word_embeddings.weight"][0], threshold=0.35)],
-        "aligner": "given",
-    }
-    aligner = "a2t_ctc.pred_output_position_inclu_blank.weight_hh_l0"
-    if aligner in shapes:
-        fields |= {"aligner": "ctc", "aligned_length": shapes[aligner][1] - 1}  # one class is the blank
-    return fields
-
-
-TAILOR = Conversion(
-    TailorForAffect,
-    tailor_fields,
-    names={
-        "input_norms.text": "text_norm.text_norm2d",
-        "input_norms.audio": "audio_norm.audio_norm2d",
-        "input_norms.visual": "visual_norm.visual_norm2d",
-        "aligners.audio.lstm": "a2t_ctc.pred_output_position_inclu_blank",
-        "aligners.visual.lstm": "v2t_ctc.pred_output_position_inclu_blank",
-        "encoders.text": "bert",
-        "encoders.audio": "audio",
-        "encoders.visual": "visual",
-        "private.text": "private_feature_extractor.0",
-        "private.visual": "private_feature_extractor.1",
-        "private.audio": "private_feature_extractor.2",
-        "common": "common_feature_extractor",
-        "common_classifiers.emotion": "common_classfier",
-        "discriminator": "modal_discriminator",
-        "cross_encoders.0": "va_cross",
-        "cross_encoders.1": "vat_cross",
-        "cross_encoders.2": "pc_cross",
-        "decoder": "decoder.decoder.layer.0",
-        "decoder.labels.emotion": "decoder.embeddings.word_embeddings",
-        "decoder.norm": "decoder.embeddings.LayerNorm",
-        "heads.heads.emotion": "cross_classifier.dense",
-        # inside an encoder
-        "projection": "embeddings.word_embeddings",
-        "modality_token": "embeddings.token_type_embeddings",
-        "encoder.positions": "embeddings.position_embeddings",
-        "encoder.norm": "embeddings.LayerNorm",
-        "encoder.layers": "encoder.layer",
-        # inside a layer
-        "attention.attention": "attention.self",
-        "attention.attention.output": "attention.output.dense",
-        "attention.norm": "attention.output.LayerNorm",
-        "correlation.attention": "slf_attn.att",
-        "correlation.attention.output": "slf_attn.output.dense",
-        "correlation.norm": "slf_attn.output.LayerNorm",
-        "guidance.attention": "enc_attn.att",
-        "guidance.attention.output": "enc_attn.output.dense",
-        "guidance.norm": "enc_attn.output.LayerNorm",
-        "feed_forward.expand": "intermediate.dense",
-        "feed_forward.shrink": "output.dense",
-        "feed_forward.norm": "output.LayerNorm",
-    },
-    dead=r"(bert|audio|visual|va_cross|vat_cross|pc_cross)\.pooler\.dense\.(weight|bias)",
-    untold=("num_attention_heads",),
-    values=dict.fromkeys(  # the public discriminator's classes are text, visual, audio
-        ("discriminator.3.weight", "discriminator.3.bias"), lambda rows: torch.cat([rows[:1], rows[2:], rows[1:2]])
-    ),
-)
-
-CONVERSIONS = {"tailor": TAILOR}
