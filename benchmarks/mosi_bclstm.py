@@ -59,7 +59,8 @@ def rows_of(split: str, transcripts: list[list[str]]):
         }
 
 
-def prepare(config: RunConfig) -> None:
+def prepare_splits() -> tuple[dict[str, list[dict]], dict]:
+    """The rows of every split, and what describes the corpus."""
     transcripts = read("transcripts")
     rows = list(rows_of("train", transcripts))
     videos = np.random.default_rng(0).permutation(sorted({row["group"] for row in rows}))
@@ -76,12 +77,12 @@ def prepare(config: RunConfig) -> None:
         "sizes": {"text": 100, "audio": 73, "visual": 100},
         "split_protocol": f"bc-LSTM's 1447/752 by video; validation: {VALIDATION_VIDEOS} of the 62 training videos",
     }
-    write_rows(config.data, splits, corpus, overwrite=True)
+    return splits, corpus
 
 
 def main() -> None:
     command = shlex.join(["python", "benchmarks/mosi_bclstm.py", *sys.argv[1:]])
-    prepare(RunConfig.load(CONFIG))
+    write_rows(RunConfig.load(CONFIG).data, *prepare_splits(), overwrite=True)
     runs = []
     for modalities in (["text", "audio", "visual"], ["text"], ["audio"], ["visual"]):
         names = "+".join(modalities)

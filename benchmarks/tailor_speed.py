@@ -1,43 +1,31 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Speed and memory of TAILOR beside a plain version of the public code's network, in units of a Transformer layer.
-
-    python benchmarks/tailor_speed.py [--rounds 5]
+"""Speed and memory of TAILOR beside a plain version of the public code's network, in the units of `units.py`.
 
 Three settings, batch 32: word-aligned streams of 60 steps; text 50, audio and visual 500 with CTC alignment; and
 word-aligned streams of lengths as in CMU-MOSEI (5 to 60 words, median 20). The plain version costs what the public code
 costs: attention tables of every head are built, layer norm and GELU are written out, every stream is padded to the maximum,
-nothing is masked, and each encoder has a pooler that nothing reads; 10,798,652 parameters (with CTC 10,884,944). Forward is eval mode without
-gradient, train is train mode with forward, loss and backward, no optimiser. The unit is
-`nn.TransformerEncoderLayer(256, 8, 1024, batch_first=True, dropout=0.1)` on a `(32, 60, 256)` batch. The competitors take
-turns; memory is the peak of a fresh process each.
+nothing is masked, and each encoder has a pooler that nothing reads; 10,798,652 parameters (with CTC 10,884,944).
+
+    python benchmarks/tailor_speed.py [--rounds 5] [--settings ragged]
 
 Expected, on one thread of a CPU: train at least 2 times as fast as the plain version at full lengths, with at most half the
 memory, and 5 times as fast on ragged lengths. The public code was measured at 81.5 units forward and 64.4 train (4.1 GB),
 with CTC at 55.4 and 39.0 (3.5 GB).
 """
 
-import argparse
-import resource
-import statistics
-import subprocess
-import sys
-import time
-from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import nn
 from torch.nn import functional as F
+from units import BATCH, Competitor, Setting, check_parameters, main, ragged, spoken_lengths
 
 from mm_affect import MODALITIES, TailorConfig, TailorForAffect
 from mm_affect.models.layers import reverse_gradient
 
 
-BATCH = 32
-SETTINGS = {  # steps of text, audio and visual, and the units of the public code
-    "aligned": ((60, 60, 60), {"forward": 81.5, "train": 64.4}),
-    "ctc": ((50, 500, 500), {"forward": 55.4, "train": 39.0}),
-    "ragged": ((60, 60, 60), {"forward": 81.5, "train": 64.4}),  # the public code pads to the maximum
-}
+ALIGNED, CTC = 10_798_652, 10_884_944  # parameters of the plain version
+UNREAD = 394_752  # of them in poolers, which ours has not
 
 
 class PlainNorm(nn.LayerNorm):
@@ -165,109 +153,29 @@ class PlainTailor(nn.Module):
         return loss + 5e-6 * sum((x @ y.transpose(1, 2)).square().sum((1, 2)).mean() for x, y in pairs)
 
 
-def make_runs(setting: str) -> dict[str, dict[str, Callable]]:
-    """Per mode the three competitors, each a function that runs once."""
-    torch.manual_seed(0)
-    ctc = setting == "ctc"
-    plain, ours = PlainTailor(ctc), TailorForAffect(TailorConfig.reference(aligner="ctc" if ctc else "given"))
-    unit = nn.TransformerEncoderLayer(256, 8, 1024, batch_first=True, dropout=0.1)
-    count = sum(parameter.numel() for parameter in plain.parameters())
-    if count != (10_884_944 if ctc else 10_798_652) or ours.num_parameters() != count - 394_752:
-        raise ValueError(f"The plain version has {count} parameters, ours {ours.num_parameters()}; they must match.")
-    features = {
-        m: torch.randn(BATCH, steps, ours.config.feature_sizes[m])
-        for m, steps in zip(MODALITIES, SETTINGS[setting][0])
-    }
-    masks = {}
-    if setting == "ragged":
-        words = lengths()
-        masks = {f"{m}_mask": torch.arange(60) < words.unsqueeze(1) for m in MODALITIES}
-        masks = {name: mask[:, : words.max()] for name, mask in masks.items()}
-    ragged = {m: values[:, : masks[f"{m}_mask"].shape[1]] if masks else values for m, values in features.items()}
-    labels, block = torch.randint(2, (BATCH, 6)).float(), torch.randn(32, 60, 256)
-
-    def forward(model, *arguments, **keywords):
-        model.eval()
-        with torch.no_grad():
-            model(*arguments, **keywords)
-
-    def train(model, loss: Callable):
-        model.train()
-        model.zero_grad()
-        loss().backward()
-
+def competitors(aligner: str, steps: dict[str, int], spoken: bool = False) -> dict[str, Competitor]:
+    """Both on full lengths or, where they are as `spoken`, ours on those and the plain version padded to the maximum."""
+    ctc = aligner == "ctc"
+    plain, ours = PlainTailor(ctc), TailorForAffect(TailorConfig.reference(aligner=aligner))
+    check_parameters(plain, CTC if ctc else ALIGNED)
+    check_parameters(ours, (CTC if ctc else ALIGNED) - UNREAD)
+    features = {m: torch.randn(BATCH, steps[m], ours.config.feature_sizes[m]) for m in MODALITIES}
+    read = ragged(features, dict.fromkeys(MODALITIES, spoken_lengths(steps["text"]))) if spoken else features
+    labels = torch.randint(2, (BATCH, 6)).float()
     return {
-        "forward": {
-            "unit": lambda: forward(unit, block),
-            "plain": lambda: forward(plain, **features),
-            "mm_affect": lambda: forward(ours, **ragged, **masks),
-        },
-        "train": {
-            "unit": lambda: train(unit, lambda: unit(block).square().mean()),
-            "plain": lambda: train(plain, lambda: plain(labels, **features)),
-            "mm_affect": lambda: train(ours, lambda: ours(**ragged, **masks, labels={"emotion": labels}).loss),
-        },
+        "plain": Competitor(plain, features, lambda: plain(labels, **features)),
+        "mm_affect": Competitor.ours(ours, read, {"emotion": labels}),
     }
 
 
-def lengths() -> torch.Tensor:
-    """Words per segment as in CMU-MOSEI: 5 to 60, median 20, log-normal."""
-    drawn = torch.distributions.Normal(0.0, 1.0).icdf(torch.linspace(0.5 / BATCH, 1 - 0.5 / BATCH, BATCH))
-    return (20 * (0.6 * drawn).exp()).round().long().clamp(5, 60)[torch.randperm(BATCH)]
-
-
-def seconds(run: Callable) -> float:
-    """Processor seconds: on one thread they are the wall time without what other programs took."""
-    begin = time.process_time()
-    run()
-    return time.process_time() - begin
-
-
-def peak_memory(setting: str, name: str) -> float:
-    """Megabytes that a fresh process has needed after three training steps."""
-    command = [sys.executable, __file__, "--peak-of", name, "--settings", setting]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--settings", nargs="+", default=list(SETTINGS), choices=list(SETTINGS))
-    parser.add_argument("--peak-of", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    if options.peak_of:
-        run = make_runs(options.settings[0])["train"][options.peak_of]
-        for _ in range(3):
-            run()
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-        return
-    print(f"median (least to greatest) of {options.rounds} rounds, the competitors in turns, one thread")
-
-    def shown(values: list[float], digits: int = 2) -> str:
-        return f"{statistics.median(values):8.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
-
-    # memory first, while this process is small: a child's peak begins with its parent's size
-    for setting in options.settings:
-        plain, ours = (peak_memory(setting, name) for name in ("plain", "mm_affect"))
-        print(f"{setting:8s}memory   plain {plain:.0f} MB, mm_affect {ours:.0f} MB: {ours / plain:.2f} of it")
-    for setting in options.settings:
-        for mode, runs in make_runs(setting).items():
-            for run in runs.values():
-                run()
-            rounds = [{name: seconds(run) for name, run in runs.items()} for _ in range(options.rounds)]
-            for name in runs:
-                units = [taken[name] / taken["unit"] for taken in rounds]
-                print(
-                    f"{setting:8s}{mode:8s} {name:10s} {shown([1000 * t[name] for t in rounds], 0)} ms {shown(units)} units"
-                )
-            faster = [taken["plain"] / taken["mm_affect"] for taken in rounds]
-            lead = [SETTINGS[setting][1][mode] * taken["unit"] / taken["mm_affect"] for taken in rounds]
-            print(f"{setting:8s}{mode:8s} {shown(faster)} x as fast as the plain version in this run")
-            print(
-                f"{setting:8s}{mode:8s} {shown(lead)} x as fast as the public code's {SETTINGS[setting][1][mode]} units"
-            )
+WORDS, FRAMES = dict.fromkeys(MODALITIES, 60), {"text": 50, "audio": 500, "visual": 500}
+UNITS = {"forward": 81.5, "train": 64.4}
+SETTINGS = {
+    "aligned": Setting(partial(competitors, "given", WORDS), UNITS),
+    "ctc": Setting(partial(competitors, "ctc", FRAMES), {"forward": 55.4, "train": 39.0}),
+    "ragged": Setting(partial(competitors, "given", WORDS, spoken=True), UNITS),  # the public code pads to the maximum
+}
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__, SETTINGS)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .cmu_mosi import FOLDS, IN_FILE, SENTIMENT
 from .copies import Copy, Corpus, Wanted, known_number, unique_ids
 from .folds import split_of
 from .hhmpn import EMOTIONS, Hhmpn
@@ -31,21 +32,8 @@ CITATION = (
 )
 BY_FOLDS = {"train": 16327, "validation": 1871, "test": 4662}
 PROCESSED = {"train": 16326, "validation": 1871, "test": 4659}
-FOLDS = {
-    "name": "official folds of the CMU Multimodal SDK, by video",
-    "validation": "official",
-    "groups_may_cross": False,
-}
-IN_FILE = FOLDS | {"name": "official folds of the CMU Multimodal SDK, as the file has them"}
 ABOUT = {"name": NAME, "licence": LICENCE, "citation": CITATION, "split_protocol": FOLDS}
 COLUMNS = ("sentiment", *EMOTIONS)  # the order of the label sequence
-SENTIMENT = {
-    "name": "sentiment",
-    "problem_type": "regression",
-    "labels": ["sentiment"],
-    "range": [-3.0, 3.0],
-    "strict": False,
-}
 EMOTION = {
     "name": "emotion",
     "problem_type": "multi_label_classification",
@@ -117,16 +105,14 @@ class MoseiMult(MultPickle):
         Wanted("mosei.csv", "the same as a table", required=False),
     )
 
-    def describe(self) -> dict:
-        fields = [SENTIMENT] if self._table is None else [SENTIMENT, EMOTION]
-        return super().describe() | {"label_fields": fields}
+    @property
+    def label_fields(self) -> list[dict]:
+        return [SENTIMENT] if self._table is None else [SENTIMENT, EMOTION]
 
-    def rows(self, split: str) -> Iterator[dict]:
-        for row in super().rows(split):
-            if self._table is not None:
-                known = self._emotions_at(row["group"], row["start"])
-                row["labels"] |= self.note_labels({"emotion": known}, [EMOTION])
-            yield row
+    def clips(self, split: str) -> Iterator[tuple[int, dict, dict]]:
+        for index, row, labels in super().clips(split):
+            joined = {"emotion": self._emotions_at(row["group"], row["start"])} if self._table is not None else {}
+            yield index, row, labels | joined
 
     def _emotions_at(self, video: str, start: float | None) -> list[float] | None:
         segments = self._table.get(video)

@@ -13,12 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .copies import Copy, Wanted
-from .padding import without_padding
-from .split_dicts import arrays_of, read_dict, splits_in, text_of
+from .copies import Wanted
+from .split_dicts import SplitPickle, text_of
 
 
-ARRAYS = {"text": "src-text", "audio": "src-audio", "visual": "src-visual"}
 FILE = "train_valid_test.pt"
 BEGIN, END, SPECIAL = 2, 3, 4  # tokens below SPECIAL are no labels: padding, unknown, begin, end
 EMOTIONS = ("happy", "sad", "anger", "surprise", "disgust", "fear")
@@ -28,65 +26,33 @@ SYNONYMS = {  # how files and papers call them -> our names
 }  # fmt: skip
 
 
-class Hhmpn(Copy):
+class Hhmpn(SplitPickle):
     """A subclass gives `about` (name, licence, citation, split_protocol) and `counts`."""
 
     name = "hhmpn"
     title = "the torch file of HHMPN and TAILOR (train_valid_test.pt)"
-    about: dict
-    counts: dict[str, int]
     wanted = (Wanted(FILE, "word-aligned features and the emotions that are present"),)
-
-    def describe(self) -> dict:
-        return self.about | {
-            "label_fields": [self._field],
-            "sizes": {modality: next(iter(parts.values())).shape[2] for modality, parts in self._arrays.items()},
-            "extractors": {},
-            "counts": self.counts,
-            "padding": self._bounds[1],
-        }
-
-    def rows(self, split: str) -> Iterator[dict]:
-        if split not in self._splits:
-            return
-        names = self._field["labels"]
-        for index, tokens in enumerate(self._splits[split]["tgt"]):
-            clip = f"{split}-{index}"
-            present = self._present(tokens, clip)
-            row = {"id": clip, "group": clip}
-            for modality, parts in self._arrays.items():
-                start, stop = self._bounds[0][modality][split][index]
-                row[modality] = parts[split][index, start:stop].astype(np.float32)
-            labels = {"emotion": [float(name in present) for name in names]}
-            yield row | {"labels": self.note_labels(labels, [self._field])}
-
-    # the file ---------------------------------------------------------------------------------------------------------
+    array_keys = {"text": "src-text", "audio": "src-audio", "visual": "src-visual"}
+    needed = ("tgt",)
 
     @property
-    def _path(self) -> Path:
+    def path(self) -> Path:
         return self.folder / FILE
 
     @cached_property
-    def _contents(self) -> dict:
-        return read_dict(self._path)
+    def label_fields(self) -> list[dict]:
+        names = set(self._tokens.values())
+        if len(names) < len(self._tokens) or names != set(EMOTIONS):
+            raise ValueError(
+                f"{self.path}: `dict` names the emotions {', '.join(sorted(names))}; expected {', '.join(EMOTIONS)}."
+            )
+        field = {"name": "emotion", "problem_type": "multi_label_classification", "labels": list(EMOTIONS)}
+        return [field | {"range": [0.0, 1.0]}]
 
-    @cached_property
-    def _splits(self) -> dict[str, dict]:
-        return splits_in(self._contents, self._path, (*self._keys.values(), "tgt"), self.options["allow_partial"])
-
-    @property
-    def _keys(self) -> dict[str, str]:
-        return {modality: key for modality, key in ARRAYS.items() if modality in self.options["modalities"]}
-
-    @cached_property
-    def _arrays(self) -> dict[str, dict[str, np.ndarray]]:
-        return arrays_of(self._splits, self._keys, self._path)
-
-    @cached_property
-    def _bounds(self) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, str]]:
-        return without_padding(self._arrays)
-
-    # labels -----------------------------------------------------------------------------------------------------------
+    def clips(self, split: str) -> Iterator[tuple[int, dict, dict]]:
+        for index, (clip, tokens) in enumerate(zip(self._ids[split], self._splits[split]["tgt"], strict=True)):
+            present = self._present(tokens, clip)
+            yield index, {"id": clip, "group": clip}, {"emotion": [float(name in present) for name in EMOTIONS]}
 
     @cached_property
     def _tokens(self) -> dict[int, str]:
@@ -99,28 +65,14 @@ class Hhmpn(Copy):
         try:
             tokens = {int(token): text_of(name) for name, token in mapping.items() if int(token) >= SPECIAL}
         except (AttributeError, TypeError, ValueError):
-            raise ValueError(f"{self._path}: `dict` maps no names to tokens in `tgt`; get the file again.") from None
+            raise ValueError(f"{self.path}: `dict` maps no names to tokens in `tgt`; get the file again.") from None
         return {token: SYNONYMS.get(name.lower(), name.lower()) for token, name in tokens.items()}
-
-    @cached_property
-    def _field(self) -> dict:
-        names = set(self._tokens.values())
-        if len(names) < len(self._tokens) or names != set(EMOTIONS):
-            raise ValueError(
-                f"{self._path}: `dict` names the emotions {', '.join(sorted(names))}; expected {', '.join(EMOTIONS)}."
-            )
-        return {
-            "name": "emotion",
-            "problem_type": "multi_label_classification",
-            "labels": list(EMOTIONS),
-            "range": [0.0, 1.0],
-        }
 
     def _present(self, tokens, clip: str) -> set[str]:
         found = np.asarray(tokens).tolist()
         if not isinstance(found, list) or found[:1] != [BEGIN] or found[-1:] != [END] or len(found) < 2:
-            raise ValueError(f"{self._path}: `tgt` of {clip} is {found!r}; expected tokens between {BEGIN} and {END}.")
+            raise ValueError(f"{self.path}: `tgt` of {clip} is {found!r}; expected tokens between {BEGIN} and {END}.")
         strange = [token for token in found[1:-1] if token not in self._tokens]
         if strange:
-            raise ValueError(f"{self._path}: `tgt` of {clip} holds the token {strange[0]!r}, which no emotion has.")
+            raise ValueError(f"{self.path}: `tgt` of {clip} holds the token {strange[0]!r}, which no emotion has.")
         return {self._tokens[token] for token in found[1:-1]}

@@ -12,122 +12,53 @@ from pathlib import Path
 
 import numpy as np
 
-from .copies import Copy, Option, Wanted, known_number, unique_ids
-from .padding import without_padding
-from .split_dicts import arrays_of, check_lengths, read_splits, sequences, text_of, unique_by_split
+from .copies import Wanted, known_number, unique_ids
+from .split_dicts import PicklePair, check_lengths, read_dict, sequences, splits_in, text_of
 
 
-ARRAYS = {"text": "text", "audio": "audio", "visual": "vision"}
-
-
-class MultPickle(Copy):
+class MultPickle(PicklePair):
     """A subclass gives `stem`, `about` (name, licence, citation, split_protocol), `label_field` and `counts`.
 
-    Both files may be there: `align` chooses one. Labels that the chosen file lacks come from the other, joined by the
-    id of the clip, never by position. The files are read into memory, whole.
+    Labels that the chosen file lacks come from the other, joined by the id of the clip, never by position.
     """
 
     name = "mult_pickle"
     stem: str
-    about: dict
     label_field: dict
-    counts: dict[str, int]
     beside: tuple[Wanted, ...] = ()  # other files that a subclass reads
-    known_options = {
-        "align": Option('"words": the aligned file, "none": the other; by default the one that is there', None, (None, "words", "none"))
-    }  # fmt: skip
+    array_keys = {"text": "text", "audio": "audio", "visual": "vision"}
 
-    @classmethod
-    def files(cls) -> dict[str, Wanted]:
-        """`align` -> the file that it means."""
-        return {
+    def __init_subclass__(cls):
+        cls.files = {
             "words": Wanted(f"{cls.stem}_data.pkl", "word-aligned features and labels", required=False),
             "none": Wanted(f"{cls.stem}_data_noalign.pkl", "features at their own rates, and labels", required=False),
         }
-
-    def __init_subclass__(cls):
-        cls.wanted = (*cls.files().values(), *cls.beside)
-        cls.title = f"the MulT pickle ({cls.wanted[0].path})"
-
-    @classmethod
-    def recognise(cls, folder: Path) -> bool:
-        return any(cls.find(folder, wanted) for wanted in cls.files().values())
-
-    def describe(self) -> dict:
-        return self.about | {
-            "label_fields": [self.label_field],
-            "sizes": {modality: next(iter(parts.values())).shape[2] for modality, parts in self._arrays.items()},
-            "extractors": {},
-            "counts": self.counts,
-            "padding": self._bounds[1],
-        }
-
-    def rows(self, split: str) -> Iterator[dict]:
-        if split not in self._splits:
-            return
-        labels = self._labels(split)
-        for index, clip in enumerate(self._ids[split]):
-            if clip not in labels:
-                self.dropped.append({"id": clip, "reason": f"{self._other.name} has no labels of it"})
-                continue
-            row = {"id": clip} | self._times(split, index)
-            for modality, parts in self._arrays.items():
-                start, stop = self._bounds[0][modality][split][index]
-                row[modality] = parts[split][index, start:stop].astype(np.float32)
-            yield row | {"labels": self.note_labels(labels[clip], [self.label_field])}
-
-    # the files ------------------------------------------------------------------------------------------------------
-
-    @cached_property
-    def _align(self) -> str:
-        asked = self.options["align"]
-        there = [align for align, wanted in self.files().items() if self.find(self.folder, wanted)]
-        if asked is not None and asked not in there:
-            raise ValueError(f"{self.folder} has no {self.files()[asked].path}, which align={asked!r} reads.")
-        return asked or there[0]
+        cls.wanted = (*cls.files.values(), *cls.beside)
+        cls.title = f"the MulT pickle ({cls.files['words'].path})"
 
     @property
-    def _path(self) -> Path:
-        return self.folder / self.files()[self._align].path
+    def label_fields(self) -> list[dict]:
+        return [self.label_field]
+
+    def names(self, split: str) -> list[str]:
+        made_up = super().names(split)
+        return clip_ids(self._splits[split], len(made_up), f"{self.path}, split {split}") or made_up
+
+    def clips(self, split: str) -> Iterator[tuple[int, dict, dict]]:
+        labels = self._labels(split)
+        for index, clip in enumerate(self._ids[split]):
+            if clip in labels:
+                yield index, {"id": clip} | self._times(split, index), labels[clip]
+            else:
+                self.dropped.append({"id": clip, "reason": f"{self._other.name} has no labels of it"})
 
     @property
     def _other(self) -> Path:
-        return self.folder / self.files()["none" if self._align == "words" else "words"].path
-
-    @property
-    def _keys(self) -> dict[str, str]:
-        return {modality: key for modality, key in ARRAYS.items() if modality in self.options["modalities"]}
-
-    @cached_property
-    def _splits(self) -> dict[str, dict]:
-        return read_splits(self._path, tuple(self._keys.values()), self.options["allow_partial"])
+        return self.folder / self.files["none" if self._align == "words" else "words"].path
 
     @cached_property
     def _other_splits(self) -> dict[str, dict]:
-        return read_splits(self._other, ("labels",), self.options["allow_partial"])
-
-    @cached_property
-    def _arrays(self) -> dict[str, dict[str, np.ndarray]]:
-        return arrays_of(self._splits, self._keys, self._path)
-
-    @cached_property
-    def _bounds(self) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, str]]:
-        return without_padding(self._arrays)
-
-    # ids and labels ---------------------------------------------------------------------------------------------------
-
-    @cached_property
-    def _ids(self) -> dict[str, list[str]]:
-        """The ids of every split, unique over the file; made up from split and position where the file has none."""
-        names = {}
-        for split, part in self._splits.items():
-            count = len(next(iter(self._arrays.values()))[split])
-            names[split] = clip_ids(part, count, f"{self._path}, split {split}") or [
-                f"{split}-{i}" for i in range(count)
-            ]
-        unique, twice = unique_by_split(names)
-        self.reported.update({"duplicate": twice} if twice else {})
-        return unique
+        return splits_in(read_dict(self._other), self._other, ("labels",), self.options["allow_partial"])
 
     def _times(self, split: str, index: int) -> dict:
         if "id" not in self._splits[split]:
@@ -139,9 +70,9 @@ class MultPickle(Copy):
         """Clip -> labels, from the chosen file or, by id, from the other."""
         part = self._splits[split]
         if "labels" in part:
-            ids, path = self._ids[split], self._path
+            ids, path = self._ids[split], self.path
         elif not self._other.is_file():
-            raise ValueError(f"{self._path} has no labels of {split}, and {self._other.name} is not beside it.")
+            raise ValueError(f"{self.path} has no labels of {split}, and {self._other.name} is not beside it.")
         else:
             path = self._other
             if split not in self._other_splits:
@@ -150,13 +81,11 @@ class MultPickle(Copy):
             ids = clip_ids(part, len(part["labels"]), f"{path}, split {split}")
             if ids is None or "id" not in self._splits[split]:
                 raise ValueError(
-                    f"{self._path.name} takes its labels from {path.name}, but one of them has no `id`: clips are "
+                    f"{self.path.name} takes its labels from {path.name}, but one of them has no `id`: clips are "
                     "joined by id, never by position."
                 )
             if unique_ids(ids)[1] or unique_ids(clip_ids(self._splits[split], len(self._ids[split]), ""))[1]:
-                raise ValueError(
-                    f"{path.name} and {self._path.name} cannot be joined: ids of {split} are there twice."
-                )
+                raise ValueError(f"{path.name} and {self.path.name} cannot be joined: ids of {split} are there twice.")
         check_lengths({"labels": part["labels"], "id": ids}, f"{path}, split {split}")
         return dict(zip(ids, self._read_labels(part["labels"], f"{path}, `labels` of {split}"), strict=True))
 

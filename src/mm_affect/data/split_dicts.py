@@ -1,27 +1,25 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Pickles that hold a dict of splits, each a dict of arrays with one entry per clip: what MulT, MMSA and HHMPN share."""
 
+from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from .copies import unique_ids
+from .copies import Copy, Option, Wanted, unique_ids
 from .legacy_pickle import read_pickle
+from .padding import without_padding
 
 
 FILE_SPLITS = {"train": "train", "validation": "valid", "test": "test"}  # ours -> the files'
 
 
-def read_splits(path: Path, needed: tuple[str, ...], allow_partial: bool = False) -> dict[str, dict]:
-    """Split -> what the pickle holds of it, every array of `needed` there and of equal length.
+def splits_in(contents: dict, path: Path, needed: tuple[str, ...], allow_partial: bool = False) -> dict[str, dict]:
+    """Split -> what `contents`, read from `path`, hold of it, every array of `needed` there and of equal length.
 
     With `allow_partial` splits may be missing, though not all of them.
     """
-    return splits_in(read_dict(path), path, needed, allow_partial)
-
-
-def splits_in(contents: dict, path: Path, needed: tuple[str, ...], allow_partial: bool = False) -> dict[str, dict]:
-    """As `read_splits`, for contents that were read from `path`."""
     found = {split: contents[name] for split, name in FILE_SPLITS.items() if name in contents}
     lacking = [name for split, name in FILE_SPLITS.items() if split not in found]
     if lacking and not (allow_partial and found):
@@ -111,3 +109,106 @@ def numbers_of(values, where: str) -> np.ndarray:
 
 def _listed(part: dict) -> str:
     return ", ".join(f"`{text_of(name)}`" for name in list(part)[:8]) or "nothing"
+
+
+class SplitPickle(Copy):
+    """The base of these layouts: one row for each clip, its features without their padding.
+
+    A subclass gives `about` (name, licence, citation, split_protocol), `counts`, `array_keys` (modality -> key of the file),
+    `needed` (further keys that every split must have), `path`, `label_fields` and `clips`, and `names` if the file has
+    ids. The file is read into memory, whole.
+    """
+
+    about: dict
+    counts: dict[str, int]
+    label_fields: list[dict]
+    array_keys: dict[str, str]
+    needed: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> Path:
+        """The file that is read."""
+        raise NotImplementedError
+
+    def names(self, split: str) -> list[str]:
+        """The ids of a split, which may be there twice; made up from split and position where the file has none."""
+        return [f"{split}-{i}" for i in range(len(next(iter(self._arrays.values()))[split]))]
+
+    def clips(self, split: str) -> Iterator[tuple[int, dict, dict]]:
+        """Of every clip its position in the arrays, its row without features and labels, and its labels."""
+        raise NotImplementedError
+
+    def describe(self) -> dict:
+        return self.about | {
+            "label_fields": self.label_fields,
+            "sizes": {modality: next(iter(parts.values())).shape[2] for modality, parts in self._arrays.items()},
+            "extractors": {},
+            "counts": self.counts,
+            "padding": self._bounds[1],
+        }
+
+    def rows(self, split: str) -> Iterator[dict]:
+        if split not in self._splits:
+            return
+        for index, row, labels in self.clips(split):
+            for modality, parts in self._arrays.items():
+                start, stop = self._bounds[0][modality][split][index]
+                row[modality] = parts[split][index, start:stop].astype(np.float32)
+            yield row | {"labels": self.note_labels(labels, self.label_fields)}
+
+    @cached_property
+    def _contents(self) -> dict:
+        return read_dict(self.path)
+
+    @cached_property
+    def _splits(self) -> dict[str, dict]:
+        needed = (*self._keys.values(), *self.needed)
+        return splits_in(self._contents, self.path, needed, self.options["allow_partial"])
+
+    @property
+    def _keys(self) -> dict[str, str]:
+        """`array_keys` of the modalities asked for."""
+        return {modality: key for modality, key in self.array_keys.items() if modality in self.options["modalities"]}
+
+    @cached_property
+    def _arrays(self) -> dict[str, dict[str, np.ndarray]]:
+        return arrays_of(self._splits, self._keys, self.path)
+
+    @cached_property
+    def _bounds(self) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, str]]:
+        return without_padding(self._arrays)
+
+    @cached_property
+    def _ids(self) -> dict[str, list[str]]:
+        """Split -> the ids of its clips, unique over the file."""
+        unique, twice = unique_by_split({split: self.names(split) for split in self._splits})
+        self.reported.update({"duplicate": twice} if twice else {})
+        return unique
+
+
+class PicklePair(SplitPickle):
+    """One such file aligned to words, and one that is not. Both may be there: the option `align` chooses one.
+
+    A subclass gives `files`, the value of `align` -> the file that it means, too.
+    """
+
+    files: dict[str, Wanted]
+    known_options = {
+        "align": Option('"words": the aligned file, "none": the other; by default the one that is there', None, (None, "words", "none"))
+    }  # fmt: skip
+
+    @classmethod
+    def recognise(cls, folder: Path) -> bool:
+        return any(cls.find(folder, wanted) for wanted in cls.files.values())
+
+    @property
+    def path(self) -> Path:
+        return self.folder / self.files[self._align].path
+
+    @cached_property
+    def _align(self) -> str:
+        asked = self.options["align"]
+        there = [align for align, wanted in self.files.items() if self.find(self.folder, wanted)]
+        if asked is not None and asked not in there:
+            raise ValueError(f"{self.folder} has no {self.files[asked].path}, which align={asked!r} reads.")
+        return asked or there[0]
