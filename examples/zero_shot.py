@@ -1,0 +1,95 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Ask a model for emotions it was never trained on: EMO-EMB learns four, and answers two more by the vectors of their words.
+
+    python examples/zero_shot.py --rows demo_output/rows [--word-vectors glove.840B.300d.txt] [--epochs 15]
+
+The rows are those of `make demo`; the labels of the two emotions are used for measuring only. Without a file of word vectors,
+each emotion word is placed by the pleasure, arousal and dominance that people gave it (Russell & Mehrabian, 1977), which
+is little, but tells how emotions resemble each other, and hashed vectors do not.
+
+Expected on the synthetic corpus: areas under the ROC curve of about 0.9 for disgust and 0.7 for fear, which were never seen (0.5 is
+chance), and above 0.9 for the seen ones.
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from transformers import TrainingArguments, set_seed
+
+from mm_affect import AffectCollator, AffectProcessor, EmoEmbConfig, EmoEmbForAffect, Task
+from mm_affect.data import load, read_corpus
+from mm_affect.models.word_vectors import WordVectors
+from mm_affect.training import AffectTrainer, RowDataset, compute_metrics, predict
+
+
+SEEN, UNSEEN = ("happy", "sad", "anger", "surprise"), ("fear", "disgust")
+PLEASURE_AROUSAL_DOMINANCE = """\
+happy 0.81 0.51 0.46
+sad -0.63 -0.27 -0.33
+anger -0.51 0.59 0.25
+surprise 0.40 0.67 -0.13
+fear -0.64 0.60 -0.43
+disgust -0.60 0.35 0.11
+"""
+
+
+def zero_shot(rows: str, word_vectors: str, epochs: int, seed: int) -> dict[str, float]:
+    """Train on the seen emotions; the area under the ROC curve of every emotion on the test split, by its name."""
+    set_seed(seed)
+    corpus, splits = read_corpus(rows), load(rows)
+    fields, train = corpus["label_fields"], RowDataset(splits["train"])
+    processor = AffectProcessor(corpus["sizes"]).fit(train)
+    vectors = WordVectors.from_glove(word_vectors, {*SEEN, *UNSEEN})
+    config = EmoEmbConfig(
+        feature_sizes=corpus["sizes"],
+        tasks=[Task("emotion", labels=SEEN)],
+        hidden_sizes={"text": vectors.size, "audio": 32, "visual": 32},
+        label_vectors=word_vectors,
+    )
+    model = EmoEmbForAffect(config)
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = TrainingArguments(
+            output_dir=folder,
+            num_train_epochs=epochs,
+            learning_rate=5e-3,
+            per_device_train_batch_size=16,
+            save_strategy="no",
+            dataloader_pin_memory=False,
+            report_to="none",
+            seed=seed,
+        )
+        AffectTrainer(model, arguments, train, processor=processor, label_fields=fields).train()
+    found = {}
+    for labels, asked in ((SEEN, model), (UNSEEN, model.with_labels("emotion", UNSEEN, vectors(list(UNSEEN))))):
+        answers = predict(
+            asked.eval(), AffectCollator(processor, asked.config.tasks, fields), RowDataset(splits["test"])
+        )
+        scores = compute_metrics(asked.config.tasks, answers)
+        found |= {label: scores[f"emotion.auc.{label}"] for label in labels}
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", required=True)
+    parser.add_argument("--word-vectors", help="a file in GloVe's format")
+    parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        own = Path(folder) / "words.txt"
+        own.write_text(PLEASURE_AROUSAL_DOMINANCE)
+        try:
+            found = zero_shot(options.rows, options.word_vectors or str(own), options.epochs, options.seed)
+        except (ValueError, OSError) as error:
+            print(f"zero_shot: {error}", file=sys.stderr)
+            return 1
+    for label, score in found.items():
+        print(f"{label:10} {'seen' if label in SEEN else 'never seen':12} AUC {score:.3f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
