@@ -163,7 +163,7 @@ def test_the_trainer_makes_bert_adam_only_when_asked_to(tmp_path):
     assert isinstance(trainer.create_optimizer(), torch.optim.AdamW)
     decayed = {id(p) for group in trainer.optimizer.param_groups if group["weight_decay"] for p in group["params"]}
     assert id(trainer.model.input_norms["text"].weight) not in decayed, "the groups of AdamW are transformers'"
-    optimizer = make_trainer(tmp_path, bert_adam=True).create_optimizer()
+    optimizer = make_trainer(tmp_path, optimizer_name="bert_adam").create_optimizer()
     assert type(optimizer) is BertAdam
     for group, decay in zip(optimizer.param_groups, (0.03, 0.0), strict=True):
         options = {name: value for name, value in group.items() if name != "params"}
@@ -186,7 +186,7 @@ def test_training_warms_up_from_zero_then_falls_and_clips_all_gradients_first(tm
             model.encoders["text"].projection.weight.detach().double().numpy().copy()
         )
 
-    trainer = make_trainer(tmp_path, bert_adam=True, callbacks=[Watch()])
+    trainer = make_trainer(tmp_path, optimizer_name="bert_adam", callbacks=[Watch()])
     trainer.train()
     expected = [0, 1 / 2, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6]
     np.testing.assert_allclose(rates, 0.02 * np.array(expected), atol=1e-12)

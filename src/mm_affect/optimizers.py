@@ -1,8 +1,12 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""BertAdam: the Adam of Google's BERT, with which the public code of several papers trains."""
+"""What training can use instead of the Trainer's own optimizer: BertAdam, the Adam of Google's BERT, with which the public
+code of several papers trains, plain Adam, and rates and decays for single parts of a model.
+"""
 
 import torch
 from torch import nn
+
+from .models.configuration import suggestion
 
 
 class BertAdam(torch.optim.Optimizer):
@@ -45,20 +49,59 @@ class BertAdam(torch.optim.Optimizer):
         parameter.add_(change.add_(parameter, alpha=group["weight_decay"]), alpha=-group["lr"])
 
 
-def decay_groups(model: nn.Module, weight_decay: float) -> list[dict]:
-    """The parameters of a model in two groups, as the public code has them: with decay, and without.
+# By the names that a run's config knows. In `torch.optim.Adam` the decay is part of the gradient (L2), not apart from it.
+OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "bert_adam": BertAdam}
 
-    Biases and layer norms are without; but that code knows its layer norms by their name, which those of the inputs,
-    `input_norms`, do not have, so their weights decay.
+
+def decay_groups(
+    model: nn.Module,
+    weight_decay: float,
+    learning_rates: dict[str, float] | None = None,
+    weight_decays: dict[str, float] | None = None,
+) -> list[dict]:
+    """The parameters of a model in groups, those with decay first: two, or more if parts of it are trained in their own way.
+
+    Biases and layer norms are without decay, as in the public code; but that code knows its layer norms by their name, which
+    those of the inputs, `input_norms`, do not have, so their weights decay. (SUGRM's spares those of BERT alone.)
+
+    Args:
+        weight_decay: of what `weight_decays` does not name.
+        learning_rates, weight_decays: by name of a part, such as `"text_encoder"`; of several that hold, the longest counts.
+
+    Raises:
+        ValueError: a name of which the model has no part.
     """
+    learning_rates, weight_decays = learning_rates or {}, weight_decays or {}
+    names = [name for name, _ in model.named_parameters()]
+    for part in learning_rates | weight_decays:
+        if not any(within(name, part) for name in names):
+            known = {name.partition(".")[0] for name in names}
+            raise ValueError(
+                f"{type(model).__name__} has no part {part!r} to train in its own way.{suggestion(part, known)}"
+            )
     norms = {
         f"{name}.weight"
         for name, module in model.named_modules()
         if isinstance(module, nn.LayerNorm) and not name.startswith("input_norms.")
     }
-    with_decay, without = [], []
+    groups = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             spared = name in norms or name.rpartition(".")[2].startswith("bias")
-            (without if spared else with_decay).append(parameter)
-    return [{"params": with_decay, "weight_decay": weight_decay}, {"params": without, "weight_decay": 0.0}]
+            decay = 0.0 if spared else value_of(name, weight_decays, weight_decay)
+            groups.setdefault((spared, value_of(name, learning_rates, None), decay), []).append(parameter)
+    return [
+        {"params": parameters, "weight_decay": decay} | ({} if rate is None else {"lr": rate})
+        for (_, rate, decay), parameters in sorted(groups.items(), key=lambda group: group[0][0])
+    ]
+
+
+def within(name: str, part: str) -> bool:
+    """Whether a parameter belongs to the part of a model with this name."""
+    return f"{name}.".startswith(f"{part}.")
+
+
+def value_of(name: str, by_part: dict[str, float], otherwise: float | None) -> float | None:
+    """The value of the longest part that the parameter belongs to."""
+    parts = [part for part in by_part if within(name, part)]
+    return by_part[max(parts, key=len)] if parts else otherwise
