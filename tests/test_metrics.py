@@ -175,6 +175,17 @@ def test_constants_have_no_correlation():
     assert math.isnan(metrics.ccc([0.3, 0.3], [0.3, 0.3]))
 
 
+def test_hardly_varying_predictions_are_no_crash():
+    truth, tiny = np.array([1.0, 2.0, 3.0]), np.array([1e-200, 2e-200, 3e-200])  # their squares are 0 in float64
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert math.isnan(metrics.pearson(truth, tiny))
+        assert same(metrics.pearson(truth, truth * 1e150), 1.0)  # the product of their variances overflows
+        assert (
+            same(metrics.pearson(truth, -1e-9 * truth + 5), -1.0) or metrics.pearson(truth, -1e-9 * truth + 5) < -0.99
+        )
+
+
 ONE_AXIS = ["weighted_accuracy", "f1_binary", "f1_weighted", "f1_macro", "accuracy", "roc_auc"]
 REAL = ["mae", "pearson", "ccc", *metrics.SENTIMENT]
 TWO_AXES = list(metrics.ALL_LABELS)
@@ -294,6 +305,40 @@ def test_regression_field(sentiments):
     assert result == metrics.compute_task_metrics(SENTIMENT, truth, scores[:, None])
     assert set(metrics.compute_task_metrics(SENTIMENT | {"range": [0, 1]}, truth, scores)) == set(metrics.REGRESSION)
     assert set(metrics.compute_task_metrics(SENTIMENT | {"range": None}, truth, scores)) == set(metrics.REGRESSION)
+
+
+@pytest.mark.parametrize(
+    ("truth", "prediction", "undefined", "reason"),
+    [
+        ([1.0, -2.0, 0.5], [0.3] * 3, {"pearson"}, "prediction without variation"),
+        ([2.0] * 3, [1.0, -2.0, 0.5], {"pearson"}, "truth without variation"),
+        ([0.0] * 3, [1.0, -2.0, 0.5], {"pearson", "acc2_non0", "f1_weighted_non0"}, "truth without variation"),
+        ([0.5] * 3, [0.5] * 3, {"pearson", "ccc"}, "truth and prediction without variation"),
+        ([np.nan] * 3, [0.5] * 3, set(metrics.REGRESSION) | set(metrics.SENTIMENT), "no label is known"),
+    ],
+)
+def test_undefined_metrics_of_a_regression_are_nan_and_say_why(truth, prediction, undefined, reason):
+    with pytest.warns(UserWarning, match=f" of 'sentiment': undefined, {reason}.$") as said:
+        found = metrics.compute_task_metrics(SENTIMENT, truth, prediction)
+    assert {name for name, value in found.items() if math.isnan(value)} == undefined
+    assert len(said) == 1 and all(f"`{name}`" in str(said[0].message) for name in undefined)
+
+
+def test_one_class_only_is_no_crash(rng):
+    """Every sentiment positive: a constant answer is right, and says nothing."""
+    truth = rng.uniform(0.5, 3, 20)
+    with pytest.warns(UserWarning, match="`pearson` of 'sentiment': undefined, prediction without variation"):
+        found = metrics.compute_task_metrics(SENTIMENT, truth, np.full(20, 1.0))
+    assert found["acc2_has0"] == found["acc2_non0"] == found["f1_weighted_has0"] == found["f1_weighted_non0"] == 1
+    assert found["ccc"] == 0 and math.isnan(found["pearson"])
+
+
+def test_the_rule_of_every_sentiment_metric_is_in_its_definition():
+    for name, rule in {
+        "acc7": "clipping to [-3, 3]", "acc5": "clipping to [-2, 2]", "acc2_has0": "non-negative", "ccc": "1/n moments",
+        "acc2_non0": "sentiment 0 left out", "f1_weighted_has0": "non-negative", "f1_weighted_non0": "0 left out",
+    }.items():  # fmt: skip
+        assert rule in metrics.definition(name)
 
 
 def test_single_label_field(rng):

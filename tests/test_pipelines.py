@@ -147,3 +147,8 @@ def test_wrong_questions_are_refused(recogniser, clip):
         recogniser({"picture": "a.mp4"})
     with pytest.raises(ValueError, match="2 spans for 1 words"):
         recogniser({"text": "well", "spans": [[0, 1], [1, 2]]})
+
+
+def test_windows_without_the_words_that_a_clip_has(recogniser, clip):
+    found = recogniser(clip, modalities=["audio", "visual"], window=1.0)
+    assert found == recogniser(clip["video"], window=1.0)

@@ -221,7 +221,8 @@ def pearson(truth, prediction) -> float:
     if len(truth) == 0 or np.ptp(truth) == 0 or np.ptp(prediction) == 0:
         return float("nan")
     truth, prediction = truth - truth.mean(), prediction - prediction.mean()
-    return float(np.clip(truth @ prediction / np.sqrt((truth @ truth) * (prediction @ prediction)), -1, 1))
+    deviations = np.sqrt(truth @ truth) * np.sqrt(prediction @ prediction)
+    return float(np.clip(_ratio(truth @ prediction, deviations, empty=np.nan), -1, 1))
 
 
 def ccc(truth, prediction) -> float:
@@ -342,7 +343,8 @@ def definition(metric: str) -> str:
 def compute_task_metrics(task: dict, truth, scores, threshold=0.5) -> dict[str, float]:
     """All metrics of one label field as a flat dict.
 
-    Regression: `truth` and `scores` are (n,); a range of [-3, 3] adds those of sentiment. Single label: `truth` holds
+    Regression: `truth` and `scores` are (n,); a range of [-3, 3] adds those of sentiment, and those that are undefined are
+    named with the reason in a warning. Single label: `truth` holds
     class indices (n,), `scores` logits or probabilities (n, labels), of which the largest is the prediction.
     Multi-label: `truth` holds intensities (n, labels), positive above 0, and `scores` probabilities (n, labels),
     positive above `threshold`, one number or one per label; then `wacc.happy` is the metric of one label and `wacc`
@@ -352,10 +354,10 @@ def compute_task_metrics(task: dict, truth, scores, threshold=0.5) -> dict[str, 
     labels, truth, scores = task["labels"], np.asarray(truth), np.asarray(scores)
     if task["problem_type"] == "regression":
         scores = scores[:, 0] if scores.ndim == 2 and scores.shape[1] == 1 else scores
-        sentiment = task.get("range") is not None and list(task["range"]) == [-3, 3]
-        return {
-            name: function(truth, scores) for name, function in (REGRESSION | (SENTIMENT if sentiment else {})).items()
-        }
+        functions = REGRESSION | (SENTIMENT if list(task.get("range") or ()) == [-3, 3] else {})
+        metrics = {name: function(truth, scores) for name, function in functions.items()}
+        _warn_of_undefined(task["name"], metrics, *_values(truth, scores))
+        return metrics
     if scores.ndim != 2 or scores.shape[1] != len(labels):
         raise ValueError(
             f"The scores of {task['name']!r} have shape {scores.shape}; expected (samples, {len(labels)}), one column "
@@ -375,6 +377,14 @@ def compute_task_metrics(task: dict, truth, scores, threshold=0.5) -> dict[str, 
         metrics[name] = _mean_of_defined(name, values, labels)
         metrics |= {f"{name}.{label}": value for label, value in zip(labels, values, strict=True)}
     return metrics | {name: function(truth, prediction) for name, function in ALL_LABELS.items()}
+
+
+def _warn_of_undefined(task: str, metrics: dict[str, float], truth: np.ndarray, prediction: np.ndarray) -> None:
+    undefined = [f"`{name}`" for name, value in metrics.items() if np.isnan(value)]
+    if undefined:
+        constant = [name for name, array in zip(("truth", "prediction"), (truth, prediction)) if len(set(array)) == 1]
+        reason = f"{' and '.join(constant) or 'all'} without variation" if len(truth) else "no label is known"
+        warnings.warn(f"{', '.join(undefined)} of {task!r}: undefined, {reason}.", stacklevel=3)
 
 
 def _binarise(intensities: np.ndarray) -> np.ndarray:

@@ -50,17 +50,21 @@ class AffectRecognitionPipeline(Pipeline):
 
     def preprocess(self, inputs, modalities=None, window=None, hop=None):
         row, source = as_row(inputs)
-        features = self.processor.extract(row, modalities or MODALITIES)
-        if not has_something(features):
+        chosen = modalities or MODALITIES
+        if "text" not in chosen:
+            row["spans"] = None  # the times of words that are not read
+        features = self.processor.extract(row, chosen)
+        steps = steps_of(self.processor, features)
+        if not any(steps.values()):
             raise ValueError(
                 f"{source}: nothing to read; the chosen modalities have no words, no sound and no face in this clip."
             )
         stretches = [(None, None)] + windows_of(self.processor, features, window, hop)
         parts = [(stretch, cut(self.processor, features, *stretch)) for stretch in stretches]
-        stretches, rows = zip(*((stretch, part) for stretch, part in parts if has_something(part)))
+        stretches, rows = zip(*(found for found in parts if any(steps_of(self.processor, found[1]).values())))
         cuts = [0, *range(1, len(rows), WINDOWS_AT_ONCE), len(rows)]  # the whole clip is not a batch with its windows
         batches = [self.processor(rows[i:j]) for i, j in pairwise(cuts)]
-        return {"batches": batches, "stretches": stretches, "source": source, "features": features}
+        return {"batches": batches, "stretches": stretches, "source": source, "steps": steps}
 
     def _forward(self, model_inputs):
         outputs = [self.model(**batch).logits for batch in model_inputs.pop("batches")]
@@ -75,13 +79,12 @@ class AffectRecognitionPipeline(Pipeline):
             {task.name: answer(task, model_outputs["logits"][task.name][i].float().numpy()) for task in tasks}
             for i in range(len(model_outputs["stretches"]))
         ]
-        features = model_outputs["features"]
-        steps = {m: int((~np.isnan(features[m]).all(1)).sum()) for m in self.model.config.modalities}
         timeline = [
             {"start": round(start, 3), "end": round(end, 3), "tasks": tasks}
             for (start, end), tasks in zip(model_outputs["stretches"][1:], answers[1:])
         ]
-        return {"source": model_outputs["source"], "steps": steps, "tasks": answers[0], "timeline": timeline}
+        found = {name: model_outputs[name] for name in ("source", "steps")}
+        return found | {"tasks": answers[0], "timeline": timeline}
 
 
 def as_row(inputs) -> tuple[dict, str]:
@@ -105,9 +108,12 @@ def as_row(inputs) -> tuple[dict, str]:
     return row | {"id": source}, source
 
 
-def has_something(features: dict) -> bool:
-    """Whether any step of any modality was measured."""
-    return any(features[m].size and not np.isnan(features[m]).all() for m in MODALITIES if m in features)
+def steps_of(processor, features: dict) -> dict[str, int]:
+    """How many steps of each modality were measured; of text that a tokenizer reads, how many words there are."""
+    steps = {m: int((~np.isnan(features[m]).all(1)).sum()) for m in processor.feature_sizes}
+    if processor.tokenizer is not None:
+        steps["text"] = len((features.get("transcript") or "").split())
+    return {m: steps[m] for m in processor.modalities}
 
 
 def windows_of(processor, features: dict, window: float | None, hop: float | None) -> list[tuple[float, float]]:
@@ -131,14 +137,12 @@ def cut(processor, features: dict, start: float | None, end: float | None) -> di
         if modality in features:
             rate = processor.extractor(modality).rate
             part[modality] = features[modality][round(start * rate) : round(end * rate)]
+    spans = features["spans"] if features.get("spans") is not None else []
+    spoken = [i for i, (begin, stop) in enumerate(spans) if start <= (begin + stop) / 2 < end]
     if "text" in features:
-        spans = features.get("spans")
-        if spans is None:
-            part["text"] = features["text"][:0]
-        else:
-            middle = np.asarray(spans, float).mean(1) if len(spans) else np.zeros(0)
-            part["text"] = features["text"][(middle >= start) & (middle < end)]
-    return part
+        part["text"] = features["text"][np.array(spoken, int)]
+    words = (features.get("transcript") or "").split()
+    return part | {"transcript": " ".join(words[i] for i in spoken)}
 
 
 def answer(task: Task, logits: np.ndarray) -> dict:

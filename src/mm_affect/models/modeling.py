@@ -3,6 +3,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -12,7 +13,10 @@ from transformers.utils import ModelOutput
 from transformers.utils.output_capturing import capture_outputs
 
 from .configuration import MODALITIES, AffectConfig, Task
-from .layers import Stream, TaskHeads
+from .layers import Stream, TaskHeads, take_steps
+
+
+PADDED_TOKENS = 16  # of a row, at most, on a CPU; with more a pass of its own costs less
 
 
 @dataclass
@@ -119,10 +123,32 @@ class AffectPreTrainedModel(PreTrainedModel):
 
     @classmethod
     def from_encoders_pretrained(cls, config: AffectConfig, text: str) -> "AffectPreTrainedModel":
-        """A new model of `config` whose text encoder is the pretrained one at `text` (a folder or a Hub name)."""
-        encoder = AutoModel.from_pretrained(text)
+        """A new model of `config` whose text encoder is the pretrained one at `text` (a folder or a Hub name).
+
+        The encoder is read in the precision of new weights, whatever it was saved in, and its config becomes
+        `config.text_config`.
+
+        Raises:
+            OSError: there are no weights at `text`.
+            ValueError: they are not all there (but for a pooler, which nothing reads), the encoder has not the width that
+                `config.text_config` says, or the model reads no text.
+        """
+        if "text" not in config.modalities:
+            raise ValueError(
+                f"There is nothing to read for the text encoder at {text}: `modalities` of this config leaves text out."
+            )
+        encoder, found = AutoModel.from_pretrained(text, dtype=torch.get_default_dtype(), output_loading_info=True)
+        missing = sorted(name for name in found["missing_keys"] if "pooler" not in name)
+        if missing:
+            raise ValueError(f"The text encoder at {text} lacks {len(missing)} of its weights, such as {missing[0]}.")
+        size = encoder.config.hidden_size
+        if config.text_config is not None and config.text_config.hidden_size != size:
+            raise ValueError(
+                f"The text encoder at {text} gives {size} features per token; `text_config` of this config says "
+                f"{config.text_config.hidden_size}."
+            )
         config.text_config = encoder.config
-        config.feature_sizes["text"] = encoder.config.hidden_size
+        config.feature_sizes["text"] = size
         model = cls(config)
         model.text_encoder = encoder
         return model
@@ -149,16 +175,20 @@ class AffectPreTrainedModel(PreTrainedModel):
                 that is None is missing for the whole batch.
             text_mask, audio_mask, visual_mask: `(batch, length)`, True = real step; omitted = all real. A row of
                 only False is a missing modality: the output does not depend on its content.
-            input_ids, attention_mask: `(batch, tokens)`, instead of `text`, if the config names a text encoder.
+            input_ids, attention_mask: `(batch, tokens)`, instead of `text`, if the config names a text encoder; 1 = real
+                token, omitted = all real.
             labels: per task `(batch,)` or, for several labels, `(batch, n)`; NaN or -100 = unknown.
 
         Raises:
-            ValueError: wrong rank or size, a modality the model does not read, unknown tasks, no input at all.
+            ValueError: wrong rank or size, a modality the model does not read, unknown tasks, no input at all, tokens
+                that the text encoder does not know or cannot hold.
         """
-        if input_ids is not None:
-            text, text_mask = self._encode_text(text, input_ids, attention_mask)
-        given = {"text": (text, text_mask), "audio": (audio, audio_mask), "visual": (visual, visual_mask)}
-        views, own_losses = self.fuse(self._streams(given))
+        inputs = (text, audio, visual, text_mask, audio_mask, visual_mask, input_ids, attention_mask)
+        return self._answer(self.fuse(self._streams(*inputs)), labels)
+
+    def _answer(self, fused: FusionOutput, labels: dict[str, torch.Tensor] | None) -> AffectOutput:
+        """Logits of every task and, with labels, every loss and their sum."""
+        views, own_losses = fused
         logits = self.heads(views)
         loss, losses = None, None
         if labels is not None:
@@ -171,22 +201,68 @@ class AffectPreTrainedModel(PreTrainedModel):
         )
 
     def _encode_text(self, text, input_ids, attention_mask):
+        """What the encoder makes of each token, `(batch, tokens, size)`, and which are real.
+
+        Encoders count positions from the first token of a row, padding included: so the real tokens are moved to the front
+        for them, and only as many columns as the longest row needs are read.
+        """
         if text is not None:
             raise ValueError("Give either `text` features or `input_ids`, not both.")
-        if self.config.text_config is None:
+        encoder = self.config.text_config
+        if encoder is None:
             raise ValueError(
                 "`input_ids` need a text encoder; this config has no `text_config`: give `text` features."
             )
-        if attention_mask is None:
-            attention_mask = torch.ones_like(input_ids)
-        # a row without text still passes one token, so that the encoder's attention has something to look at
-        safe = attention_mask.bool()
-        safe = safe | (~safe.any(1, keepdim=True) & (torch.arange(safe.shape[1], device=safe.device) == 0))
-        encoded = self.text_encoder(input_ids=input_ids, attention_mask=safe.long()).last_hidden_state
-        return encoded, attention_mask.bool()
+        mask = torch.ones_like(input_ids, dtype=torch.bool) if attention_mask is None else attention_mask.bool()
+        if input_ids.ndim != 2 or input_ids.shape[1] < 1 or mask.shape != input_ids.shape:
+            raise ValueError(
+                f"`input_ids` has shape {tuple(input_ids.shape)} and `attention_mask` {tuple(mask.shape)}; expected "
+                "(batch, tokens >= 1) of both."
+            )
+        longest = max(1, int(mask.sum(1).max()))
+        order = torch.argsort(~mask, dim=1, stable=True)[:, :longest]
+        real = mask.gather(1, order)
+        tokens = input_ids.gather(1, order).masked_fill(~real, getattr(encoder, "pad_token_id", None) or 0)
+        if not 0 <= tokens.min() <= tokens.max() < encoder.vocab_size:
+            raise ValueError(
+                f"`input_ids` has tokens from {tokens.min()} to {tokens.max()}; the text encoder knows 0 to "
+                f"{encoder.vocab_size - 1}: use its own tokenizer."
+            )
+        room = getattr(encoder, "max_position_embeddings", longest)
+        if longest > room:
+            raise ValueError(
+                f"A row has {longest} tokens; the text encoder reads {room} at most: set the processor's `max_tokens`."
+            )
+        real[:, 0] = True  # a row without text passes one token, so that the attention has something to look at
+        return take_steps(self._encode_alike(tokens, real), (mask.cumsum(1) - 1).clamp_min(0)), mask
 
-    def _streams(self, given) -> dict[str, Stream]:
+    def _encode_alike(self, tokens, real):
+        """The encoder's answer to rows that begin at the front; on a CPU rows of like length are read together, which spares
+        padding."""
+        lengths, order = real.sum(1).sort(descending=True, stable=True)
+        lengths, parts = lengths.tolist(), []
+        for rows in alike(lengths, PADDED_TOKENS if tokens.device.type == "cpu" else lengths[0]):
+            place, longest = order[rows], lengths[rows.start]
+            read = {"input_ids": tokens[place, :longest], "attention_mask": real[place, :longest].long()}
+            encoded = self.text_encoder(**read).last_hidden_state
+            parts.append(nn.functional.pad(encoded, (0, 0, 0, tokens.shape[1] - longest)))
+        return torch.cat(parts)[order.argsort()]
+
+    def _streams(
+        self,
+        text=None,
+        audio=None,
+        visual=None,
+        text_mask=None,
+        audio_mask=None,
+        visual_mask=None,
+        input_ids=None,
+        attention_mask=None,
+    ) -> dict[str, Stream]:
         """The streams of `config.modalities`, checked; a modality that was not given is one masked step."""
+        if input_ids is not None:
+            text, text_mask = self._encode_text(text, input_ids, attention_mask)
+        given = {"text": (text, text_mask), "audio": (audio, audio_mask), "visual": (visual, visual_mask)}
         for modality, (values, _) in given.items():
             if values is not None and modality not in self.config.modalities:
                 raise ValueError(
@@ -217,3 +293,12 @@ class AffectPreTrainedModel(PreTrainedModel):
                 )
             streams[modality] = Stream(values.to(self.dtype), mask.bool()).cleaned()
         return streams
+
+
+def alike(lengths: list[int], difference: int) -> list[slice]:
+    """Ranges of `lengths`, which fall, whose members differ by at most `difference`."""
+    first = [0]
+    for place, length in enumerate(lengths):
+        if lengths[first[-1]] - length > difference:
+            first.append(place)
+    return [slice(*ends) for ends in pairwise([*first, len(lengths)])]

@@ -1,11 +1,12 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Rows to batches: extract features from raw media, normalise, pad, mask, and encode the labels of the tasks."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import BatchFeature
+from transformers import AutoTokenizer, BatchFeature
 from transformers.processing_utils import ProcessorMixin
 from transformers.utils import cached_file, logging
 
@@ -20,6 +21,8 @@ logger = logging.get_logger(__name__)
 
 EXTRACTORS = {kind.name: kind for kind in (LogMelExtractor, FaceDescriptor, HashedWordVectors, WordVectors)}
 NORMALISATIONS = ("standard", "none")
+MOST_TOKENS = 512  # of a transcript, where neither `max_tokens` nor the tokenizer says fewer
+SAVED = ("feature_sizes", "extractors", "normalisation", "statistics", "padding_side", "max_tokens", "auto_map")
 
 
 class AffectProcessor(ProcessorMixin):
@@ -34,12 +37,29 @@ class AffectProcessor(ProcessorMixin):
             see `fit`) or `"none"`.
         statistics: per modality `{"mean": [...], "std": [...]}`, filled by `fit`.
         padding_side: `"right"` or `"left"`; a model's answer does not depend on it.
+        tokenizer: that of the model's text encoder: text is then the tokens of the transcripts, and has no features.
+        max_tokens: longer transcripts are cut, with a warning; counts what the tokenizer adds, such as [CLS]. Default: what
+            the tokenizer says that its encoder reads, at most 512.
     """
 
-    def __init__(self, feature_sizes=None, extractors=None, normalisation=None, statistics=None, padding_side="right"):
+    def __init__(
+        self,
+        feature_sizes=None,
+        extractors=None,
+        normalisation=None,
+        statistics=None,
+        padding_side="right",
+        tokenizer=None,
+        max_tokens=None,
+    ):
         super().__init__()
         if padding_side not in ("right", "left"):
             raise ValueError(f"`padding_side` is {padding_side!r}; expected 'right' or 'left'.")
+        self.tokenizer, self.max_tokens = tokenizer, max_tokens
+        if tokenizer is not None:
+            self._check_tokens("text" in (feature_sizes or {}))
+        elif max_tokens is not None:
+            raise ValueError("`max_tokens` counts the tokens of a tokenizer; give one, or leave it out.")
         self.feature_sizes = {m: feature_sizes[m] for m in MODALITIES if m in (feature_sizes or {})}
         self.extractors = dict(extractors or {})
         self.normalisation = {m: (normalisation or {}).get(m, "standard") for m in self.feature_sizes}
@@ -56,11 +76,33 @@ class AffectProcessor(ProcessorMixin):
             for m, s in self.statistics.items()
         }
 
+    def _check_tokens(self, features: bool) -> None:
+        if features:
+            raise ValueError("Text is either features or tokens: leave out `feature_sizes['text']`, or the tokenizer.")
+        if self.max_tokens is None:
+            self.max_tokens = min(self.tokenizer.model_max_length, MOST_TOKENS)
+        added = self.tokenizer.num_special_tokens_to_add()
+        if not added < self.max_tokens <= self.tokenizer.model_max_length:
+            raise ValueError(
+                f"`max_tokens` is {self.max_tokens}; the tokenizer adds {added} tokens to those of the words, and its "
+                f"encoder reads {self.tokenizer.model_max_length} at most."
+            )
+
+    @classmethod
+    def get_attributes(cls):
+        """No parts that transformers saves and loads: it would ask every processor for a tokenizer."""
+        return []
+
     # what it reads -----------------------------------------------------------------------------------------------
 
     @property
+    def modalities(self) -> list[str]:
+        return [m for m in MODALITIES if m in self.feature_sizes or (m == "text" and self.tokenizer is not None)]
+
+    @property
     def model_input_names(self):
-        return [name for m in self.feature_sizes for name in (m, f"{m}_mask")]
+        tokens = [] if self.tokenizer is None else ["input_ids", "attention_mask"]
+        return tokens + [name for m in self.feature_sizes for name in (m, f"{m}_mask")]
 
     @classmethod
     def from_extractors(cls, extractors: dict, feature_sizes: dict | None = None, **options) -> "AffectProcessor":
@@ -75,16 +117,17 @@ class AffectProcessor(ProcessorMixin):
         """Use these extractor objects instead of making them from their descriptions (some hold a vocabulary)."""
         self._made |= extractors
 
-    def check_extractors(self, extractors: dict) -> None:
+    def check_extractors(self, extractors: dict, modalities=MODALITIES) -> None:
         """Refuse rows whose features were made in another way than this processor's.
 
         Args:
             extractors: descriptions per modality, as the rows' `corpus.json` records them.
+            modalities: the modalities that are compared.
 
         Raises:
             ValueError: naming the modality and the first difference.
         """
-        for modality in self.feature_sizes:
+        for modality in (m for m in self.feature_sizes if m in modalities):
             ours, theirs = self.extractors.get(modality), extractors.get(modality)
             if ours == theirs:
                 continue
@@ -120,7 +163,8 @@ class AffectProcessor(ProcessorMixin):
 
         Audio comes from `audio_file` or, without one, from the sound of `video_file`; a modality without a source, such
         as the picture of a `video_file` that has only sound, has zero steps. Features that the row has are kept. A video
-        frame without a face is a step of NaN. Decoding streams: a long clip costs little memory.
+        frame without a face is a step of NaN. Decoding streams: a long clip costs little memory. With a tokenizer text is the
+        transcript, as it stands.
 
         Raises:
             MediaError: a file that is missing, empty, cut off or not media, or an `audio_file` without sound.
@@ -145,6 +189,8 @@ class AffectProcessor(ProcessorMixin):
                 features[modality] = np.concatenate(steps) if steps else np.zeros((0, extractor.size), np.float32)
             else:
                 features[modality] = extractor(iter_frames(source, extractor.rate, start=start, end=end))
+        if self.tokenizer is not None and "text" not in modalities:
+            features["transcript"] = None
         media = ("audio_file", "video_file")
         return {name: value for name, value in row.items() if name not in media} | features
 
@@ -185,10 +231,12 @@ class AffectProcessor(ProcessorMixin):
 
         Args:
             rows: one row or several; raw rows (with a transcript or media, without features) are extracted first.
-            augment: called with `(modality, values, mask)` of each row after normalisation, as training does.
+            augment: called with `(modality, values, mask)` of each row after normalisation, as training does. Tokens
+                come without values, so that it can only hide them.
 
         Returns:
-            per modality the values `(batch, length, size)`, float32, and `<modality>_mask` `(batch, length)`, bool.
+            per modality the values `(batch, length, size)`, float32, and `<modality>_mask` `(batch, length)`, bool; with a
+            tokenizer `input_ids` and `attention_mask` `(batch, tokens)`, int64, for text. A row without words has no token.
 
         Raises:
             ValueError: features of the wrong size or rank; raw rows without an extractor.
@@ -198,7 +246,9 @@ class AffectProcessor(ProcessorMixin):
             raise ValueError("An empty list of rows makes no batch; give at least one row.")
         rows = [row if any(row.get(m) is not None for m in MODALITIES) else self.extract(row) for row in rows]
         batch, replaced = {}, 0
-        for modality, size in self.feature_sizes.items():
+        if self.tokenizer is not None:
+            batch = self._token_batch(self._tokens(rows), augment)
+        for modality in self.feature_sizes:
             sequences = []
             for row in rows:
                 values, mask, count = sanitise(self._values(row, modality), modality)
@@ -207,16 +257,44 @@ class AffectProcessor(ProcessorMixin):
                     mean, deviation = self._scale[modality]
                     values = (values - mean) / deviation
                 sequences.append((values, mask) if augment is None else augment(modality, values, mask))
-            length = max(1, *(len(values) for values, _ in sequences))
-            padded = np.zeros((len(rows), length, size), np.float32)
-            real = np.zeros((len(rows), length), bool)
-            for i, (values, mask) in enumerate(sequences):
-                place = slice(0, len(values)) if self.padding_side == "right" else slice(length - len(values), length)
-                padded[i, place], real[i, place] = values, mask
-            batch |= {modality: torch.from_numpy(padded), f"{modality}_mask": torch.from_numpy(real)}
+            batch[modality], batch[f"{modality}_mask"] = self._padded(sequences)
         if replaced:
             logger.warning_once(f"{replaced} feature values of a batch were not finite and were set to 0.")
         return BatchFeature(batch)
+
+    def _padded(self, sequences: list[tuple], fill: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+        """Values `(steps, ...)` and masks `(steps,)` of each row as one tensor of each."""
+        length, first = max(1, *(len(values) for values, _ in sequences)), sequences[0][0]
+        padded = np.full((len(sequences), length, *first.shape[1:]), fill, first.dtype)
+        real = np.zeros(padded.shape[:2], bool)
+        for i, (values, mask) in enumerate(sequences):
+            place = slice(0, len(values)) if self.padding_side == "right" else slice(length - len(values), length)
+            padded[i, place], real[i, place] = values, mask
+        return torch.from_numpy(padded), torch.from_numpy(real)
+
+    def _tokens(self, rows: list[dict]) -> list[np.ndarray]:
+        """The token ids of each row's transcript, none without words."""
+        texts = [(row.get("transcript") or "").strip() for row in rows]
+        tokens = self.tokenizer(texts, verbose=False)["input_ids"]
+        long = [i for i, ids in enumerate(tokens) if len(ids) > self.max_tokens]
+        if long:
+            cut = self.tokenizer([texts[i] for i in long], truncation=True, max_length=self.max_tokens)["input_ids"]
+            for i, ids in zip(long, cut, strict=True):
+                tokens[i] = ids
+            logger.warning_once(
+                f"{len(long)} of {len(rows)} transcripts of a batch had more than {self.max_tokens} tokens and were cut."
+            )
+        return [np.array(ids if text else [], np.int64) for ids, text in zip(tokens, texts, strict=True)]
+
+    def _token_batch(self, tokens: list[np.ndarray], augment) -> dict[str, torch.Tensor]:
+        sequences = []
+        for ids in tokens:
+            mask = np.ones(len(ids), bool)
+            if augment is not None:
+                mask = augment("text", np.zeros((len(ids), 0), np.float32), mask)[1]
+            sequences.append((ids, mask))
+        ids, mask = self._padded(sequences, fill=self.tokenizer.pad_token_id or 0)
+        return {"input_ids": ids, "attention_mask": mask.long()}
 
     def _values(self, row: dict, modality: str) -> np.ndarray:
         size, values = self.feature_sizes[modality], row.get(modality)
@@ -233,14 +311,21 @@ class AffectProcessor(ProcessorMixin):
     # files -------------------------------------------------------------------------------------------------------
 
     def save_pretrained(self, save_directory, push_to_hub=False, **kwargs):
-        """Write `processor_config.json` and, for word vectors of a file, the vocabulary that training used."""
+        """Write `processor_config.json`, the files of the tokenizer and, for word vectors of a file, the vocabulary that
+        training used."""
         Path(save_directory).mkdir(parents=True, exist_ok=True)
         if self.extractors.get("text", {}).get("name") == WordVectors.name:
             self.extractor("text").save(save_directory)
+        if self.tokenizer is not None:
+            self.tokenizer.save_pretrained(save_directory)
         return super().save_pretrained(save_directory, push_to_hub=push_to_hub, **kwargs)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, **kwargs):
+        """As in transformers. Raises `ValueError` if a processor was saved with a tokenizer that is not there."""
+        saved, _ = cls.get_processor_dict(pretrained_model_name_or_path, **kwargs)
+        if saved.get("max_tokens") is not None:
+            kwargs["tokenizer"] = load_tokenizer(pretrained_model_name_or_path, **kwargs)
         processor = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
         if processor.extractors.get("text", {}).get("name") == WordVectors.name:
             files = [cached_file(pretrained_model_name_or_path, name) for name in (VECTORS_FILE, VOCABULARY_FILE)]
@@ -248,7 +333,21 @@ class AffectProcessor(ProcessorMixin):
         return processor
 
     def to_dict(self):
-        return {name: value for name, value in super().to_dict().items() if not name.startswith("_")}
+        """What `processor_config.json` holds; the tokenizer has files of its own."""
+        kept = {name: vars(self)[name] for name in SAVED if vars(self).get(name) is not None}
+        return copy.deepcopy(kept) | {"processor_class": type(self).__name__}
+
+
+def load_tokenizer(name, **kwargs):
+    """The tokenizer in a folder or repository. Raises `ValueError` if its files, its words included, are not there."""
+    missing = f"{name} has no tokenizer that can be read; it needs all files of one, such as tokenizer.json"
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, **kwargs)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{missing} ({str(error).splitlines()[0]}).") from error
+    if len(tokenizer) <= len(set(tokenizer.all_special_ids)):  # what transformers makes of a config without words
+        raise ValueError(f"{missing} (it knows no words).")
+    return tokenizer
 
 
 def sanitise(values: np.ndarray, modality: str) -> tuple[np.ndarray, np.ndarray, int]:
@@ -263,14 +362,18 @@ def sanitise(values: np.ndarray, modality: str) -> tuple[np.ndarray, np.ndarray,
     return np.where(finite, values, np.float32(0)), mask, int((~finite[mask]).sum())
 
 
-def label_encoder(task: Task, field: dict):
+def label_encoder(task: Task, field: dict, soft: bool = False):
     """A function from a row's label to the task's target: float, class index (-100 = unknown) or list (NaN = unknown).
 
     A regression column can be read as classes: as two, class 1 above `task.positive_above`; or as an odd number n of
-    them, clipped to +-(n - 1) / 2 and rounded half to even, as in Acc-5 and Acc-7 of sentiment.
+    them, clipped to +-(n - 1) / 2 and rounded half to even, as in Acc-5 and Acc-7 of sentiment. A column of classes can be
+    read as several labels, of which one is present. Weak labels that are probabilities become the most probable class, or
+    the labels that are more probable than not.
 
     Args:
         field: the label field of the corpus that the task reads: name, problem_type, labels, range.
+        soft: weak labels that are probabilities stay such, as training wants them; those of the classes that a single-label
+            task asks for are divided by their sum.
 
     Raises:
         ValueError: the field cannot answer the task, or lacks one of its labels.
@@ -290,7 +393,9 @@ def label_encoder(task: Task, field: dict):
             )
         most = classes // 2
         return lambda value: -100 if value is None else most + round(min(max(value, -most), most))
-    if kind != given:
+    probabilities = (field.get("weak") or {}).get("soft", False)
+    one_of_several = kind == "multi_label_classification" and given == "single_label_classification"
+    if kind != given and not one_of_several and not (probabilities and kind == "single_label_classification"):
         raise ValueError(
             f"Task {task.name!r} ({kind}) cannot be read from the label column {field['name']!r} ({given})."
         )
@@ -300,17 +405,27 @@ def label_encoder(task: Task, field: dict):
                 f"Task {task.name!r} asks for the label {label!r}, which the corpus does not have."
                 + suggestion(label, field["labels"])
             )
-    if kind == "single_label_classification":
-        index = {i: task.labels.index(label) for i, label in enumerate(field["labels"]) if label in task.labels}
-        return lambda value: -100 if value is None else index.get(int(value), -100)
     order = [field["labels"].index(label) for label in task.labels]
     unknown = [np.nan] * len(order)
+    if kind == given == "single_label_classification":
+        index = {i: task.labels.index(label) for i, label in enumerate(field["labels"]) if label in task.labels}
+        return lambda value: -100 if value is None else index.get(int(value), -100)
+    if one_of_several:
+        return lambda value: unknown if value is None else [float(i == value) for i in order]
 
     def encode(value):
         if value is None:
-            return unknown
+            return -100 if kind == "single_label_classification" and not soft else unknown
         picked = [value[i] for i in order]
-        return [np.nan if v is None or v != v else float(v > task.positive_above) for v in picked]
+        if kind == "single_label_classification":
+            total = sum(picked)
+            if soft:
+                return [v / total for v in picked] if total else unknown
+            return int(np.argmax(picked)) if total else -100
+        if soft and probabilities:
+            return picked
+        least = 0.5 if probabilities else task.positive_above
+        return [np.nan if v is None or v != v else float(v > least) for v in picked]
 
     return encode
 
@@ -323,12 +438,14 @@ class AffectCollator:
         tasks: the model's tasks.
         label_fields: the corpus' label fields; a task that no field answers gets no labels.
         augment: see `AffectProcessor.__call__`; for training only.
+        soft: see `label_encoder`; for training only.
     """
 
-    def __init__(self, processor: AffectProcessor, tasks, label_fields, augment=None):
+    def __init__(self, processor: AffectProcessor, tasks, label_fields, augment=None, soft=False):
         self.processor, self.augment = processor, augment
         fields = {field["name"]: field for field in label_fields}
-        self.encoders = {t.name: (t, label_encoder(t, fields[t.source])) for t in tasks if t.source in fields}
+        read = [task for task in tasks if task.generated_from is None and task.source in fields]
+        self.encoders = {task.name: (task, label_encoder(task, fields[task.source], soft)) for task in read}
         if not self.encoders:
             raise ValueError(
                 f"No task can be read from the labels {', '.join(fields) or 'none'}; the tasks read "
@@ -339,7 +456,7 @@ class AffectCollator:
         batch = dict(self.processor(rows, augment=self.augment))
         batch["labels"] = {}
         for name, (task, encode) in self.encoders.items():
-            dtype = torch.int64 if task.problem_type == "single_label_classification" else torch.float32
-            targets = [encode((row.get("labels") or {}).get(task.source)) for row in rows]
-            batch["labels"][name] = torch.tensor(targets, dtype=dtype)
+            targets = np.array([encode((row.get("labels") or {}).get(task.source)) for row in rows])
+            classes = task.problem_type == "single_label_classification" and targets.ndim == 1
+            batch["labels"][name] = torch.tensor(targets, dtype=torch.int64 if classes else torch.float32)
         return batch
