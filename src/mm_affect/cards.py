@@ -7,6 +7,7 @@ from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from .data.schema import weak_in_words
 from .metrics import definition, primary_metric
 from .results import MODALITIES, SUBSETS, check_results, format_score, full_subset, markdown_table, write_atomically
 
@@ -44,8 +45,10 @@ def write_card(results: dict, folder: str | Path, notes: str | None = None) -> P
         config=json.dumps(results["config"], indent=2, ensure_ascii=False),
         tasks=[_task_tables(results, task) for task in results["tasks"]],
         tasks_table=_tasks_table(results),
+        weak={task["name"]: weak_in_words(task) for task in results["tasks"] if task.get("weak")},
         subset_table=_subset_table(results),
         corpus_table=_corpus_table(results["corpus"]),
+        auxiliary_table=_auxiliary_table(results["corpus"].get("auxiliary", [])),
         extractor_table=_extractor_table(results["corpus"]["extractors"]),
         run_table=_run_table(results),
         seed_table=_seed_table(results),
@@ -78,12 +81,13 @@ def _front_matter(results: dict) -> ModelCardData:
         tags=["mm_affect", "multimodal", "affect-recognition", *subset.split("+")]
         + (["synthetic-data"] if corpus["synthetic"] else []),
         eval_results=evaluations or None,
-        **_licence(corpus["licence"]),
+        **_licence([corpus["licence"], *(other["licence"] for other in corpus.get("auxiliary", []))]),
     )
 
 
-def _licence(licence: str | None) -> dict[str, str]:
-    """Weights follow the licence of their corpus; where it has none they are Apache-2.0, like the software."""
+def _licence(licences: list[str | None]) -> dict[str, str]:
+    """Weights follow the licences of their corpora; where there is none they are Apache-2.0, like the software."""
+    licence = " and ".join(dict.fromkeys(filter(None, licences)))
     if not licence:
         return {"license": "apache-2.0"}
     identifier = licence.strip().lower().replace(" ", "-")
@@ -144,13 +148,23 @@ def _corpus_table(corpus: dict) -> str:
     return markdown_table(["", ""], rows)
 
 
+def _auxiliary_table(corpora: list[dict]) -> str:
+    """The corpora that were trained on beside the target; empty without any."""
+    rows = [
+        [corpus["name"] + (" (SYNTHETIC)" if corpus["synthetic"] else ""), corpus["licence"] or "none stated",
+         f"{corpus['counts']['train']:,}", f"`{corpus['manifest_hash']}`" if corpus["manifest_hash"] else "none"]
+        for corpus in corpora
+    ]  # fmt: skip
+    return markdown_table(["corpus", "licence", "training utterances", "manifest hash"], rows) if rows else ""
+
+
 def _extractor_table(extractors: dict | None) -> str:
     rows = []
     for modality in MODALITIES:
         description = (extractors or {}).get(modality)
         if description:
             rate = description.get("rate", "–")
-            pace = "one per word" if rate is None else f"{rate} per second"
+            pace = description.get("steps", "one per word" if rate is None else f"{rate} per second")
             facts = [description.get(fact, "–") for fact in ("name", "version", "size")]
             rows.append([modality, *facts, pace])
         else:

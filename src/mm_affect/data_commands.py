@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""`mm-affect data doctor`, `mm-affect data show` and `mm-affect data align`."""
+"""`mm-affect data doctor`, `data show`, `data align` and `data statistics`."""
 
 import json
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def add_data_commands(commands) -> None:
-    """Add the three commands to the parser of `mm-affect data`."""
+    """Add the four commands to the parser of `mm-affect data`."""
     from .data.alignment import REDUCERS
     from .data.publish import add_copy_arguments
 
@@ -30,6 +30,12 @@ def add_data_commands(commands) -> None:
     align.add_argument("--reducer", default="mean", choices=REDUCERS, help="of the frames of a word; default: mean")
     align.add_argument("--overwrite", action="store_true", help="replace earlier rows in the output folder")
     align.set_defaults(run=data_align)
+    statistics = commands.add_parser("statistics", help="samples of each class, and how labels correlate")
+    statistics.add_argument("rows", type=Path, help="folder of rows, or own corpus")
+    statistics.add_argument(
+        "--output", type=Path, metavar="TABLES.md", help="write the tables there, and beside it each of them as CSV"
+    )
+    statistics.set_defaults(run=data_statistics)
 
 
 def data_doctor(arguments) -> int:
@@ -70,3 +76,24 @@ def data_align(arguments) -> None:
     counts = ", ".join(f"{split} {count}" for split, count in record["counts"].items())
     left_out = sum(clip["reason"] == NO_TIMES for clip in record["dropped"])
     print(f"Rows: {arguments.output} ({counts}; {left_out} left out because they have {NO_TIMES})")
+
+
+def data_statistics(arguments) -> None:
+    """`mm-affect data statistics`."""
+    from .data.statistics import as_csv, in_cells, label_statistics, statistics_tables
+    from .results import markdown_table, write_atomically
+
+    output = arguments.output
+    if output is not None and output.suffix != ".md":
+        raise ValueError(f"--output is {output}; expected a file name that ends in .md.")
+    tables = statistics_tables(label_statistics(arguments.rows))
+    shown = {}
+    for name, table in tables.items():
+        header, *lines = in_cells(table)
+        shown[name] = markdown_table(header, lines)
+    text = f"Samples per class\n\n{shown['counts']}\n\nPearson correlation\n\n{shown['correlations']}"
+    print(text)
+    if output is not None:
+        write_atomically(output, text + "\n")
+        for name, table in tables.items():
+            write_atomically(output.with_name(f"{output.stem}_{name}.csv"), as_csv(table))

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from huggingface_hub import DatasetCard, DatasetCardData
 
+from .schema import weak_in_words
+
 
 TEMPLATE = Path(__file__).parents[1] / "templates" / "dataset_card.md"
 SHOWN_REASONS = 30
@@ -32,6 +34,7 @@ def write_dataset_card(folder: Path, corpus: dict, access: str = "", command: st
         protocol=protocol or "none stated",
         made_by={modality: _made_by(corpus, modality) for modality in corpus["sizes"]},
         padding={m: (padding.get(m) if isinstance(padding, dict) else padding) or "none" for m in corpus["sizes"]},
+        weak={field["name"]: weak_in_words(field) for field in corpus["label_fields"] if field.get("weak")},
         dropped=dict(Counter(clip["reason"] for clip in corpus["dropped"]).most_common(SHOWN_REASONS)),
         access=access,
         command=command,

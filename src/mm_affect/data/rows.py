@@ -68,7 +68,7 @@ def write_rows(
 def read_corpus(source: str | Path, cache_dir: str | Path | None = None) -> dict:
     """corpus.json of a rows folder; of an own corpus the same, once it was prepared (which this does if need be)."""
     source = Path(source)
-    if _is_rows(source):
+    if is_rows(source):
         record = json.loads((source / CORPUS_FILE).read_text(encoding="utf-8"))
         if record["version"] != VERSION:
             raise ValueError(
@@ -104,13 +104,13 @@ def load(
             f"{', '.join([*options, *(['config'] if config else [])])}: these belong to a corpus with `data_dir`."
         )
     source = Path(source)
-    if not _is_rows(source):
+    if not is_rows(source):
         builder = _own_corpus(source, cache_dir)
         if not streaming:
             return _prepared(builder).as_dataset()
         return datasets.IterableDatasetDict({s: builder.as_streaming_dataset(s) for s in builder.describe()["counts"]})
     counts = read_corpus(source)["counts"]
-    files = {split: _shards(source, split) for split, count in counts.items() if count}
+    files = {split: shard_files(source, split) for split, count in counts.items() if count}
     if not files:
         raise ValueError(f"{source} holds no rows in any split; write it again.")
     found = {split: sum(pq.read_metadata(path).num_rows for path in paths) for split, paths in files.items()}
@@ -143,7 +143,7 @@ def check_target(folder: Path, overwrite: bool) -> None:
     """Raise `FileExistsError` unless rows may be written to `folder`."""
     if folder.is_dir() and not any(folder.iterdir()):
         return
-    if folder.exists() and not _is_rows(folder):
+    if folder.exists() and not is_rows(folder):
         raise FileExistsError(f"{folder} exists and holds no mm_affect rows; it is left alone: choose another folder.")
     if folder.exists() and not overwrite:
         raise FileExistsError(
@@ -151,7 +151,8 @@ def check_target(folder: Path, overwrite: bool) -> None:
         )
 
 
-def _is_rows(folder: Path) -> bool:
+def is_rows(folder: Path) -> bool:
+    """Whether the folder holds rows, as `write_rows` lays them out."""
     try:
         return json.loads((folder / CORPUS_FILE).read_text(encoding="utf-8")).get("format") == FORMAT
     except (OSError, ValueError, AttributeError):
@@ -210,7 +211,8 @@ def put_in_place(temporary: Path, folder: Path) -> None:
     shutil.rmtree(old)
 
 
-def _shards(folder: Path, split: str) -> list[str]:
+def shard_files(folder: Path, split: str) -> list[str]:
+    """The Parquet files of a split, in order. Raises `ValueError` if one is missing or damaged."""
     paths = sorted(folder.glob(f"{split}-?????-of-?????.parquet"))
     total = int(paths[0].stem[-5:]) if paths else 0
     if len(paths) != max(total, 1):

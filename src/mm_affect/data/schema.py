@@ -14,6 +14,9 @@ PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_class
 NO_LABEL = "none"  # the cell that says "known, and no class applies"
 MOST_INFERRED_CLASSES = 50
 RANGE_SLACK = 1e-6  # a bound such as 0.1 comes back from float32 a little larger
+# What is recorded of labels that a model predicted: its name, the sha256 of its weights and its task; its score on its own
+# validation split (metric and value); the thresholds and the least confidence of a label; whether labels are probabilities.
+WEAK = ("model", "weights_sha256", "task", "metric", "confidence", "threshold", "least_confidence", "soft")
 
 
 def check_label_field(field: dict) -> dict:
@@ -21,16 +24,16 @@ def check_label_field(field: dict) -> dict:
 
     A field is `{"name", "problem_type", "labels", "range"}`; `labels` of a regression is its own name, `range` is
     `[low, high]` or None. With `"strict": False` beside them the range is that of the scale, and labels that corpora
-    publish outside of it are kept.
+    publish outside of it are kept. With `"weak"` beside them a model predicted the labels, and this dict of `WEAK` says
+    which and how; soft ones are probabilities of the labels, as intensities of a multi-label field.
     """
     if not isinstance(field, dict) or not isinstance(field.get("name"), str) or not field["name"]:
         raise ValueError(f"A label field needs a `name`, a text that is not empty; found {field!r}.")
     name, kind = field["name"], field.get("problem_type")
-    unknown = sorted(set(field) - {"name", "problem_type", "labels", "range", "strict"})
+    known = ("name", "problem_type", "labels", "range", "strict", "weak")
+    unknown = sorted(set(field) - set(known))
     if unknown:
-        raise ValueError(
-            f"Label field `{name}` has the unknown key `{unknown[0]}`; known: name, problem_type, labels, range, strict."
-        )
+        raise ValueError(f"Label field `{name}` has the unknown key `{unknown[0]}`; known: {', '.join(known)}.")
     if kind not in PROBLEM_TYPES:
         raise ValueError(
             f"Label field `{name}` has problem_type {kind!r}; it must be one of {', '.join(PROBLEM_TYPES)}."
@@ -56,7 +59,32 @@ def check_label_field(field: dict) -> dict:
     if not isinstance(field.get("strict", True), bool):
         raise ValueError(f"Label field `{name}` has strict {field['strict']!r}; it must be true or false.")
     loose = {} if field.get("strict", True) else {"strict": False}
-    return {"name": name, "problem_type": kind, "labels": list(labels), "range": bounds} | loose
+    weak = {} if field.get("weak") is None else {"weak": _check_weak(field["weak"], name)}
+    return {"name": name, "problem_type": kind, "labels": list(labels), "range": bounds} | loose | weak
+
+
+def _check_weak(weak: dict, name: str) -> dict:
+    if not isinstance(weak, dict) or set(weak) != set(WEAK):
+        raise ValueError(f"Label field `{name}` has `weak` {weak!r}; expected the keys {', '.join(WEAK)}.")
+    if not _is_number(weak["confidence"]) or not 0 <= weak["confidence"] <= 1:
+        raise ValueError(f"Label field `{name}` has confidence {weak['confidence']!r}; expected a number from 0 to 1.")
+    return weak
+
+
+def weak_in_words(field: dict) -> str:
+    """Where the weak labels of a field come from, as the end of a sentence."""
+    weak = field["weak"]
+    how = "values" if field["problem_type"] == "regression" else "probabilities" if weak["soft"] else "decisions"
+    if weak["threshold"] is not None:
+        several = isinstance(weak["threshold"], list | tuple)
+        thresholds = ", ".join(f"{t:g}" for t in (weak["threshold"] if several else [weak["threshold"]]))
+        how += f" above {thresholds}"
+    if weak["least_confidence"]:
+        how += f", unknown below a confidence of {weak['least_confidence']:g}"
+    return (
+        f"predicted by the model {weak['model']} (task {weak['task']}, weights {weak['weights_sha256'][:12]}), whose "
+        f"{weak['metric']} on its own validation split is {weak['confidence']:.3f}; {how}"
+    )
 
 
 def check_label_fields(fields: Iterable[dict]) -> list[dict]:

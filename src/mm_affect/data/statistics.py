@@ -1,0 +1,141 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""What the labels of rows look like: how many samples of each class, and how labels go together.
+
+The counts are Table 1, the correlations Table 5 of Dai et al. 2021, "Weakly-supervised Multi-task Learning for Multimodal
+Affect Recognition". Only labels are read, and sums are kept instead of rows, so that memory does not grow with the corpus.
+"""
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+
+from .ragged import RowReader
+from .rows import load, read_corpus
+
+
+SIGNS = ("below 0", "0", "above 0")  # the classes of a regression, where its range has both signs
+PART = 4096  # rows whose labels are held at a time
+
+
+def label_statistics(source: str | Path) -> dict:
+    """Counts and correlations of the labels of rows.
+
+    Returns:
+        `counts`: `{task: {class: {split: samples}}}`. A label of a multi-label task is present above 0 (soft weak labels:
+        above 0.5); values of a regression are counted by their sign; last comes `"unknown"`.
+        `correlations`: `names`, one variable per value, label or class (of two classes only the second: the other is its
+        mirror image), Pearson's r `(n, n)` of every pair over the rows of all splits that know both, NaN where one of the
+        two does not vary, and `pairs`, the number of those rows, `(n, n)`. Intensities enter as they are.
+    """
+    corpus, splits = read_corpus(source), load(source)
+    fields = corpus["label_fields"]
+    if not fields:
+        raise ValueError(f"{source} has no labels to count.")
+    names = [name for field in fields for name in _variables(field)]
+    counts = {field["name"]: {} for field in fields}
+    sums = _Sums(len(names))
+    for split, rows in splits.items():
+        reader = RowReader(rows.select_columns(["labels"]))
+        for start in range(0, len(reader), PART):
+            labels = [reader[i]["labels"] for i in range(start, min(start + PART, len(reader)))]
+            columns = []
+            for field in fields:
+                values = _values([label[field["name"]] for label in labels], field)
+                for name, number in _count(values, field).items():
+                    found = counts[field["name"]].setdefault(name, dict.fromkeys(splits, 0))
+                    found[split] += number
+                columns.append(values[:, 1:] if _is_binary(field) else values)
+            sums.add(np.concatenate(columns, axis=1))
+    return {"counts": counts, "correlations": {"names": names, "r": sums.pearson(), "pairs": sums.pairs.astype(int)}}
+
+
+def _is_binary(field: dict) -> bool:
+    return field["problem_type"] == "single_label_classification" and len(field["labels"]) == 2
+
+
+def _variables(field: dict) -> list[str]:
+    if field["problem_type"] == "regression":
+        return [field["name"]]
+    return [f"{field['name']}.{label}" for label in field["labels"][_is_binary(field) :]]
+
+
+def _values(labels: list, field: dict) -> np.ndarray:
+    """Labels as numbers `(rows, labels)`, classes one-hot, NaN where unknown."""
+    values = np.full((len(labels), len(field["labels"])), np.nan)
+    for i, label in enumerate(labels):
+        if label is not None and field["problem_type"] == "single_label_classification":
+            values[i] = np.arange(len(field["labels"])) == label
+        elif label is not None:
+            values[i] = label
+    return values
+
+
+def _count(values: np.ndarray, field: dict) -> dict[str, int]:
+    known = ~np.isnan(values[:, 0])
+    if field["problem_type"] == "regression":
+        signs = [int((np.sign(values[known, 0]) == sign).sum()) for sign in (-1, 0, 1)]
+        found = dict(zip(SIGNS, signs, strict=True))
+    else:
+        least = 0.5 if field.get("weak", {}).get("soft") else 0.0
+        found = dict(zip(field["labels"], (values[known] > least).sum(0).tolist(), strict=True))
+    return found | {"unknown": int((~known).sum())}
+
+
+class _Sums:
+    """Sums over rows from which the correlation of every pair follows; of a pair only rows that know both count."""
+
+    def __init__(self, variables: int):
+        self.pairs, self.first, self.squares, self.products = np.zeros((4, variables, variables))
+
+    def add(self, values: np.ndarray) -> None:
+        known = (~np.isnan(values)).astype(float)
+        values = np.nan_to_num(values)
+        self.pairs += known.T @ known
+        self.first += values.T @ known  # [i, j]: the sum of i where j is known
+        self.squares += (values**2).T @ known
+        self.products += values.T @ values
+
+    def pearson(self) -> np.ndarray:
+        count = np.maximum(self.pairs, 1)
+        spread = np.maximum(self.squares - self.first**2 / count, 0)
+        spread[spread <= 1e-9 * np.maximum(self.squares, 1e-300)] = np.nan  # does not vary but for rounding
+        covariance = self.products - self.first * self.first.T / count
+        return np.clip(covariance / np.sqrt(spread * spread.T), -1, 1)
+
+
+def statistics_tables(statistics: dict) -> dict[str, list[list]]:
+    """`counts` and `correlations` as tables, their header first; a task without unknown labels has no line for them."""
+    counts = statistics["counts"]
+    splits = list(next(iter(next(iter(counts.values())).values())))
+    lines = [
+        [task, name, *(found[split] for split in splits)]
+        for task, classes in counts.items()
+        for name, found in classes.items()
+        if name != "unknown" or any(found.values())
+    ]
+    names, r = statistics["correlations"]["names"], statistics["correlations"]["r"]
+    return {
+        "counts": [["task", "label", *splits], *lines],
+        "correlations": [["", *names], *([name, *row] for name, row in zip(names, r.tolist(), strict=True))],
+    }
+
+
+def in_cells(table: list[list]) -> list[list[str]]:
+    """A table as it is printed: two decimals, a dash for what is undefined."""
+
+    def cell(value) -> str:
+        if isinstance(value, float):
+            return "–" if np.isnan(value) else f"{value:.2f}"
+        return str(value)
+
+    return [[cell(value) for value in line] for line in table]
+
+
+def as_csv(table: list[list]) -> str:
+    """A table as csv, with unrounded numbers; what is undefined is empty."""
+    file = io.StringIO()
+    lines = [["" if isinstance(value, float) and np.isnan(value) else value for value in line] for line in table]
+    csv.writer(file, lineterminator="\n").writerows(lines)
+    return file.getvalue()

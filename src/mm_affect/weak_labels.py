@@ -1,0 +1,326 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Weak labels: what a model of one task predicts for the rows of another corpus, as one more label column of these rows.
+
+Dai et al. 2021, "Weakly-supervised Multi-task Learning for Multimodal Affect Recognition", section 5.2. The source model and
+its measured confidence are recorded with the column, and travel from there into results and cards. Where we differ:
+
+- A label is hard (a class, 0 or 1 for each label, a value), as in the paper, or soft: the probabilities, which the paper
+  means only in the sense of a smaller weight.
+- Confidence is measured on the validation split of the source, where its checkpoint was chosen, and not on the test split.
+- Labels of little confidence may be left unknown, and a row without any modality that the model reads has no label.
+
+Work goes shard by shard, in memory for one row group. It stands beside the output as `.<name>.labelling`; a finished shard is
+taken over by the next start with the same plan, and gives the same bytes as one that was never interrupted.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from .data import RowReader, read_corpus
+from .data.builder import CORPUS_FILE
+from .data.rows import check_target, is_rows, put_in_place, shard_files
+from .data.schema import check_label, check_label_field, features
+from .models.configuration import Task, suggestion
+from .models.modeling import AffectPreTrainedModel
+from .models.processing import AffectProcessor
+from .results import read_results, write_atomically
+from .training import RowDataset
+
+
+BATCH = 64
+PLAN = "plan.json"
+CONFIDENCE = {
+    "single_label_classification": "accuracy",
+    "multi_label_classification": "wacc",
+    "regression": "pearson",
+}
+
+
+@dataclass
+class Labeller:
+    """A model's task as a source of labels.
+
+    Args:
+        model, processor: of the checkpoint, evaluating.
+        task: the task that is read, with the thresholds that decide.
+        modalities: what the model is given; the others are missing.
+        soft: give probabilities instead of decisions.
+        least_confidence: a row is unknown where the probability that the model gives to its decision (of several labels
+            to the least certain one) is below this.
+
+    Raises:
+        ValueError: an option that this kind of task has no use for, or that is out of range.
+    """
+
+    model: AffectPreTrainedModel
+    processor: AffectProcessor
+    task: Task
+    modalities: tuple[str, ...]
+    soft: bool = False
+    least_confidence: float = 0.0
+
+    def __post_init__(self):
+        if not 0 <= self.least_confidence < 1:
+            raise ValueError(f"The least confidence is {self.least_confidence}; expected a probability below 1.")
+        if self.task.problem_type == "regression" and (self.soft or self.least_confidence):
+            raise ValueError(
+                f"The task {self.task.name!r} is a regression, whose values are neither soft nor of a known "
+                "confidence; leave `soft` and `least_confidence` out."
+            )
+
+    @torch.no_grad()
+    def __call__(self, rows: RowDataset) -> list:
+        """One label per row, in the words of a row: value, class index, list of numbers, or None for unknown."""
+        labels = []
+        for start in range(0, len(rows), BATCH):
+            batch = self.processor([rows[i] for i in range(start, min(start + BATCH, len(rows)))])
+            seen = torch.stack([v.bool().any(1) for name, v in batch.items() if name.endswith("mask")]).any(0)
+            batch = {name: values.to(self.model.device) for name, values in batch.items()}
+            scores = self.task.scores(self.model(**batch).logits[self.task.name].float().cpu().numpy())
+            found = self._labels(scores)
+            labels += [label if row else None for label, row in zip(found, seen.tolist(), strict=True)]
+        return labels
+
+    def _labels(self, scores: np.ndarray) -> list:
+        if self.task.problem_type == "regression":
+            low, high = self.task.value_range or (-np.inf, np.inf)
+            return np.clip(scores, low, high).tolist()
+        if self.task.problem_type == "single_label_classification":
+            hard, confidence = scores.argmax(1), scores.max(1)
+        else:
+            present = scores > np.asarray(0.5 if self.soft else self.task.threshold)
+            hard, confidence = present.astype(float), np.where(present, scores, 1 - scores).min(1)
+        labels = (scores if self.soft else hard).tolist()
+        return [
+            label if sure >= self.least_confidence else None for label, sure in zip(labels, confidence, strict=True)
+        ]
+
+    def field(self, name: str, source: dict) -> dict:
+        """The label field of the column `name`; `source` is what `source_of` found."""
+        task, soft = self.task, self.soft
+        multi = task.problem_type == "multi_label_classification"
+        weak = source | {
+            "threshold": task.to_dict()["threshold"] if multi and not soft else None,
+            "least_confidence": self.least_confidence,
+            "soft": soft,
+        }
+        return check_label_field(
+            {
+                "name": name,
+                "problem_type": "multi_label_classification" if soft else task.problem_type,
+                "labels": list(task.labels),
+                "range": [0.0, 1.0] if soft else task.value_range,
+                "weak": weak,
+            }
+        )
+
+
+def chosen_task(tasks: list[Task], name: str | None, threshold: float | list[float] | None = None) -> Task:
+    """The task of this name, or the only one, with these thresholds instead of its own."""
+    known = {task.name: task for task in tasks}
+    if name is None and len(known) > 1:
+        raise ValueError(f"The model has the tasks {', '.join(known)}; say which one is to be predicted.")
+    if name is not None and name not in known:
+        raise ValueError(f"The model has no task {name!r}.{suggestion(name, known)}")
+    task = known[name] if name else tasks[0]
+    if threshold is None:
+        return task
+    if task.problem_type != "multi_label_classification":
+        raise ValueError(f"The task {task.name!r} ({task.problem_type}) has no threshold; leave it out.")
+    several = np.atleast_1d(threshold)
+    if not ((several >= 0) & (several < 1)).all():
+        raise ValueError(f"The threshold is {threshold}; expected probabilities from 0 to below 1.")
+    return Task.from_dict(task.to_dict() | {"threshold": threshold})
+
+
+def source_of(checkpoint: str | Path, task: Task, confidence: float | None = None) -> dict:
+    """Who predicts: `model`, `weights_sha256`, `task`, and its `confidence` by `metric`.
+
+    Args:
+        confidence: measured elsewhere; default: the score of the checkpoint that was kept, on its validation split, as
+            results.json beside it tells: accuracy, for several labels WAcc, for values Pearson's r (below 0: 0).
+
+    Raises:
+        ValueError: no results.json that has measured this task, and no `confidence`.
+    """
+    checkpoint = Path(checkpoint)
+    weights = sorted(checkpoint.glob("*.safetensors"))
+    if not weights:
+        raise ValueError(f"{checkpoint} has no weights (*.safetensors); give a folder of a checkpoint.")
+    known = {"model": checkpoint.resolve().name, "weights_sha256": _sha256(weights), "task": task.name}
+    metric = CONFIDENCE[task.problem_type]
+    if confidence is not None:
+        return known | {"metric": metric, "confidence": float(confidence)}
+    if not (checkpoint / "results.json").is_file():
+        raise ValueError(
+            f"{checkpoint} has no results.json, so the confidence of its labels is unknown; measure {metric} of "
+            f"{task.name!r} on a validation split, and give it as confidence."
+        )
+    from .experiments import best_of
+
+    results = read_results(checkpoint / "results.json")
+    if any(known_task["name"] == task.name and known_task.get("weak") for known_task in results["tasks"]):
+        raise ValueError(
+            f"{checkpoint} learned {task.name!r} from weak labels itself, and was measured against them; predict with the "
+            "model that they came from."
+        )
+    score = results["seeds"][str(best_of(checkpoint))]["validation"].get(f"{task.name}.{metric}")
+    if score is None:
+        raise ValueError(
+            f"{checkpoint} was not measured by {task.name}.{metric} on its validation split; give the confidence of "
+            "its labels."
+        )
+    return known | {"model": results["name"], "metric": metric, "confidence": round(max(0.0, score), 6)}
+
+
+def corpus_of(rows: str | Path) -> dict:
+    """corpus.json of a folder of rows, and of nothing else."""
+    if not is_rows(Path(rows)):
+        raise ValueError(f"{rows} is not a folder of rows; `mm-affect extract` makes one of a corpus.")
+    return read_corpus(rows)
+
+
+def readable_modalities(processor: AffectProcessor, corpus: dict, wanted: list[str] | None = None) -> tuple[str, ...]:
+    """The modalities of rows that a model is given: all that it reads, or those `wanted`.
+
+    Raises:
+        ValueError: the rows lack one, or have it from another extractor, or in another size.
+    """
+    for modality in wanted or ():
+        if modality not in processor.modalities:
+            raise ValueError(f"The model does not read {modality!r}; it reads {', '.join(processor.modalities)}.")
+    chosen = [m for m in processor.modalities if m in (wanted or processor.modalities)]
+    for modality in chosen:
+        size = processor.feature_sizes.get(modality)
+        if size is not None and modality not in corpus["sizes"]:
+            there = [m for m in processor.modalities if m in corpus["sizes"]]
+            raise ValueError(
+                f"The rows have no {modality} features, which the model reads; say that it is to predict without "
+                f"them by naming the modalities it may use: {' '.join(there) or 'none is left'}."
+            )
+        if size not in (None, corpus["sizes"].get(modality)):
+            raise ValueError(
+                f"The {modality} features of the rows have {corpus['sizes'][modality]} numbers per step; the model "
+                f"needs {size}. Extract them with the model's processor."
+            )
+    processor.check_extractors(corpus["extractors"], chosen)
+    return tuple(chosen)
+
+
+def add_weak_labels(
+    labeller: Labeller,
+    field: dict,
+    rows: str | Path,
+    output: str | Path,
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict:
+    """Write the rows with one more label column, in every split; return their corpus.json.
+
+    Args:
+        labeller, field: who predicts, and `Labeller.field` of the column.
+        rows: a folder of rows; nothing in it changes.
+        output: the folder to write; it appears when complete.
+        progress: called with the number of shards that are done, and of all.
+
+    Raises:
+        ValueError: the rows have a label column of this name already.
+        FileExistsError: `output` holds something, unless it holds rows and `overwrite` is given.
+    """
+    rows, output, corpus = Path(rows), Path(os.path.abspath(output)), corpus_of(rows)
+    check_target(output, overwrite)
+    for known in corpus["label_fields"]:
+        if known["name"] == field["name"]:
+            kind = "weak labels" if known.get("weak") else "labels"
+            raise ValueError(
+                f"{rows} has {kind} {field['name']!r} already, which are neither replaced nor mixed with others; give "
+                f"the new column another name, such as --name {field['name']}_weak."
+            )
+    fields = [*corpus["label_fields"], field]
+    shards = [Path(path) for split, n in corpus["counts"].items() if n for path in shard_files(rows, split)]
+    building = output.with_name(f".{output.name}.labelling")
+    plan = json.dumps({"rows": _state(rows, shards), "field": field, "modalities": labeller.modalities})
+    _prepare(building, plan)
+    schema = features(fields, corpus["sizes"]).arrow_schema
+    for number, shard in enumerate(shards):
+        if progress is not None:
+            progress(number, len(shards))
+        target = building / shard.name
+        if not target.exists():
+            temporary = target.with_suffix(".tmp")
+            _label_shard(shard, temporary, labeller, field, schema)
+            temporary.rename(target)
+    changed = hashlib.sha256(json.dumps([corpus["manifest_hash"], field]).encode()).hexdigest()
+    unknown = sum(_unknown(building / shard.name, field["name"]) for shard in shards)
+    reported = corpus["reported"] | ({f"unknown_{field['name']}": unknown} if unknown else {})
+    record = corpus | {"label_fields": fields, "manifest_hash": changed, "reported": reported}
+    for path in rows.iterdir():  # the processor, and what it needs; the card is written anew when the rows are pushed
+        if path.is_file() and path.suffix != ".parquet" and path.name not in (CORPUS_FILE, "README.md"):
+            shutil.copyfile(path, building / path.name)
+    write_atomically(building / CORPUS_FILE, json.dumps(record, indent=1, ensure_ascii=False))
+    (building / PLAN).unlink()
+    put_in_place(building, output)
+    if progress is not None:
+        progress(len(shards), len(shards))
+    return record
+
+
+def _prepare(building: Path, plan: str) -> None:
+    """The folder of the work: an earlier one with the same plan, or a new one."""
+    if (building / PLAN).is_file() and (building / PLAN).read_text(encoding="utf-8") == plan:
+        return
+    if building.exists():
+        shutil.rmtree(building)
+    building.mkdir(parents=True)
+    write_atomically(building / PLAN, plan)
+
+
+def _state(rows: Path, shards: list[Path]) -> str:
+    """sha256 of corpus.json and of the names, sizes and times of change of the shards."""
+    found = hashlib.sha256((rows / CORPUS_FILE).read_bytes())
+    for path in shards:
+        found.update(f"{path.name}\t{path.stat().st_size}\t{path.stat().st_mtime_ns}\n".encode())
+    return found.hexdigest()
+
+
+def _label_shard(shard: Path, target: Path, labeller: Labeller, field: dict, schema: pa.Schema) -> None:
+    file = pq.ParquetFile(shard)
+    with pq.ParquetWriter(target, schema) as writer:
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group)
+            reader = RowReader(datasets.Dataset(table))
+            labels = labeller(RowDataset(reader, labeller.modalities))
+            ids = table.column("id").to_pylist()
+            labels = [check_label(label, field, f"Row `{id}`") for id, label in zip(ids, labels, strict=True)]
+            kinds = schema.field("labels").type
+            given = table.column("labels").combine_chunks().flatten() if "labels" in table.column_names else []
+            arrays = [*given, pa.array(labels, type=kinds.field(field["name"]).type)]
+            columns = {name: table.column(name) for name in table.column_names}
+            columns["labels"] = pa.StructArray.from_arrays(arrays, fields=list(kinds))
+            writer.write_table(pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema))
+
+
+def _unknown(shard: Path, name: str) -> int:
+    """How many rows of a shard have no label of this name."""
+    labels = pq.read_table(shard, columns=["labels"]).column("labels")
+    return sum(chunk.field(name).null_count for chunk in labels.chunks)
+
+
+def _sha256(paths: list[Path]) -> str:
+    found = hashlib.sha256()
+    for path in paths:
+        with open(path, "rb") as file:
+            while block := file.read(2**20):
+                found.update(block)
+    return found.hexdigest()
