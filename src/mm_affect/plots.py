@@ -1,6 +1,6 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Figures of a run: its training, its scores by modality subset, its confusions, and a clip over time; and what the
-figures of one architecture (`tailor_plots`) share.
+figures of single architectures (`tailor_plots`, `sugrm_plots`) share.
 
 Each is written as a PNG with its numbers beside it as a CSV file of the same name. Needs the extra `plots`.
 """
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .metrics import PRIMARY, primary_metric
-from .results import SUBSETS, write_atomically
+from .results import SUBSETS, full_subset, write_atomically
 
 
 COLOURS = (
@@ -28,6 +28,7 @@ COLOURS = (
     "#56B4E9",
     "#000000",
 )  # Okabe and Ito, colour-blind safe
+MODALITY_COLOURS = {"text": COLOURS[1], "audio": COLOURS[0], "visual": COLOURS[2]}
 STYLES = ("-", "--", ":")
 MARKERS = "os^Dv"
 STYLE = {
@@ -61,6 +62,13 @@ class Subject(NamedTuple):
     title: str
 
 
+def seed_folder(folder: Path) -> Path:
+    """Where a checkpoint was trained: the folder of one seed itself, or of a run the folder of its best seed."""
+    from .experiments import best_of
+
+    return folder / "seeds" / f"seed-{best_of(folder)}" if (folder / "results.json").is_file() else folder
+
+
 def history_of(folder: Path) -> list[dict]:
     """What was logged while a checkpoint was trained: the folder of one seed, or of a run, whose best seed counts.
 
@@ -68,11 +76,7 @@ def history_of(folder: Path) -> list[dict]:
         FileNotFoundError: the folder holds no history, as of a checkpoint that was converted.
         ValueError: the history is damaged.
     """
-    from .experiments import best_of
-
-    if (folder / "results.json").is_file():
-        folder = folder / "seeds" / f"seed-{best_of(folder)}"
-    path = folder / "history.json"
+    path = seed_folder(folder) / "history.json"
     if not path.is_file():
         raise FileNotFoundError(f"There is no training history {path}; only `mm-affect train` writes one.")
     try:
@@ -102,9 +106,9 @@ def figures_of(subject: Subject, compared: Subject | None = None, seed: int = 0)
     Raises:
         ValueError: the architecture has no figures, or the rows do not fit.
     """
-    from . import tailor_plots
+    from . import sugrm_plots, tailor_plots
 
-    known = {"mm_affect_tailor": tailor_plots.figures}
+    known = {"mm_affect_sugrm": sugrm_plots.figures, "mm_affect_tailor": tailor_plots.figures}
     architecture = subject.model.config.model_type
     if architecture not in known:
         raise ValueError(
@@ -244,6 +248,33 @@ def plot_subsets(results: dict, path: str | Path) -> Path:
     warning, seeds = " (SYNTHETIC)" if results["corpus"]["synthetic"] else "", len(results["seeds"])
     figure.suptitle(f"{results['name']} on {results['corpus']['name']}{warning}, {seeds} seed{'s' * (seeds > 1)}")
     return save_figure(figure, path, ["metric", "subset", "mean", "std", "n"], rows)
+
+
+@styled
+def plot_models(list_of_results: list[dict], blocks: dict[str, dict[str, str]], path: str | Path) -> Path:
+    """Models side by side, mean and standard deviation over the seeds: a line of panels per metric, a panel per label.
+
+    `blocks` holds, per metric, headers and keys of the summary (`twelve.blocks_of`).
+    """
+    names = [results["name"] for results in list_of_results]
+    wide = max(len(columns) for columns in blocks.values())
+    figure, axes = new_figure(wide * len(blocks), 1.6, 0.9 + 0.2 * len(names), columns=wide, sharey=True)
+    rows = []
+    for line, (metric, columns) in enumerate(blocks.items()):
+        for panel, (header, key) in zip(axes[line * wide :], columns.items(), strict=False):
+            for height, results in enumerate(list_of_results):
+                score = results["summary"][full_subset(results)].get(key) or {"mean": None, "std": None, "n": 0}
+                rows.append([results["name"], key, score["mean"], score["std"], score["n"]])
+                if score["mean"] is not None:
+                    panel.errorbar(
+                        score["mean"], height, xerr=score["std"], fmt="o", color=COLOURS[line], markersize=4, capsize=2
+                    )
+            panel.set_title(f"{metric}\n{header}")
+            panel.set_yticks(range(len(names)), names)
+            panel.set_ylim(len(names) - 0.5, -0.5)
+    corpus = list_of_results[0]["corpus"]
+    figure.suptitle(f"{corpus['name']}{' (SYNTHETIC)' if corpus['synthetic'] else ''}, test split")
+    return save_figure(figure, path, ["model", "metric", "mean", "std", "n"], rows)
 
 
 @styled

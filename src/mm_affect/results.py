@@ -5,9 +5,10 @@
     name              of the run
     model             {"architecture", "parameters"}
     config            the resolved configuration of the run
-    tasks             label fields: {"name", "problem_type", "labels", "range"}
+    tasks             label fields: {"name", "problem_type", "labels", "range"}, with "weak" if a model predicted the labels
     corpus            {"name", "synthetic", "licence", "counts": {split: n}, "manifest_hash", "split_protocol",
-                      "extractors": {modality: description}}
+                      "extractors": {modality: description}}, with "auxiliary" if other corpora were trained on, too:
+                      [{"name", "synthetic", "licence", "counts", "manifest_hash"}]
     seeds             {seed: {"epochs", "seconds", "best_epoch", "validation": {"task.metric": value},
                       "test": {subset: {"task.metric": value}}}}
     summary           {subset: {"task.metric": {"mean", "std", "n"}}}, always `summarise(seeds)`
@@ -89,24 +90,6 @@ def format_score(score: dict | None) -> str:
     return f"{score['mean']:.3f}" + ("" if score["std"] is None else f" ± {score['std']:.3f}")
 
 
-def results_table(list_of_results: list[dict], metrics: list[str], format: str = "markdown") -> str:
-    """Table of runs (rows) by metrics (columns, as `task.metric`), mean ± standard deviation over the seeds.
-
-    Every run is shown with all the modalities that it has. `format` is "markdown" or "latex" (booktabs).
-    """
-    rows = []
-    for results in list_of_results:
-        corpus, scores = results["corpus"], results["summary"][full_subset(results)]
-        name = corpus["name"] + (" (SYNTHETIC)" if corpus["synthetic"] else "")
-        rows.append(
-            [results["name"], name, str(len(results["seeds"])), *(format_score(scores.get(m)) for m in metrics)]
-        )
-    tables = {"markdown": markdown_table, "latex": latex_table}
-    if format not in tables:
-        raise ValueError(f"Unknown table format {format!r}; expected one of {', '.join(tables)}.")
-    return tables[format](["model", "corpus", "seeds", *metrics], rows)
-
-
 def markdown_table(header: list[str], rows: list[list[str]]) -> str:
     """A GitHub table."""
     lines = [header, ["---"] * len(header), *rows]
@@ -114,7 +97,7 @@ def markdown_table(header: list[str], rows: list[list[str]]) -> str:
 
 
 def latex_table(header: list[str], rows: list[list[str]]) -> str:
-    """A LaTeX table with the rules of booktabs."""
+    """A LaTeX table with the rules of booktabs, names in the first column and numbers in the others."""
     special = {character: f"\\{character}" for character in "&%$#_{}"} | {
         "\\": r"\textbackslash{}",
         "~": r"\textasciitilde{}",
@@ -124,7 +107,7 @@ def latex_table(header: list[str], rows: list[list[str]]) -> str:
     }
     escape = str.maketrans(special)
     lines = [" & ".join(str(cell).translate(escape) for cell in line) + r" \\" for line in [header, *rows]]
-    columns = "lll"[: len(header)] + "r" * (len(header) - 3)
+    columns = "l" + "r" * (len(header) - 1)
     return "\n".join(
         [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"]
         + [r"\end{tabular}"]
