@@ -77,7 +77,7 @@ class FaceDescriptor:
             *(f"{part}.motion" for part in MOVING_PARTS),
             *("box.x", "box.y", "box.size"),
         ]
-        self._cascade = None
+        self._finder = FaceFinder()
 
     @property
     def size(self) -> int:
@@ -112,31 +112,40 @@ class FaceDescriptor:
         rows = list(self._rows(frames))
         return np.stack(rows) if rows else np.zeros((0, self.size), np.float32)
 
-    def __getstate__(self) -> dict:
-        return {
-            **self.__dict__,
-            "_cascade": None,
-        }  # the cascade is a handle of OpenCV, loaded again where it is needed
-
     def _rows(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        cv2 = _opencv()
-        if self._cascade is None:
-            self._cascade = cv2.CascadeClassifier(str(Path(cv2.data.haarcascades) / CASCADE))
+        cv2 = opencv()
         box, previous = None, None
         for frame in frames:
-            grey = cv2.cvtColor(_checked(frame), cv2.COLOR_RGB2GRAY)
-            found = _find_face(cv2, self._cascade, grey, box)
-            if found is None:
-                box, previous = None, None
+            grey = cv2.cvtColor(checked(frame), cv2.COLOR_RGB2GRAY)
+            box = self._finder(grey, box)
+            if box is None:
+                previous = None
                 yield np.full(self.size, np.nan, np.float32)
                 continue
-            box = _smooth(box, found)
-            crop = _crop(cv2, grey, box)
+            crop = cv2.equalizeHist(cut_out(grey, box, CROP))
             yield _describe_face(cv2, crop, crop if previous is None else previous, box, grey.shape)
             previous = crop
 
 
-def _opencv():
+class FaceFinder:
+    """The largest face of a grey frame `(height, width)`, looked for near the last one first; None without a face."""
+
+    def __init__(self):
+        self._cascade = None
+
+    def __call__(self, grey: np.ndarray, last: Box | None) -> Box | None:
+        cv2 = opencv()
+        if self._cascade is None:
+            self._cascade = cv2.CascadeClassifier(str(Path(cv2.data.haarcascades) / CASCADE))
+        found = _find_face(cv2, self._cascade, grey, last)
+        return None if found is None else _smooth(last, found)
+
+    def __getstate__(self) -> dict:
+        return {"_cascade": None}  # a handle of OpenCV, loaded again where it is needed
+
+
+def opencv():
+    """The module `cv2`. Raises ImportError without OpenCV 4."""
     try:
         import cv2
     except ImportError as error:
@@ -148,10 +157,11 @@ def _opencv():
     return cv2
 
 
-def _checked(frame: np.ndarray) -> np.ndarray:
+def checked(frame: np.ndarray) -> np.ndarray:
+    """The frame, if it is one: uint8 `(height, width, 3)`. Raises ValueError otherwise."""
     if not isinstance(frame, np.ndarray) or frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
         got = f"{frame.dtype} {frame.shape}" if isinstance(frame, np.ndarray) else type(frame).__name__
-        raise ValueError(f"A frame is {got}; the face descriptor takes uint8 arrays of shape (height, width, 3), RGB.")
+        raise ValueError(f"A frame is {got}; expected are uint8 arrays of shape (height, width, 3), RGB.")
     return frame
 
 
@@ -190,14 +200,15 @@ def _smooth(last: Box | None, new: Box) -> Box:
     return x, y, side
 
 
-def _crop(cv2, grey: np.ndarray, box: Box) -> np.ndarray:
-    """The box as a 64 x 64 equalised picture; what lies outside the frame repeats the frame's edge."""
+def cut_out(picture: np.ndarray, box: Box, pixels: int) -> np.ndarray:
+    """The box as `pixels` x `pixels` of the picture; what lies outside the picture repeats its edge."""
+    cv2 = opencv()
     x, y, side = box
-    scale = CROP / side
-    matrix = np.float64([[scale, 0, CROP / 2 - scale * x], [0, scale, CROP / 2 - scale * y]])
+    scale = pixels / side
+    matrix = np.float64([[scale, 0, pixels / 2 - scale * x], [0, scale, pixels / 2 - scale * y]])
     if scale < 0.5:  # average before sampling, or a large face would alias
-        grey = cv2.blur(grey, (int(1 / scale),) * 2)
-    return cv2.equalizeHist(cv2.warpAffine(grey, matrix, (CROP, CROP), borderMode=cv2.BORDER_REPLICATE))
+        picture = cv2.blur(picture, (int(1 / scale),) * 2)
+    return cv2.warpAffine(picture, matrix, (pixels, pixels), borderMode=cv2.BORDER_REPLICATE)
 
 
 def _describe_face(cv2, crop: np.ndarray, previous: np.ndarray, box: Box, shape: tuple[int, int]) -> np.ndarray:

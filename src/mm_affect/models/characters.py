@@ -1,0 +1,95 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Transcripts as characters: the units of the speech recognition task of Khare et al. (2021).
+
+The paper says "character level" and no more. Here there are 32 tokens: padding, begin, end, unknown, space, apostrophe and
+a to z. Whatever is written is first brought to how it is spoken, as far as that is certain: letters are made small and lose
+their accents, curly apostrophes become straight, and everything that is no letter or digit becomes a space. A letter of
+another script, or a digit, whose sound is unknown, is the unknown token.
+"""
+
+import string
+import unicodedata
+
+from transformers import PreTrainedTokenizer
+
+
+ALPHABET = " '" + string.ascii_lowercase
+
+
+class TranscriptTokenizer(PreTrainedTokenizer):
+    """Text to the ids of its characters and a closing end token, and back.
+
+    There is no vocabulary file: the alphabet stands in `tokenizer_config.json`. Ids: padding 0, begin 1, end 2, unknown 3,
+    then the alphabet.
+
+    Args:
+        alphabet: the characters that are told apart, small letters; with a space.
+        pad_token, bos_token, eos_token, unk_token: the names of the special tokens.
+
+    Raises:
+        ValueError: an alphabet without a space, with a character twice, or with a capital letter.
+
+    Example:
+        >>> tokenizer = TranscriptTokenizer()
+        >>> tokenizer("Don’t - go!")["input_ids"] == [9, 20, 19, 5, 25, 4, 12, 20, 2]
+        True
+        >>> tokenizer.decode([9, 20, 19, 5, 25, 2, 0], skip_special_tokens=True)
+        "don't"
+    """
+
+    model_input_names = ["input_ids", "attention_mask"]
+
+    def __init__(
+        self, alphabet=ALPHABET, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>", **kwargs
+    ):
+        if " " not in alphabet or len(set(alphabet)) < len(alphabet) or alphabet != alphabet.casefold():
+            raise ValueError(f"`alphabet` is {alphabet!r}; expected small letters, none twice, and a space.")
+        self.alphabet = alphabet
+        self._tokens = [str(token) for token in (pad_token, bos_token, eos_token, unk_token)] + list(alphabet)
+        self._ids = {token: i for i, token in enumerate(self._tokens)}
+        kwargs["special_tokens_pattern"] = "eos"
+        super().__init__(
+            alphabet=alphabet,
+            pad_token=pad_token,
+            bos_token=bos_token,
+            eos_token=eos_token,
+            unk_token=unk_token,
+            **kwargs,
+        )
+
+    def normalise(self, text: str) -> str:
+        """The text as it is compared and tokenized; letters and digits outside the alphabet stay as they are."""
+        text = unicodedata.normalize("NFC", text.casefold().replace("’", "'").replace("‘", "'"))
+        return " ".join("".join(c if c in self.alphabet else self._plain(c) for c in text).split())
+
+    def _plain(self, character: str) -> str:
+        """A character outside the alphabet: its letters without accents, or a space if it has none."""
+        parts = [c for c in unicodedata.normalize("NFKD", character) if not unicodedata.combining(c)]
+        return "".join(c if c in self.alphabet or c.isalnum() else " " for c in parts)
+
+    # what `PreTrainedTokenizer` asks for --------------------------------------------------------------------------
+
+    @property
+    def vocab_size(self) -> int:
+        return len(self._tokens)
+
+    def get_vocab(self) -> dict[str, int]:
+        return dict(self._ids) | self.added_tokens_encoder
+
+    def prepare_for_tokenization(self, text, is_split_into_words=False, **kwargs):
+        return self.normalise(text), kwargs
+
+    def _tokenize(self, text, **kwargs):
+        return list(text)
+
+    def _convert_token_to_id(self, token):
+        return self._ids.get(token, self._ids[str(self.unk_token)])
+
+    def _convert_id_to_token(self, index):
+        return self._tokens[index]
+
+    def convert_tokens_to_string(self, tokens):
+        return "".join(tokens)
+
+    def save_vocabulary(self, save_directory, filename_prefix=None):
+        return ()
