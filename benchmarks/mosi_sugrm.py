@@ -5,7 +5,8 @@
 
 An interrupted benchmark goes on where it stopped; delete runs/mosi-sugrm to begin anew.
 
-Five seeds of the three modalities and of the text alone. The split is the files' own, 1447/752 utterances by video, of which
+Five seeds of SUGRM with its three unimodal tasks, of its multimodal task alone (the first row of the paper's Table 3), and of that
+on the text alone. The split is the files' own, 1447/752 utterances by video, of which
 12 of the 62 training videos validate; never the official one, whose test videos were in the training set of the networks
 that made these features. A row is one step per modality. The clip `video_k` of the csv files is the segment `k - 1` of the
 labels, whose sign agrees with the csv label in all 2,199.
@@ -28,6 +29,8 @@ from mm_affect.runs import RunConfig
 
 
 CONFIG = ROOT / "examples" / "configs" / "sugrm_mosi_utterances.json"
+ALONE = {"unimodal": []}
+VARIANTS = {"": {}, "-multimodal-task": {"model": ALONE}, "-text": {"model": ALONE, "modalities": ["text"]}}
 
 
 def intensities() -> dict[str, float]:
@@ -58,8 +61,8 @@ def main() -> None:
     config = RunConfig.load(parser.parse_args().config)
     prepare(config)
     finished = []
-    for name, modalities in {"": None, "-text": ["text"]}.items():
-        values = config.to_dict() | {"name": config.name + name, "modalities": modalities}
+    for name, changes in VARIANTS.items():
+        values = config.to_dict() | changes | {"name": config.name + name}
         values["output_dir"] = str(Path(config.output_dir).with_name(values["name"]))
         finished.append(run(RunConfig.from_dict(values), command, resume=True))
         keep(finished[-1])

@@ -17,6 +17,7 @@ Where we differ from the papers and their public code (thuiar/Self-MM, skystarhy
 - The extremes are the samples of the largest and of the smallest label: +3 and -3 where a split has them, as in the paper;
   the code fails without. The distance of the labels D^L is theirs (6 in the paper).
 - Generated labels are clamped to the task's range, as in both codes and in neither paper; `clamp` leaves it out.
+- Labels count from the middle of the task's range: in ratings from 1 to 5 those above 3 are the positive ones.
 - Means are over samples seen so far, and divisions by a distance are guarded by 1e-8. Where a mean has no sample or a target
   is not finite, the label stays as it was.
 - A sample without a modality, or whose own label is unknown, gets no label of that modality, and no centre counts it.
@@ -50,7 +51,7 @@ class LabelGeneration:
         generator: `"ulgm"` (SUGRM) or `"self_mm"`.
         update: `"batch"`: after every batch, from the features of that training step, dropout included, as the public code
             does; `"epoch"`: after every epoch, from one pass in evaluation mode.
-        positive_includes_zero: count samples labelled 0 among the positive ones.
+        positive_includes_zero: count samples labelled 0, the middle of the range, among the positive ones.
         clamp: keep generated labels within the task's `value_range` (without one: within the labels of the split).
     """
 
@@ -112,11 +113,12 @@ class LabelGenerator:
     def __init__(self, origin: Task, tasks: list[Task], labels: torch.Tensor, options: LabelGeneration):
         self.origin, self.tasks, self.options = origin, tasks, options
         self.origin_labels = labels
+        self.neutral = sum(origin.value_range) / 2 if origin.value_range else 0.0
         self.labels = {task.name: torch.full_like(labels, torch.nan) for task in tasks}
         for name, members in zip(("positive", "negative"), self.signs(labels)):
             if not members.any():
                 raise ValueError(
-                    f"No training row has a {name} label of {origin.name!r}, so labels of {tasks[0].name!r} cannot be "
+                    f"No training row has a {name} label of {origin.name!r} (neutral is {self.neutral:g}), so labels of {tasks[0].name!r} cannot be "
                     "generated from it: it takes a centre of the positive rows and one of the negative; use labels of both "
                     "signs, or remove the tasks with `generated_from`."
                 )
@@ -125,8 +127,8 @@ class LabelGenerator:
 
     def signs(self, labels: torch.Tensor) -> torch.Tensor:
         """Who is positive, who is negative, `(2, n)`."""
-        positive = labels >= 0 if self.options.positive_includes_zero else labels > 0
-        return torch.stack([positive, labels < 0])
+        positive = labels >= self.neutral if self.options.positive_includes_zero else labels > self.neutral
+        return torch.stack([positive, labels < self.neutral])
 
     def current(self, rows: torch.Tensor, present: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Labels of the samples `rows` per task `(n,)`; NaN where the modality is not present.
@@ -230,7 +232,7 @@ class SharedSpace(LabelGenerator):
 class OwnSpaces(LabelGenerator):
     """Self-MM's generator. Each space, the fused one and each modality's, has the centres of the samples whose own label (the
     origin's, or the generated one) is positive or negative; a sample is at ``a = (|f - c-| - |f - c+|) / |f - c+|`` in it.
-    The target is the mean of two relations to the origin's label y: ``y a_s / a_m`` and ``y + a_s - a_m``.
+    The target is the mean of two relations to the origin's label y, counted from the neutral one: ``y a_s / a_m`` and ``y + a_s - a_m``.
     """
 
     def __init__(self, origin, tasks, labels, options):
@@ -245,12 +247,12 @@ class OwnSpaces(LabelGenerator):
             self.stores[task.name].put(rows[here], views[task.view][here], signs[:, here])
 
     def targets(self, rows, views):
-        label = self.origin_labels[rows]
+        label = self.origin_labels[rows] - self.neutral
         fused = self._place(self.origin, views)
         found = {}
         for task in self.tasks:
             own = self._place(task, views)
-            found[task.name] = (own / (fused + EPS) * label + label + own - fused) / 2
+            found[task.name] = (own / (fused + EPS) * label + label + own - fused) / 2 + self.neutral
         return found
 
     def _place(self, task: Task, views: dict) -> torch.Tensor:
