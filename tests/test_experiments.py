@@ -165,6 +165,10 @@ def test_selection_never_reads_the_test_split(tmp_path, no_plots, monkeypatch):
             events.append("test read")
             return len(splits["test"])
 
+        def __getitem__(self, name):
+            events.append("test read")
+            return splits["test"][name]
+
     def tuned(*args):
         events.append("tuned")
         return with_tuned_thresholds(*args)
@@ -312,7 +316,7 @@ def test_what_is_not_a_run_is_left_alone(tmp_path):
         ({"training": {"epochs": 0}}, "training.epochs is 0; it must be 1 or more"),
         ({"training": {"learning_rate": 0}}, "training.learning_rate is 0; it must be more than 0"),
         ({"training": {"adam_epsilon": 0}}, "training.adam_epsilon is 0; it must be more than 0"),
-        ({"training": {"optimizer": "sgd"}}, "training.optimizer is 'sgd'; expected one of adamw, bert_adam"),
+        ({"training": {"optimizer": "sgd"}}, "training.optimizer is 'sgd'; expected one of adamw, adam, bert_adam"),
         ({"preset": "mine"}, "Config preset is 'mine'; expected one of paper, reference"),
         ({"training": {"scheduler": "step"}}, "training.scheduler is 'step'; expected one of plateau, cosine"),
         ({"training": {"tune_thresholds": "f2"}}, "training.tune_thresholds is 'f2'; expected one of null, f1_binary"),

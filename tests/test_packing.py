@@ -7,17 +7,17 @@ from torch.nn import functional as F
 
 from mm_affect.models import packing
 from mm_affect.models.configuration import AffectConfig
-from mm_affect.models.dropout import Dropout, draw_kept
-from mm_affect.models.packing import PackedRows, PackedSelfAttention
+from mm_affect.models.dropout import Draws, Dropout
+from mm_affect.models.packing import PackedAttention, PackedRows, RowPairs
 
 
 LENGTHS = [4, 1, 0, 7, 6, 7, 2, 3]
 MASK = torch.arange(7) < torch.tensor(LENGTHS).unsqueeze(1)
 
 
-def attention(dropout: float = 0.0) -> PackedSelfAttention:
+def attention(dropout: float = 0.0) -> PackedAttention:
     torch.manual_seed(0)
-    return PackedSelfAttention(AffectConfig(attn_implementation="sdpa"), 8, 2, dropout)
+    return PackedAttention(AffectConfig(attn_implementation="sdpa"), 8, 2, dropout)
 
 
 def test_packed_steps_are_the_real_ones_and_come_back():
@@ -43,7 +43,7 @@ def test_grouped_attention_equals_padded_attention(mask, cells, monkeypatch):
         module, rows = attention(), PackedRows(mask)
         module.config._attn_implementation = kind
         values = torch.randn(8, 7, 8, generator=torch.Generator().manual_seed(1), requires_grad=True)
-        output, weights = module(rows.pack(values), rows)
+        output, weights = module(rows.pack(values), RowPairs(rows))
         assert (weights is None) == (kind == "sdpa")
         (output * torch.linspace(1, 2, output.numel()).view(output.shape)).sum().backward()
         found.append([output, values.grad, *(p.grad for p in module.parameters())])
@@ -51,37 +51,105 @@ def test_grouped_attention_equals_padded_attention(mask, cells, monkeypatch):
         torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-5)
 
 
+def future_mask(pairs: RowPairs) -> torch.Tensor:
+    """What a padded query may read, by the letter: keys 0 to i + |S - T|, `(batch, length, length)`."""
+    queries, keys = (side.mask.cumsum(1) - 1 for side in (pairs.queries, pairs.keys))
+    lengths = [side.mask.sum(1) for side in (pairs.queries, pairs.keys)]
+    return keys.unsqueeze(1) <= queries.unsqueeze(2) + (lengths[1] - lengths[0]).abs().view(-1, 1, 1)
+
+
+@pytest.mark.parametrize(("cells", "spare"), [(1, 0), (60, 10**6), (2**19, 2**16)])
+@pytest.mark.parametrize("masked", [False, True], ids=["all keys", "future mask"])
+@pytest.mark.parametrize("full", [False, True], ids=["ragged", "full"])
+def test_queries_of_one_stream_read_another(cells, spare, masked, full, monkeypatch):
+    """However they are grouped and cut into blocks, against a plain table; both kinds of attention."""
+    monkeypatch.setattr(packing, "CELLS_AT_ONCE", cells)
+    monkeypatch.setattr(packing, "SPARE_CELLS", spare)
+    monkeypatch.setattr(packing, "QUERIES_AT_ONCE", 3)
+    key_mask = (
+        torch.ones(8, 5, dtype=torch.bool)
+        if full
+        else torch.rand(8, 5, generator=torch.Generator().manual_seed(0)) < 0.6
+    )
+    key_mask[1] = full  # the row has nothing to read
+    query_mask = MASK | full
+    found = []
+    for kind in ("sdpa", "eager", "by the letter"):
+        module, pairs = attention(), RowPairs(PackedRows(query_mask), PackedRows(key_mask), masked)
+        random = torch.Generator().manual_seed(1)
+        queries, keys = (torch.randn(8, size, 8, generator=random, requires_grad=True) for size in (7, 5))
+        if kind == "by the letter":
+            seen = key_mask.unsqueeze(1) & (future_mask(pairs) | (not masked))
+            split = lambda x: x.unflatten(-1, (2, 4)).transpose(1, 2)  # noqa: E731
+            q, k, v = split(module.query(queries)), split(module.key(keys)), split(module.value(keys))
+            weights = (q @ k.transpose(2, 3) / 2).masked_fill(~seen.unsqueeze(1), -1e9).softmax(-1)
+            output = module.output((weights @ v).transpose(1, 2).flatten(2))
+            output = output.masked_fill(~key_mask.any(1).view(-1, 1, 1), 0.0)[query_mask]
+        else:
+            module.config._attn_implementation = kind
+            rows = pairs.queries
+            output = module(rows.pack(queries), pairs, pairs.keys.pack(keys))[0]
+            output = rows.unpack(output)[query_mask]
+        (output * torch.linspace(1, 2, output.numel()).view(output.shape)).sum().backward()
+        found.append([output, queries.grad, keys.grad, *(p.grad for p in module.parameters())])
+    for kind in found[:2]:
+        for ours, expected in zip(kind, found[2], strict=True):
+            torch.testing.assert_close(ours, expected, rtol=1e-4, atol=2e-5)
+
+
+def test_gradient_of_masked_cross_attention_with_dropout(monkeypatch):
+    """Of several blocks: they draw again in the backward pass what they drew in the forward pass."""
+    monkeypatch.setattr(packing, "QUERIES_AT_ONCE", 2)
+    pairs = RowPairs(PackedRows(MASK), PackedRows(MASK.flip(0)), future_mask=True)
+    parts = [torch.randn(4, sum(LENGTHS), dtype=torch.float64, requires_grad=True) for _ in range(3)]
+
+    def attend(*parts):
+        torch.manual_seed(3)
+        return packing.GroupedAttention.apply(*parts, pairs.plan(2), 2, 0.4)
+
+    assert torch.autograd.gradcheck(attend, parts)
+
+
+def test_scores_may_be_large():
+    """As after long training: nothing overflows, and the greatest score takes all."""
+    pairs = RowPairs(PackedRows(MASK))
+    parts = [torch.randn(4, sum(LENGTHS), requires_grad=True) for _ in range(3)]
+    output = packing.GroupedAttention.apply(parts[0] * 1e4, parts[1], parts[2], pairs.plan(1), 1, 0.0)
+    output.sum().backward()
+    assert torch.isfinite(output).all() and all(torch.isfinite(part.grad).all() for part in parts)
+
+
 def test_steps_inside_a_row_may_be_missing():
     mask = MASK.clone()
     mask[3, 2] = False
     values = torch.randn(8, 7, 8)
     rows, module = PackedRows(mask), attention()
-    found = rows.unpack(module(rows.pack(values), rows)[0])
+    found = rows.unpack(module(rows.pack(values), RowPairs(rows))[0])
     alone = PackedRows(torch.ones(1, 6, dtype=torch.bool))
     without = values[3:4, [0, 1, 3, 4, 5, 6]]
-    torch.testing.assert_close(found[3, mask[3]], module(alone.pack(without), alone)[0])
+    torch.testing.assert_close(found[3, mask[3]], module(alone.pack(without), RowPairs(alone))[0])
 
 
 def test_gradient_of_attention_with_dropout():
     """With the same draws the gradient is that of the function: checked against finite differences."""
-    rows = PackedRows(MASK)
-    parts = [torch.randn(sum(LENGTHS), 4, dtype=torch.float64, requires_grad=True) for _ in range(3)]
+    pairs = RowPairs(PackedRows(MASK))
+    parts = [torch.randn(4, sum(LENGTHS), dtype=torch.float64, requires_grad=True) for _ in range(3)]
 
     def attend(*parts):
         torch.manual_seed(3)
-        return packing.GroupedAttention.apply(*parts, rows.groups(2), 2, 0.4)
+        return packing.GroupedAttention.apply(*parts, pairs.plan(2), 2, 0.4)
 
     assert torch.autograd.gradcheck(attend, parts)
-    plain = packing.GroupedAttention.apply(*parts, rows.groups(2), 2, 0.0)
+    plain = packing.GroupedAttention.apply(*parts, pairs.plan(2), 2, 0.0)
     assert (attend(*parts) - plain).abs().max() > 0.1  # something was dropped
-    many = torch.stack([packing.GroupedAttention.apply(*parts, rows.groups(2), 2, 0.4) for _ in range(3000)])
+    many = torch.stack([packing.GroupedAttention.apply(*parts, pairs.plan(2), 2, 0.4) for _ in range(3000)])
     torch.testing.assert_close(many.mean(0), plain, rtol=0, atol=0.15)
 
 
 @pytest.mark.parametrize("probability", [0.1, 0.3, 0.5])
 def test_share_that_is_dropped(probability):
     torch.manual_seed(0)
-    kept = draw_kept((1000, 1001), probability)
+    kept = Draws(probability, seed=0).kept((1000, 1001))
     assert set(kept.unique().tolist()) == {0, 1}
     deviation = (probability * (1 - probability) / kept.numel()) ** 0.5
     assert abs(1 - kept.float().mean() - probability) < 4 * deviation + 1 / 65536

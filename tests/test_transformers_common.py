@@ -16,11 +16,26 @@ from pathlib import Path
 
 import pytest
 import transformers
+from spt_by_hand import SMALL as SMALL_SPT
 from tailor_by_hand import SMALL as SMALL_TAILOR
+from test_bigru import SMALL as SMALL_BIGRU
+from test_emo_emb import SMALL as SMALL_EMO_EMB
+from test_joint_embeddings import SMALL as SMALL_JOINT
+from test_lmr_cbt import SMALL as SMALL_LMR_CBT
+from test_mfn import SMALL as SMALL_MFN
 from test_modeling_common import LENGTHS, SIZES, TASKS, make_inputs, make_labels
 from test_models import SMALL
+from test_mult import SMALL as SMALL_MULT
 
+from mm_affect.models.bigru import BiGRUConfig, BiGRUForAffect
+from mm_affect.models.emo_emb import EmoEmbConfig, EmoEmbForAffect
 from mm_affect.models.fusion import FusionConfig, FusionForAffect
+from mm_affect.models.joint_embeddings import JointEmbeddingsConfig, JointEmbeddingsForAffect
+from mm_affect.models.lmr_cbt import LMRCBTConfig, LMRCBTForAffect
+from mm_affect.models.mfn import MFNConfig, MFNForAffect
+from mm_affect.models.mult import MulTConfig, MulTForAffect
+from mm_affect.models.spt import SPTConfig, SPTForAffect
+from mm_affect.models.sugrm import SUGRMConfig, SUGRMForAffect
 from mm_affect.models.tailor import TailorConfig, TailorForAffect
 
 
@@ -47,6 +62,26 @@ NOT_APPLICABLE_TO_FUSION = NOT_APPLICABLE | {
     "test_retain_grad_hidden_states_attentions": "wants hidden states of one stack; averaging branches have none",
     "test_training_gradient_checkpointing_use_reentrant_true": "the checkpointed branches read the features, which need no "
     "gradient, and re-entrant checkpointing then gives none; the other kind, the default, is tested",
+}
+
+# Further ones, of MFN and EMO-EMB.
+NOT_APPLICABLE_TO_MFN = NOT_APPLICABLE | {
+    "test_retain_grad_hidden_states_attentions": "wants hidden states of one stack; there is an LSTM per stream",
+}
+NOT_APPLICABLE_TO_EMO_EMB = NOT_APPLICABLE_TO_MFN | {
+    name: reason for name, reason in NOT_APPLICABLE_TO_FUSION.items() if "use_reentrant_true" in name
+}
+
+# Further ones, of SPT and SUGRM.
+NOT_APPLICABLE_TO_SPT = NOT_APPLICABLE | {
+    "test_retain_grad_hidden_states_attentions": "wants hidden states of one stack; here they are packed over the rows, and "
+    "fewer in each layer",
+}
+
+
+# Further ones, of MulT and LMR-CBT.
+NOT_APPLICABLE_TO_CROSS_MODAL = NOT_APPLICABLE | {
+    "test_can_capture_specific_layers_hidden_states": "finds the last by `num_hidden_layers`; there is one stack per stream",
 }
 
 
@@ -153,3 +188,53 @@ class TestTAILOR(CommonTests, unittest.TestCase):
     config_class, fields = TailorConfig, SMALL_TAILOR
     not_applicable = NOT_APPLICABLE
     has_attentions = True
+
+
+class TestMFN(CommonTests, unittest.TestCase):
+    all_model_classes = (MFNForAffect,)
+    config_class, fields = MFNConfig, SMALL_MFN
+    not_applicable = NOT_APPLICABLE_TO_MFN
+
+
+class TestEmoEmb(CommonTests, unittest.TestCase):
+    all_model_classes = (EmoEmbForAffect,)
+    config_class, fields = EmoEmbConfig, SMALL_EMO_EMB
+    not_applicable = NOT_APPLICABLE_TO_EMO_EMB
+
+
+class TestMulT(CommonTests, unittest.TestCase):
+    all_model_classes = (MulTForAffect,)
+    config_class, fields = MulTConfig, SMALL_MULT
+    not_applicable = NOT_APPLICABLE_TO_CROSS_MODAL
+    has_attentions = True
+
+
+class TestLMRCBT(CommonTests, unittest.TestCase):
+    all_model_classes = (LMRCBTForAffect,)
+    config_class, fields = LMRCBTConfig, SMALL_LMR_CBT
+    not_applicable = NOT_APPLICABLE_TO_CROSS_MODAL
+    has_attentions = True
+
+
+class TestBiGRU(CommonTests, unittest.TestCase):
+    all_model_classes = (BiGRUForAffect,)
+    config_class, fields = BiGRUConfig, SMALL_BIGRU
+
+
+class TestJointEmbeddings(CommonTests, unittest.TestCase):
+    all_model_classes = (JointEmbeddingsForAffect,)
+    config_class, fields = JointEmbeddingsConfig, SMALL_JOINT
+    not_applicable = NOT_APPLICABLE
+    has_attentions = True
+
+
+class TestSPT(CommonTests, unittest.TestCase):
+    all_model_classes = (SPTForAffect,)
+    config_class, fields = SPTConfig, SMALL_SPT
+    not_applicable = NOT_APPLICABLE_TO_SPT
+
+
+class TestSUGRM(CommonTests, unittest.TestCase):
+    all_model_classes = (SUGRMForAffect,)
+    config_class, fields = SUGRMConfig, SMALL_SPT | {"unimodal": []}
+    not_applicable = NOT_APPLICABLE_TO_SPT

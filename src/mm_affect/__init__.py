@@ -5,12 +5,25 @@ Importing it registers every architecture, the processor and the pipeline with t
 `AutoProcessor` and `pipeline("affect-recognition")` know them.
 """
 
-from transformers import AutoProcessor
+from transformers import AutoProcessor, AutoTokenizer
 
+from .models.bigru import BiGRUConfig, BiGRUForAffect
+from .models.characters import TranscriptTokenizer
 from .models.configuration import MODALITIES, AffectConfig, Task
+from .models.emo_emb import EmoEmbConfig, EmoEmbForAffect
 from .models.fusion import FusionConfig, FusionForAffect
+from .models.joint_embeddings import (
+    JointEmbeddingsConfig,
+    JointEmbeddingsForAffect,
+    JointEmbeddingsForPreTraining,
+)
+from .models.lmr_cbt import LMRCBTConfig, LMRCBTForAffect
+from .models.mfn import MFNConfig, MFNForAffect
 from .models.modeling import AffectOutput, AffectPreTrainedModel
+from .models.mult import MulTConfig, MulTForAffect
 from .models.processing import AffectCollator, AffectProcessor
+from .models.spt import SPTConfig, SPTForAffect
+from .models.sugrm import SUGRMConfig, SUGRMForAffect
 from .models.tailor import TailorConfig, TailorForAffect
 from .pipelines import AffectRecognitionPipeline
 
@@ -25,12 +38,42 @@ __all__ = [
     "AffectPreTrainedModel",
     "AffectProcessor",
     "AffectRecognitionPipeline",
+    "BiGRUConfig",
+    "BiGRUForAffect",
+    "EmoEmbConfig",
+    "EmoEmbForAffect",
     "FusionConfig",
     "FusionForAffect",
+    "JointEmbeddingsConfig",
+    "JointEmbeddingsForAffect",
+    "JointEmbeddingsForPreTraining",
+    "LMRCBTConfig",
+    "LMRCBTForAffect",
+    "MFNConfig",
+    "MFNForAffect",
+    "MulTConfig",
+    "MulTForAffect",
+    "SPTConfig",
+    "SPTForAffect",
+    "SUGRMConfig",
+    "SUGRMForAffect",
     "TailorConfig",
     "TailorForAffect",
     "Task",
+    "TranscriptTokenizer",
 ]
 
-for config in (FusionConfig, TailorConfig):
+for config in (
+    BiGRUConfig,
+    EmoEmbConfig,
+    FusionConfig,
+    JointEmbeddingsConfig,
+    LMRCBTConfig,
+    MFNConfig,
+    MulTConfig,
+    SPTConfig,
+    SUGRMConfig,
+    TailorConfig,
+):
     AutoProcessor.register(config, AffectProcessor)
+AutoTokenizer.register(JointEmbeddingsConfig, TranscriptTokenizer)

@@ -10,6 +10,8 @@ from pathlib import Path
 from .console import as_json, print_error, print_scores
 from .data_commands import add_data_commands
 from .run_commands import add_run_commands
+from .study_commands import add_study_commands
+from .weak_commands import add_weak_commands
 
 
 DESCRIPTION = """\
@@ -23,7 +25,11 @@ The road from clips to a checkpoint:
   mm-affect extract corpus/ rows/                     clips to features
   mm-affect train config.json                         train every seed, select on validation, write results and card
   mm-affect compare configs/                          the same of several configs, and one table of all
+  mm-affect grid config.json --output grid/           hyper-parameters, scored on validation alone
+  mm-affect benchmark rows/ --output bench/           twelve models on your rows, tables and figure
+  mm-affect significance runs/x runs/y                is one run better than another?
   mm-affect evaluate runs/x --data rows/              scores for every subset of the modalities
+  mm-affect weak-labels --model runs/x --rows rows/   its predictions as labels of other rows, to be trained on
   mm-affect predict clip.mp4 --model runs/x           labels of a raw clip
   mm-affect plot runs/x --rows rows/ --output plots/  the figures of its paper, for the architectures that have some
 """
@@ -79,6 +85,8 @@ def build_parser() -> argparse.ArgumentParser:
     extract.set_defaults(run=extract_features)
 
     add_run_commands(commands)
+    add_study_commands(commands)
+    add_weak_commands(commands)
 
     evaluate = commands.add_parser("evaluate", help="measure a checkpoint on rows, for every subset of modalities")
     evaluate.add_argument("model", type=Path, help="folder of a checkpoint")
@@ -114,7 +122,9 @@ def build_parser() -> argparse.ArgumentParser:
     card.set_defaults(run=write_run_card)
 
     conversion = commands.add_parser("convert", help="a checkpoint of the authors' public code to a folder of ours")
-    conversion.add_argument("architecture", help="which public code saved it: tailor")
+    conversion.add_argument(
+        "architecture", help="which public code saved it: tailor, spt, sugrm, mult, lmr_cbt, emo_emb"
+    )
     conversion.add_argument("checkpoint", type=Path, help="its state dict: safetensors, or as torch.save writes it")
     conversion.add_argument("folder", type=Path, help="where to write model and processor")
     conversion.add_argument("--labels", metavar="A,B,...", help="its labels in order; default: those of the authors")
@@ -138,6 +148,7 @@ def data_sample(arguments) -> None:
 def data_check(arguments) -> None:
     """`mm-affect data check`."""
     from .data import read_corpus
+    from .data.schema import weak_in_words
 
     corpus = read_corpus(arguments.source)
     if arguments.json:
@@ -150,6 +161,8 @@ def data_check(arguments) -> None:
     print(f"  splits:  {corpus['split_protocol']}")
     for column in corpus["label_fields"]:
         print(f"  label:   {column['name']} ({column['problem_type']}): {', '.join(column['labels'])}")
+        if column.get("weak"):
+            print(f"           weak: {weak_in_words(column)}")
     for modality, size in corpus["sizes"].items():
         extractor = corpus["extractors"].get(modality, {}).get("name", "unknown extractor")
         print(f"  feature: {modality}, {size} per step, {extractor}")
@@ -230,7 +243,7 @@ def load_checkpoint(name: str, **options):
             f"{name} is a checkpoint of another architecture ({config.model_type}); give one that mm_affect made."
         )
     processor = AutoProcessor.from_pretrained(name)
-    if not processor.feature_sizes:  # what `AutoProcessor` makes of a folder without one
+    if not processor.modalities:  # what `AutoProcessor` makes of a folder without one
         raise FileNotFoundError(f"{name} has no processor (it has no processor_config.json); {advice}.")
     try:
         model, found = AutoModel.from_pretrained(

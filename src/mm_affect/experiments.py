@@ -4,6 +4,7 @@
 import json
 import shutil
 import time
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 from huggingface_hub.errors import StrictDataclassError
 from transformers import (
     CONFIG_MAPPING,
+    MODEL_MAPPING,
     AutoModel,
     AutoProcessor,
     EarlyStoppingCallback,
@@ -19,56 +21,58 @@ from transformers import (
 )
 
 from .cards import write_card
-from .data import load, read_corpus
+from .data import load
+from .joint_rows import check_features, join, read_corpora
 from .metrics import compute_task_metrics, primary_metric
+from .mixture import MixtureSampler
 from .models.configuration import MODALITIES, AffectConfig, Task, suggestion
-from .models.processing import AffectCollator, AffectProcessor, label_encoder
+from .models.modeling import AffectPreTrainedModel
+from .models.processing import AffectCollator, AffectProcessor
+from .optimizers import decay_groups
+from .predictions import FILE as PREDICTIONS
+from .predictions import scored, write_predictions
 from .results import environment, read_results, summarise, write_atomically, write_results
+from .run_tasks import as_recorded, check_classes, columns_of, tasks_of
 from .runs import SCHEDULERS, RunConfig, TrainingOptions, reason_of
+from .side_by_side import side_by_side
+from .text_encoders import check_transcripts, text_config_of, tokenizer_of
 from .training import (
     AffectTrainer,
     RowDataset,
     as_field,
     compute_metrics,
-    evaluate_subsets,
+    first_labels,
     predict,
+    predict_subsets,
     quietly,
     with_tuned_thresholds,
 )
 
 
-def run(config: RunConfig, command: str = "", resume: bool = False, overwrite: bool = False) -> dict:
+def run(config: RunConfig, command: str = "", resume: bool = False, overwrite: bool = False, jobs: int = 1) -> dict:
     """Train every seed of a run, keep the one that validation prefers, measure all of them on the test split once.
 
     `output_dir` then holds the checkpoint (weights, config, processor), `run.json`, `results.json`, the card, plots, and
-    under `seeds/` each seed's own checkpoint and history.
+    under `seeds/` each seed's own checkpoint, history and predictions of the test split.
 
     Args:
         command: what repeats this run, for results and card.
         resume: go on where an interrupted run with the same config stopped.
         overwrite: replace the output of an earlier run.
+        jobs: so many seeds are trained at a time, each in a process of its own.
 
     Returns: the results, see `mm_affect.results`.
 
     Raises:
         FileExistsError: `output_dir` exists, and is not a run's, or neither `resume` nor `overwrite` is given.
     """
-    splits, corpus = load(config.data), read_corpus(config.data)
-    for split in ("train", "validation", "test"):
-        if split not in splits:
-            raise ValueError(f"{config.data} has no {split} split; it has {', '.join(splits)}.")
-    train = RowDataset(splits["train"])
-    tasks = tasks_of(config, corpus, train)
-    check_selection(config, tasks)
-    processor = processor_of(config, corpus).fit(train)
-    model_config_of(config, tasks, processor)
+    prepared = prepare(config, ("train", "validation", "test"))
+    _, corpus, tasks, processor = prepared
     output = claim_output(config, corpus, resume, overwrite)  # last: a config that cannot run costs no earlier run
-    seeds = {}
-    for seed in config.seeds:
-        folder = output / "seeds" / f"seed-{seed}"
-        if not (folder / "seed.json").exists():
-            train_seed(config, seed, folder, splits, corpus, tasks, processor)
-        seeds[str(seed)] = json.loads((folder / "seed.json").read_text())
+    folders = {seed: output / "seeds" / f"seed-{seed}" for seed in config.seeds}
+    unfinished = {seed: folder for seed, folder in folders.items() if not (folder / "seed.json").exists()}
+    side_by_side(train_seed, [(config, *seed, *prepared) for seed in unfinished.items()], jobs)
+    seeds = {str(seed): json.loads((folder / "seed.json").read_text()) for seed, folder in folders.items()}
     best = best_seed(config, tasks, seeds)
     model = AutoModel.from_pretrained(output / "seeds" / f"seed-{best}")
     model.save_pretrained(output)
@@ -79,9 +83,11 @@ def run(config: RunConfig, command: str = "", resume: bool = False, overwrite: b
         "name": config.name,
         "model": {"architecture": type(model).__name__, "parameters": model.num_parameters()},
         "config": config.to_dict(),
-        "tasks": [as_field(task) for task in tasks],
+        "tasks": as_recorded(tasks, corpus.get("training_fields", corpus["label_fields"])),
         "corpus": {name: corpus.get(name) for name in
-                   ("name", "synthetic", "licence", "counts", "manifest_hash", "split_protocol", "extractors")},
+                   ("name", "synthetic", "licence", "counts", "manifest_hash", "split_protocol")}
+                  | {"extractors": extractors_of(config, corpus, model.config)}
+                  | {name: corpus[name] for name in ("auxiliary",) if name in corpus},
         "seeds": seeds,
         "summary": summarise(seeds),
         "command": command,
@@ -91,6 +97,35 @@ def run(config: RunConfig, command: str = "", resume: bool = False, overwrite: b
     write_results(output / "results.json", results)
     publish(output, best)
     return results
+
+
+def prepare(config: RunConfig, names: tuple[str, ...]):
+    """What every seed of a run is trained with: splits of these names, what the rows say of themselves, tasks, processor.
+
+    Raises:
+        ValueError: the config cannot run on these rows.
+    """
+    splits, corpus = load(config.data), read_corpora(config.data, config.auxiliary)
+    for split in names:
+        if split not in splits:
+            raise ValueError(f"{config.data} has no {split} split; it has {', '.join(splits)}.")
+    if config.auxiliary:
+        splits, corpus["training_fields"] = join(config.data, config.auxiliary, columns_of(config))
+    fields, train = corpus.get("training_fields", corpus["label_fields"]), RowDataset(splits["train"])
+    tasks = tasks_of(config, fields, train)
+    check_classes(tasks, fields, train, f"the training split of {', '.join([config.data, *config.auxiliary])}")
+    validated = RowDataset(splits["validation"])
+    where = f"the validation split of {config.data}"
+    check_selection(config, tasks, check_classes(tasks, corpus["label_fields"], validated, where))
+    processor = processor_of(config, corpus).fit(train)
+    for folder in config.auxiliary:
+        check_features(processor, corpus, folder)
+    if config.text_encoder is not None:
+        check_transcripts(train, config.data)
+    check_training(
+        config.training, new_model(config, tasks, processor), AffectCollator(processor, tasks, fields), train
+    )
+    return {split: splits[split] for split in names}, corpus, tasks, processor
 
 
 def publish(output: Path, best: int) -> None:
@@ -132,13 +167,14 @@ def claim_output(config: RunConfig, corpus: dict, resume: bool, overwrite: bool)
 
 def identity(corpus: dict) -> dict:
     """What tells whether the rows are still the same."""
-    return {name: corpus[name] for name in ("name", "counts", "manifest_hash")}
+    known = {name: corpus[name] for name in ("name", "counts", "manifest_hash")}
+    return known | {name: corpus[name] for name in ("auxiliary",) if name in corpus}
 
 
 def check_same(config: RunConfig, rows: dict) -> None:
-    """Refuse a run in the output folder that began with another config, or with other rows (see `identity`)."""
+    """Refuse a run in the output folder that began with another config but for seeds, or other rows (see `identity`)."""
     recorded, known = (Path(config.output_dir) / name for name in ("run.json", "rows.json"))
-    if RunConfig.load(recorded) != config:
+    if replace(RunConfig.load(recorded), seeds=config.seeds) != config:  # seeds may be added
         raise ValueError(
             f"{recorded} differs from this config, so the run cannot be resumed, nor stand for it; use its own "
             "config, or overwrite it."
@@ -151,55 +187,28 @@ def check_same(config: RunConfig, rows: dict) -> None:
 
 
 def finished(config: RunConfig) -> dict | None:
-    """The results of this run if it was finished before, with this config and these rows."""
+    """The results of this run if it was finished before, with this config, its seeds and these rows."""
     output = Path(config.output_dir)
     if not all((output / name).is_file() for name in ("run.json", "results.json")):
         return None
-    check_same(config, identity(read_corpus(config.data)))
-    return read_results(output / "results.json")
-
-
-def tasks_of(config: RunConfig, corpus: dict, train: RowDataset) -> list[Task]:
-    """The tasks of the run: those of the config or one per label column, with class weights if `balance` asks for them."""
-    columns = {column["name"]: column for column in corpus["label_fields"]}
-    described = config.tasks or [
-        {"name": name, "problem_type": column["problem_type"], "value_range": column.get("range"),
-         "labels": column["labels"] if column["problem_type"] != "regression" else []}
-        for name, column in columns.items()
-    ]  # fmt: skip
-    tasks = [Task.from_dict(task) for task in described]
-    for task in tasks:
-        if task.source not in columns:
-            raise ValueError(
-                f"Task {task.name!r} reads {task.source!r}; the rows have the labels {', '.join(columns)}."
-            )
-    if not config.training.balance:
-        return tasks
-    return [balanced(task, columns[task.source], train) for task in tasks]
-
-
-def balanced(task: Task, column: dict, train: RowDataset) -> Task:
-    """The task with class weights from the training rows: N_negative / N_positive per label, or N / (K N_k) per class."""
-    if task.class_weights is not None or task.problem_type == "regression":
-        return task
-    encode = label_encoder(task, column)
-    targets = np.array([encode(row["labels"].get(task.source)) for row in train], dtype=np.float64)
-    if task.problem_type == "multi_label_classification":
-        positive, known = np.nansum(targets, 0), (~np.isnan(targets)).sum(0)
-        weights = (known - positive) / np.maximum(positive, 1)
-    else:
-        counts = np.array([(targets == i).sum() for i in range(task.num_outputs)])
-        weights = counts.sum() / (len(counts) * np.maximum(counts, 1))
-    return Task.from_dict(task.to_dict() | {"class_weights": [round(float(w), 4) for w in weights]})
+    check_same(config, identity(read_corpora(config.data, config.auxiliary)))
+    results = read_results(output / "results.json")
+    return results if list(results["seeds"]) == [str(seed) for seed in config.seeds] else None
 
 
 def processor_of(config: RunConfig, corpus: dict) -> AffectProcessor:
-    """The processor saved with the rows, or one without extractors, narrowed to the run's modalities."""
-    modalities = config.modalities or list(corpus["sizes"])
+    """The processor saved with the rows, or one without extractors, narrowed to the run's modalities; with the tokenizer of
+    the text encoder if the run has one."""
+    encoder, tokenizer = config.text_encoder, None
+    if encoder is not None:
+        tokenizer = tokenizer_of(encoder, text_config_of(encoder))
+    sizes = {m: size for m, size in corpus["sizes"].items() if m != "text" or tokenizer is None}
+    modalities = config.modalities or list(sizes)
+    modalities = [m for m in modalities if m != "text" or tokenizer is None]
     for modality in modalities:
-        if modality not in corpus["sizes"]:
+        if modality not in sizes:
             raise ValueError(
-                f"The rows have no {modality!r} features; they have {', '.join(m for m in MODALITIES if m in corpus['sizes'])}."
+                f"The rows have no {modality!r} features; they have {', '.join(m for m in MODALITIES if m in sizes)}."
             )
     normalisation = config.normalisation
     given = {}
@@ -208,9 +217,11 @@ def processor_of(config: RunConfig, corpus: dict) -> AffectProcessor:
         normalisation = saved.normalisation | normalisation
         given = {m: saved.extractor(m) for m in modalities if m in saved.extractors}
     processor = AffectProcessor(
-        {m: corpus["sizes"][m] for m in modalities},
+        {m: sizes[m] for m in modalities},
         {m: corpus["extractors"][m] for m in modalities if m in corpus["extractors"]},
         normalisation,
+        tokenizer=tokenizer,
+        max_tokens=config.max_tokens,
     )
     processor.share_extractors(given)
     return processor
@@ -221,10 +232,14 @@ def model_config_of(config: RunConfig, tasks: list[Task], processor: AffectProce
     known = {name: kind for name, kind in CONFIG_MAPPING.items() if issubclass(kind, AffectConfig)}
     if config.architecture not in known:
         raise ValueError(f"Unknown architecture {config.architecture!r}.{suggestion(config.architecture, known)}")
-    filled = {"tasks": tasks, "modalities": list(processor.feature_sizes), "feature_sizes": processor.feature_sizes}
-    for name in filled:
+    filled = {"tasks": tasks, "modalities": processor.modalities, "feature_sizes": processor.feature_sizes}
+    for name in (*filled, "text_config"):
         if name in config.model:
-            raise ValueError(f"Config model.{name} is filled in from the rows; remove it (see `tasks`, `modalities`).")
+            raise ValueError(
+                f"Config model.{name} is filled in from the rows; remove it (see `tasks`, `modalities`, `text_encoder`)."
+            )
+    if config.text_encoder is not None:
+        filled["text_config"] = text_config_of(config.text_encoder)
     preset = getattr(known[config.architecture], config.preset, None)
     if preset is None:
         raise ValueError(f"The architecture {config.architecture!r} has no preset {config.preset!r}; leave it out.")
@@ -234,12 +249,28 @@ def model_config_of(config: RunConfig, tasks: list[Task], processor: AffectProce
         raise ValueError(f"Config model: {reason_of(error)}.") from None
 
 
+def new_model(config: RunConfig, tasks: list[Task], processor: AffectProcessor) -> AffectPreTrainedModel:
+    """A model to be trained: new, but for the text encoder if the run has one."""
+    model_config = model_config_of(config, tasks, processor)
+    if config.text_encoder is None:
+        return AutoModel.from_config(model_config)
+    return MODEL_MAPPING[type(model_config)].from_encoders_pretrained(model_config, config.text_encoder)
+
+
+def extractors_of(config: RunConfig, corpus: dict, model_config: AffectConfig) -> dict:
+    """What makes the features that the model reads."""
+    if config.text_encoder is None:
+        return corpus["extractors"]
+    size = model_config.feature_sizes["text"]
+    return corpus["extractors"] | {"text": {"name": config.text_encoder, "size": size, "steps": "one per token"}}
+
+
 def train_seed(config: RunConfig, seed: int, folder: Path, splits, corpus, tasks, processor) -> None:
-    """Train one seed, restore the best epoch by validation, tune thresholds there, then measure the test split."""
+    """Train one seed, restore the best epoch by validation, tune thresholds there, then measure the test split if given."""
     began = time.time()
     set_seed(seed)
     options = config.training
-    model = AutoModel.from_config(model_config_of(config, tasks, processor))
+    model = new_model(config, tasks, processor)
     metric, greater = selection_of(config, tasks)
     schedule = {"mode": "max" if greater else "min", "factor": 0.1, "patience": 5}
     checkpoints = folder / "checkpoints"
@@ -274,13 +305,18 @@ def train_seed(config: RunConfig, seed: int, folder: Path, splits, corpus, tasks
     trainer = AffectTrainer(
         model,
         arguments,
-        RowDataset(splits["train"], tuple(processor.feature_sizes)),
+        RowDataset(splits["train"], processor.modalities),
         validation,
         processor=processor,
         label_fields=corpus["label_fields"],
+        training_fields=corpus.get("training_fields"),
+        train_sampler=MixtureSampler(splits["train"].sizes, config.mixture) if config.auxiliary else None,
         augment=config.augmentation,
         group_by_length=options.group_by_length,
-        bert_adam=options.optimizer == "bert_adam",
+        optimizer_name=options.optimizer,
+        learning_rates=options.learning_rates,
+        weight_decays=options.weight_decays,
+        generation=options.unimodal_labels,
         callbacks=[EarlyStoppingCallback(options.patience)],
     )
     trainer.train(resume_from_checkpoint=last)
@@ -291,15 +327,22 @@ def train_seed(config: RunConfig, seed: int, folder: Path, splits, corpus, tasks
     collator = AffectCollator(processor, tasks, corpus["label_fields"])
     prediction = predict(model, collator, validation)
     if options.tune_thresholds:
-        model.config.tasks = with_tuned_thresholds(tasks, prediction, options.tune_thresholds)
+        model.config.tasks = with_tuned_thresholds(model.config.tasks, prediction, options.tune_thresholds)
     found = {
         "epochs": len(epochs),
         "best_epoch": round(best["epoch"]),
         "validation": compute_metrics(model.config.tasks, prediction) | {"loss": best["eval_loss"]},
-        "test": evaluate_subsets(model, processor, splits["test"], corpus["label_fields"]),
-        "seconds": round(time.time() - began, 1),
     }
     model.save_pretrained(folder)
+    if trainer.unimodal_labels is not None:
+        trainer.unimodal_labels.save(folder)
+    if "test" in splits:
+        answers = predict_subsets(model, processor, splits["test"], corpus["label_fields"])
+        found["test"] = {subset: compute_metrics(model.config.tasks, answer) for subset, answer in answers.items()}
+        complete = next(iter(answers.values()))  # with all the modalities
+        ids = list(splits["test"]["id"])
+        write_predictions(folder / PREDICTIONS, scored(ids, model.config.tasks, complete))
+    found["seconds"] = round(time.time() - began, 1)
     write_atomically(folder / "history.json", json.dumps(history, indent=1))
     write_atomically(folder / "seed.json", json.dumps(found, indent=1))  # last: it says that the seed is finished
     shutil.rmtree(checkpoints, ignore_errors=True)
@@ -316,17 +359,25 @@ def resumable(checkpoints: Path, options: TrainingOptions) -> tuple[str | None, 
     return str(states[-1].parent), round(state["epoch"]) if stopped else options.epochs
 
 
-def check_selection(config: RunConfig, tasks: list[Task]) -> None:
-    """Refuse, before training, a metric that no epoch will have."""
+def check_selection(config: RunConfig, tasks: list[Task], measured: list[Task]) -> None:
+    """Refuse, before training, a metric that no epoch will have; `measured` are the tasks with labels in validation."""
     truth = {"regression": np.zeros(2), "single_label_classification": np.zeros(2, int)}
     known = ["loss"]
-    for task in tasks:
+    for task in measured:
         scores = np.zeros((2, task.num_outputs))
         zeros = truth.get(task.problem_type, scores)
         known += [f"{task.name}.{name}" for name in quietly(compute_task_metrics)(as_field(task), zeros, scores)]
     wanted = selection_of(config, tasks)[0]
     if wanted not in known:
-        raise ValueError(f"Config training.select_by is {wanted!r}, which is not measured.{suggestion(wanted, known)}")
+        chosen = "The first task selects by" if config.training.select_by is None else "Config training.select_by is"
+        raise ValueError(f"{chosen} {wanted!r}, which is not measured.{suggestion(wanted, known)}")
+
+
+def check_training(options: TrainingOptions, model, collator: AffectCollator, train) -> None:
+    """Refuse, before training, rates of parts that the model does not have, and labels that none can be generated from."""
+    decay_groups(model, options.weight_decay, options.learning_rates, options.weight_decays)
+    if any(task.generated_from for task in model.config.tasks):
+        first_labels(model.config.tasks, collator, train, options.unimodal_labels)
 
 
 def selection_of(config: RunConfig, tasks: list[Task]) -> tuple[str, bool]:

@@ -121,8 +121,8 @@ class _Extract:
 
     def __call__(self, row: dict) -> tuple[dict, str | None]:
         try:
-            readable = [m for m in MODALITIES if m in self.processor.extractors or len(row[m])]
-            return self.processor.extract(row, readable), None
+            given = [m for m in self.processor.feature_sizes if m not in self.processor.extractors]
+            return self.processor.extract(row, [m for m in MODALITIES if m not in given or len(row[m])]), None
         except (ValueError, OSError) as error:
             return row, str(error)
 

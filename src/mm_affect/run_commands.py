@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""`mm-affect train` and `mm-affect compare`."""
+"""`mm-affect train`, `mm-affect compare` and `mm-affect bench`."""
 
 import argparse
 import contextlib
@@ -15,7 +15,7 @@ OVERRIDES = "Every field of a config can be overridden, e.g. --training.epochs 3
 
 
 def add_run_commands(commands) -> None:
-    """Add the two commands to the parser of `mm-affect`."""
+    """Add these commands to the parser of `mm-affect`."""
     train = commands.add_parser(
         "train",
         help="train, select, measure and write a card",
@@ -23,7 +23,8 @@ def add_run_commands(commands) -> None:
         description=f"Train a run. {OVERRIDES}",
     )
     train.add_argument("config", type=Path, help="JSON file; see examples/configs")
-    add_run_options(train)
+    add_earlier_options(train)
+    add_training_options(train)
     train.set_defaults(run=train_run)
 
     compare = commands.add_parser(
@@ -36,27 +37,52 @@ def add_run_commands(commands) -> None:
     compare.add_argument("--metrics", metavar="A,B,...", help="columns; default: those usual for the first task")
     compare.add_argument("--per-label", action="store_true", help="also the metrics of every label")
     compare.add_argument("--output", type=Path, metavar="TABLE.md", help="write the table there, and beside it as CSV")
-    add_run_options(compare)
+    add_earlier_options(compare)
+    add_training_options(compare)
     compare.set_defaults(run=compare_runs)
 
+    bench = commands.add_parser(
+        "bench",
+        help="what every architecture costs on a corpus, beside what finished runs score",
+        description="Measure parameters, FLOPs, times and memory of every architecture on one corpus, each in its paper's "
+        "setting or, where finished runs are given, in theirs; print a table, and draw score against parameters.",
+    )
+    bench.add_argument("--rows", type=Path, required=True, help="folder of rows")
+    bench.add_argument("--architectures", nargs="+", metavar="A", help="only these, such as tailor mfn")
+    bench.add_argument("--results", nargs="+", type=Path, default=[], metavar="RUN", help="output folders of runs")
+    bench.add_argument("--metric", metavar="TASK.METRIC", help="of the scores; default: that of the first task")
+    bench.add_argument("--batch-size", type=int, default=32)
+    bench.add_argument("--rounds", type=int, default=3, help="measurements, of which the median counts; default: 3")
+    bench.add_argument(
+        "--output", type=Path, default=Path("bench"), help="folder for tables and figure; default: bench"
+    )
+    bench.set_defaults(run=bench_architectures)
 
-def add_run_options(parser) -> None:
-    """What to do about earlier runs, and a flag for every field of a config."""
+
+def add_earlier_options(parser) -> None:
+    """What to do about earlier runs."""
     earlier = parser.add_mutually_exclusive_group()
     earlier.add_argument("--resume", action="store_true", help="go on with an interrupted run")
     earlier.add_argument("--overwrite", action="store_true", help="replace an earlier run in the output folder")
+
+
+def add_training_options(parser, without: tuple[str, ...] = ()) -> None:
+    """How many trainings run at a time, and a flag for every field of a config but those `without` one."""
+    jobs_help = "trainings at a time, each in a process of its own; pays if one takes minutes; default: 1"
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help=jobs_help)
     for name, kind in config_fields():
-        parser.add_argument(f"--{name}", dest=f"set:{name}", metavar=kind, help=argparse.SUPPRESS)
+        if name not in without:
+            parser.add_argument(f"--{name}", dest=f"set:{name}", metavar=kind, help=argparse.SUPPRESS)
 
 
-def config_fields() -> list[tuple[str, str]]:
-    """Dotted names and types of every field of a run's config."""
+def config_fields(kind: type | None = None) -> list[tuple[str, str]]:
+    """Dotted names and types of every field of a run's config, and of the parts within it."""
     from .runs import RunConfig
 
     found = []
-    for f in fields(RunConfig):
-        inner = fields(f.type) if is_dataclass(f.type) else ()
-        found += [(f"{f.name}.{g.name}", str(getattr(g.type, "__name__", g.type))) for g in inner] or [
+    for f in fields(kind or RunConfig):
+        inner = config_fields(f.type) if is_dataclass(f.type) else []
+        found += [(f"{f.name}.{name}", of) for name, of in inner] or [
             (f.name, str(getattr(f.type, "__name__", f.type)))
         ]
     return found
@@ -80,7 +106,7 @@ def train_run(arguments) -> None:
     from .results import full_subset
 
     config = load_run(arguments.config, overrides_of(arguments))
-    results = experiments.run(config, arguments.command_line, arguments.resume, arguments.overwrite)
+    results = experiments.run(config, arguments.command_line, arguments.resume, arguments.overwrite, arguments.jobs)
     print_scores({"test, " + full_subset(results): results["summary"][full_subset(results)]}, spread=True)
     for name in ("results.json", "README.md", "plots"):
         print(f"{name:13} {Path(config.output_dir) / name}")
@@ -88,7 +114,7 @@ def train_run(arguments) -> None:
 
 def compare_runs(arguments) -> int:
     """`mm-affect compare`; 1 if a run could not be had, the others are compared."""
-    from . import comparison, experiments
+    from . import comparison
     from .results import write_atomically
 
     metrics = arguments.metrics and [name.strip() for name in arguments.metrics.split(",")]
@@ -98,18 +124,13 @@ def compare_runs(arguments) -> int:
     overrides = overrides_of(arguments)
     flags = [word for name, text in overrides.items() for word in (f"--{name}", text)]
     paths = config_files(arguments.configs)
-    configs, compared = {}, []
+    configs, failures = {}, {}
     for path in paths:  # all before the first is trained, which may take long
-        with reported(path):
+        with reported(path, failures):
             configs[path] = load_run(path, overrides)
     check_apart(configs)
-    for number, (path, config) in enumerate(configs.items(), 1):
-        with reported(path):
-            results = None if arguments.overwrite else experiments.finished(config)
-            state = "train" if results is None else "finished before"
-            print(f"{number} of {len(configs)}, {config.name}: {state}", file=sys.stderr)
-            command = shlex.join(["mm-affect", "train", str(path), *flags])
-            compared.append(results or experiments.run(config, command, arguments.resume, arguments.overwrite))
+    commands = {path: shlex.join(["mm-affect", "train", str(path), *flags]) for path in configs}
+    compared = train_all(configs, commands, failures, arguments.resume, arguments.overwrite, arguments.jobs)
     if compared:
         columns = comparison.columns_of(compared, metrics, arguments.per_label)
         table = comparison.comparison_table(compared, columns)
@@ -117,7 +138,36 @@ def compare_runs(arguments) -> int:
         if arguments.output is not None:
             write_atomically(arguments.output, table + "\n")
             write_atomically(arguments.output.with_suffix(".csv"), comparison.comparison_csv(compared, columns))
-    return int(len(compared) < len(paths))
+    return int(bool(failures))
+
+
+def bench_architectures(arguments) -> int:
+    """`mm-affect bench`; 1 if nothing could be measured."""
+    from .bench import run_bench
+
+    names = ("rows", "output", "architectures", "results", "metric", "batch_size", "rounds")
+    table, failed = run_bench(**{name: getattr(arguments, name) for name in names})
+    for name, reason in failed.items():
+        print(f"mm-affect: {name} could not be measured: {reason}", file=sys.stderr)
+    if table.count("\n") < 2:
+        return 1
+    print(table)
+    print(f"\nTables{' and figure' if arguments.results else ''}: {arguments.output}")
+    return 0
+
+
+def train_all(configs: dict, commands: dict, failures: dict, resume: bool, overwrite: bool, jobs: int) -> list[dict]:
+    """The results of every run, trained unless it was finished before; `failures` gets the reasons why some have none."""
+    from . import experiments
+
+    compared = []
+    for number, (name, config) in enumerate(configs.items(), 1):
+        with reported(name, failures):
+            results = None if overwrite else experiments.finished(config)
+            state = "train" if results is None else "finished before"
+            print(f"{number} of {len(configs)}, {config.name}: {state}", file=sys.stderr)
+            compared.append(results or experiments.run(config, commands[name], resume, overwrite, jobs))
+    return compared
 
 
 def config_files(given: list[Path]) -> list[Path]:
@@ -144,9 +194,10 @@ def check_apart(configs: dict) -> None:
 
 
 @contextlib.contextmanager
-def reported(path: Path):
-    """Print an expected failure of this config, so that the other runs go on."""
+def reported(name: str | Path, failures: dict):
+    """Print and keep an expected failure of what has this name, so that the others go on."""
     try:
         yield
     except (ValueError, OSError, ImportError) as error:
-        print_error(error, f"{path}: ")
+        print_error(error, f"{name}: ")
+        failures[name] = error

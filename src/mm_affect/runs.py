@@ -1,6 +1,7 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
 """One config describes a run: which rows, which model, how it is trained, with which seeds."""
 
+import copy
 import json
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -9,14 +10,16 @@ from huggingface_hub.dataclasses import strict
 from huggingface_hub.errors import StrictDataclassError
 
 from .augmentation import Augmentation
+from .label_generators import LabelGeneration
 from .metrics import TUNABLE
+from .mixture import Mixture
 from .models.configuration import suggestion
+from .optimizers import OPTIMIZERS
 from .results import write_atomically
 
 
 # Names of transformers' learning rate schedules.
 SCHEDULERS = {"plateau": "reduce_lr_on_plateau", "cosine": "cosine", "linear": "linear", "constant": "constant"}
-OPTIMIZERS = ("adamw", "bert_adam")
 PRESETS = ("paper", "reference")
 
 
@@ -28,10 +31,11 @@ class TrainingOptions:
     Args:
         epochs: at most this many.
         batch_size: rows per step (and device).
-        optimizer: `"adamw"`, or `"bert_adam"` (see `optimizers.BertAdam`).
+        optimizer: `"adamw"`, `"adam"` (the decay is in the gradient: L2), or `"bert_adam"` (see `optimizers.BertAdam`).
         learning_rate, weight_decay, adam_epsilon: of the optimizer.
-        scheduler: `"plateau"` (factor 0.1 after 5 epochs without a better
-            validation score), `"cosine"`, `"linear"` or
+        learning_rates, weight_decays: other values for parts of the model, by their name, such as
+            `{"text_encoder": 5e-5}`; a part of rate 0 stays as it is; biases and layer norms never decay.
+        scheduler: `"plateau"` (factor 0.1 after 5 epochs without a better validation score), `"cosine"`, `"linear"` or
             `"constant"`.
         warmup: share of the steps in which the rate rises from 0.
         max_grad_norm: gradients are clipped to this norm.
@@ -44,6 +48,7 @@ class TrainingOptions:
         group_by_length: make batches of rows of like length, which saves padding; False draws them at random, which suits
             batch normalisation and small corpora better.
         bf16: mixed precision, for GPUs that have it.
+        unimodal_labels: how labels of tasks with `generated_from` are made; see `LabelGeneration`.
     """
 
     epochs: int = 100
@@ -51,6 +56,8 @@ class TrainingOptions:
     optimizer: str = "adamw"
     learning_rate: float | int = 1e-3
     weight_decay: float | int = 1e-5
+    learning_rates: dict[str, float | int] = field(default_factory=dict)
+    weight_decays: dict[str, float | int] = field(default_factory=dict)
     adam_epsilon: float | int = 1e-8
     scheduler: str = "plateau"
     warmup: float | int = 0.0
@@ -62,6 +69,7 @@ class TrainingOptions:
     tune_thresholds: str | None = None
     group_by_length: bool = True
     bf16: bool = False
+    unimodal_labels: LabelGeneration = field(default_factory=LabelGeneration)
 
     def __post_init__(self):
         for name in ("epochs", "batch_size", "patience", "gradient_accumulation_steps"):
@@ -72,6 +80,10 @@ class TrainingOptions:
                 raise ValueError(f"Config training.{name} is {getattr(self, name)}; it must be more than 0.")
         if self.weight_decay < 0:
             raise ValueError(f"Config training.weight_decay is {self.weight_decay}; it must be 0 or more.")
+        for name in ("learning_rates", "weight_decays"):
+            for part, value in getattr(self, name).items():
+                if value < 0:
+                    raise ValueError(f"Config training.{name}.{part} is {value}; it must be 0 or more.")
         if not 0 <= self.warmup < 1:
             raise ValueError(
                 f"Config training.warmup is {self.warmup}; it is a share of the steps, from 0 to below 1."
@@ -92,11 +104,18 @@ class RunConfig:
         name: of the run.
         data: folder of feature rows, as `mm-affect extract` writes it.
         output_dir: where checkpoint, results, card and plots go.
+        auxiliary: folders of rows of other corpora that are trained on beside `data`, the target: it alone is validated and
+            tested on, and an epoch is one pass over it.
+        mixture: how batches mix them; see `Mixture`. Rows are then drawn at random, whatever `group_by_length` says.
         architecture: `model_type` of the model's config.
         preset: where the model's config starts from: `"paper"`, or `"reference"`, the authors' public code.
         model: fields of the model's config that differ from it; sizes and tasks are filled in from the rows.
-        tasks: the tasks, as dicts of `Task` fields; default: every label column of the rows.
+        tasks: the tasks, as dicts of `Task` fields; default: every label column of the rows. A task without a `weight` counts
+            by the confidence of its labels if they are weak, else by 1; one of weight 0 is not used.
         modalities: what the model reads; default: all that the rows have.
+        text_encoder: folder or Hub name of a pretrained encoder such as `"bert-base-uncased"`: it reads the transcripts of
+            the rows, in place of their features of text, and is trained with the rest of the model.
+        max_tokens: longer transcripts are cut for it; default: what it can read, at most 512.
         normalisation: per modality `"standard"` or `"none"`; default: that of the processor saved with the rows.
         augmentation, training: see `Augmentation` and `TrainingOptions`.
         seeds: the run is repeated with each; results are mean and standard deviation over them.
@@ -105,11 +124,15 @@ class RunConfig:
     name: str
     data: str
     output_dir: str
+    auxiliary: list[str] = field(default_factory=list)
+    mixture: Mixture = field(default_factory=Mixture)
     architecture: str = "mm_affect_fusion"
     preset: str = "paper"
     model: dict = field(default_factory=dict)
     tasks: list[dict] | None = None
     modalities: list[str] | None = None
+    text_encoder: str | None = None
+    max_tokens: int | None = None
     normalisation: dict = field(default_factory=dict)
     augmentation: Augmentation = field(default_factory=Augmentation)
     training: TrainingOptions = field(default_factory=TrainingOptions)
@@ -118,6 +141,10 @@ class RunConfig:
     def __post_init__(self):
         if self.preset not in PRESETS:
             raise ValueError(f"Config preset is {self.preset!r}; expected one of {', '.join(PRESETS)}.")
+        if self.text_encoder is None and self.max_tokens is not None:
+            raise ValueError(f"Config max_tokens is {self.max_tokens}; it belongs to a text_encoder.")
+        if self.text_encoder is not None and self.modalities is not None and "text" not in self.modalities:
+            raise ValueError(f"Config text_encoder is {self.text_encoder!r}, but modalities leaves text out.")
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise ValueError(f"Config seeds is {self.seeds}; expected one or more different whole numbers from 0.")
 
@@ -136,18 +163,22 @@ class RunConfig:
             raise ValueError(f"{path} is not JSON ({error}); correct it there.") from None
         if not isinstance(values, dict):
             raise ValueError(f"{path} holds a JSON {type(values).__name__}; expected an object of fields.")
+        return cls.from_dict(values, overrides)
+
+    @classmethod
+    def from_dict(cls, values: dict, overrides: dict | None = None) -> "RunConfig":
+        """A config from its fields; `overrides` as for `load`."""
+        values = copy.deepcopy(values)
         for name, value in (overrides or {}).items():
             *parents, last = name.split(".")
             part = values
             for parent in parents:
                 part = part.setdefault(parent, {})
                 if not isinstance(part, dict):
-                    raise ValueError(f"{path}: `{parent}` is {part!r}; expected an object of fields.")
+                    raise ValueError(
+                        f"Config {name} cannot be set: `{parent}` is {part!r}; expected an object of fields."
+                    )
             part[last] = value
-        return cls.from_dict(values)
-
-    @classmethod
-    def from_dict(cls, values: dict) -> "RunConfig":
         return _build(cls, values, "")
 
     def to_dict(self) -> dict:

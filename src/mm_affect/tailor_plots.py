@@ -16,10 +16,10 @@ import torch
 
 from .models.layers import masked_mean
 from .models.tailor import TailorForAffect
-from .plots import COLOURS, Subject, history_of, new_figure, save_figure, styled
+from .plots import COLOURS, MODALITY_COLOURS, Subject, history_of, new_figure, save_figure, styled
 
 
-DARK = {"text": COLOURS[1], "audio": COLOURS[0], "visual": COLOURS[2]}
+DARK = MODALITY_COLOURS
 LIGHT = {"text": "#F2B48A", "audio": "#8CC4E8", "visual": "#85D3BC"}
 MARKERS = {"text": "o", "audio": "s", "visual": "^"}
 FEWEST_POINTS = 10  # of a t-SNE; fewer have no neighbourhoods

@@ -2,6 +2,7 @@
 """Training and measuring one model: the Trainer of transformers, with what affect recognition needs of it."""
 
 import warnings
+from multiprocessing import parent_process
 
 import numpy as np
 import torch
@@ -11,11 +12,13 @@ from transformers import EvalPrediction, PrinterCallback, Trainer, TrainerCallba
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from .data import RowReader
+from .label_generators import LabelGeneration
 from .metrics import compute_task_metrics, tune_thresholds
 from .models.configuration import MODALITIES, Task
 from .models.modeling import AffectPreTrainedModel
 from .models.processing import AffectCollator, AffectProcessor
-from .optimizers import BertAdam, decay_groups
+from .optimizers import OPTIMIZERS, decay_groups
+from .unimodal_labels import Observation, UnimodalLabels, each_once, joined, presence
 
 
 class RowDataset(Dataset):
@@ -23,23 +26,35 @@ class RowDataset(Dataset):
 
     Args:
         rows: a `datasets.Dataset` of feature rows, or any sequence of row dicts.
-        modalities: the modalities that are kept; the others are missing.
+        modalities: the modalities that are kept; the others are missing, without text the transcript, too.
     """
 
     def __init__(self, rows, modalities=MODALITIES):
         self.reader = RowReader(rows) if hasattr(rows, "features") else rows
-        self.modalities = tuple(modalities)
+        self.hidden = {m for m in MODALITIES if m not in modalities}
+        if "text" in self.hidden:
+            self.hidden.add("transcript")
 
     def __len__(self) -> int:
         return len(self.reader)
 
     def __getitem__(self, index: int) -> dict:
-        row = self.reader[index]
-        return {name: value for name, value in row.items() if name not in MODALITIES or name in self.modalities}
+        return {name: value for name, value in self.reader[index].items() if name not in self.hidden}
 
     def lengths(self) -> list[int]:
-        """Steps of the longest stream of each row."""
-        return [max(len(row[m]) for m in MODALITIES if row.get(m) is not None) for row in self]
+        """Steps of the longest stream of each row; the words of a row that has nothing but a transcript."""
+        steps = lambda row: max((len(row[m]) for m in MODALITIES if row.get(m) is not None), default=0)  # noqa: E731
+        return [steps(row) or len((row.get("transcript") or "").split()) for row in self]
+
+
+class PlacedCollator:
+    """A collator whose batches also tell the place of each row in the training set, as `rows` `(batch,)`, by its id."""
+
+    def __init__(self, collator: AffectCollator, places: dict[str, int]):
+        self.collator, self.places = collator, places
+
+    def __call__(self, rows: list[dict]) -> dict:
+        return self.collator(rows) | {"rows": torch.tensor([self.places[row["id"]] for row in rows])}
 
 
 class EpochProgress(TrainerCallback):
@@ -49,7 +64,11 @@ class EpochProgress(TrainerCallback):
 
     def on_train_begin(self, args, state, control, **kwargs):
         self.bar = tqdm(
-            total=round(state.num_train_epochs), initial=round(state.epoch or 0), desc="train", unit="epoch"
+            total=round(state.num_train_epochs),
+            initial=round(state.epoch or 0),
+            desc="train",
+            unit="epoch",
+            disable=parent_process() is not None,  # one of several at a time (`side_by_side`), whose bars would mix
         )
         self.shown = {}
 
@@ -80,15 +99,54 @@ def quietly(function):
     return quiet
 
 
+def first_labels(tasks, collator: AffectCollator, rows, generation: LabelGeneration) -> UnimodalLabels:
+    """The generated labels before training, from the labels of every training row.
+
+    Raises:
+        ValueError: the rows have no labels that the generator can work with.
+    """
+    origins = {name: [] for name in sorted({task.generated_from for task in tasks if task.generated_from})}
+    for name in origins:
+        if name not in collator.encoders:
+            raise ValueError(f"Labels are to be generated from {name!r}, of which the training rows have no labels.")
+    ids = []
+    for row in rows:
+        ids.append(row["id"])
+        for name, labels in origins.items():
+            task, encode = collator.encoders[name]
+            labels.append(encode((row.get("labels") or {}).get(task.source)))
+    origins = {name: torch.tensor(labels, dtype=torch.float64) for name, labels in origins.items()}
+    return UnimodalLabels(tasks, ids, origins, generation)
+
+
+class LabelEpochs(TrainerCallback):
+    """At the end of an epoch, before anything is saved: generated labels are moved, if they are once per epoch, and noted."""
+
+    def __init__(self, trainer: "AffectTrainer"):
+        self.trainer = trainer
+
+    def on_epoch_end(self, args, state, control, **kwargs):
+        labels = self.trainer.unimodal_labels
+        if labels.options.update == "epoch":
+            labels.update_all(self.trainer.observe_all())
+        labels.finish_epoch()
+
+
 class AffectTrainer(Trainer):
     """`Trainer` that logs every loss, batches rows of like length in training, and evaluates in the data set's order.
+
+    Tasks with `generated_from` get their labels from `unimodal_labels`, which is saved and loaded with the optimizer.
 
     Args:
         processor: makes the batches; saved with every checkpoint.
         label_fields: the label fields of the corpus.
+        training_fields: those of the training rows where they come from several corpora; default: the same.
+        train_sampler: the order of the training rows, such as `mixture.MixtureSampler`; default: see `group_by_length`.
         augment: `augmentation.Augmentation` of the training rows.
         group_by_length: batch rows of like length in training; otherwise at random.
-        bert_adam: train with `optimizers.BertAdam` instead of what `args` names.
+        optimizer_name: `"adam"` or `"bert_adam"`; `"adamw"` leaves the choice to `args`, unless parts are named.
+        learning_rates, weight_decays: values for parts of the model, see `optimizers.decay_groups`.
+        generation: how labels of tasks with `generated_from` are made; default: as in SUGRM.
 
     The other arguments are `Trainer`'s. The test split has no place here: select on validation, then call
     `evaluate_subsets`.
@@ -103,16 +161,21 @@ class AffectTrainer(Trainer):
         *,
         processor,
         label_fields,
+        training_fields=None,
+        train_sampler=None,
         augment=None,
         group_by_length=True,
-        bert_adam=False,
+        optimizer_name="adamw",
+        learning_rates=None,
+        weight_decays=None,
+        generation=None,
         **kwargs,
     ):
         args.remove_unused_columns = False
         args.disable_tqdm = True  # one bar over the epochs instead
         args.label_names = ["labels"]
         tasks = model.config.tasks
-        self.training_collator = AffectCollator(processor, tasks, label_fields, augment)
+        self.training_collator = AffectCollator(processor, tasks, training_fields or label_fields, augment, soft=True)
         super().__init__(
             model,
             args,
@@ -125,8 +188,14 @@ class AffectTrainer(Trainer):
         self.remove_callback(PrinterCallback)
         self.add_callback(EpochProgress())
         self.processor = processor  # not `processing_class`: Trainer expects a tokenizer in it
-        self.group_by_length = group_by_length
-        self.bert_adam = bert_adam
+        self.group_by_length, self.train_sampler = group_by_length, train_sampler
+        self.optimizer_name = optimizer_name
+        self.learning_rates, self.weight_decays = learning_rates or {}, weight_decays or {}
+        self.unimodal_labels = None
+        if train_dataset is not None and any(task.generated_from for task in tasks):
+            generation = generation or LabelGeneration()
+            self.unimodal_labels = first_labels(tasks, self.training_collator, train_dataset, generation)
+            self.add_callback(LabelEpochs(self))
         self._sums, self._count = {}, 0
 
     def save_model(self, output_dir=None, _internal_call=False):
@@ -134,21 +203,41 @@ class AffectTrainer(Trainer):
         if self.args.should_save:
             self.processor.save_pretrained(output_dir or self.args.output_dir)
 
+    def _save_optimizer_and_scheduler(self, output_dir):
+        super()._save_optimizer_and_scheduler(output_dir)
+        if self.unimodal_labels is not None and self.args.should_save:
+            self.unimodal_labels.save(output_dir)
+
+    def _load_optimizer_and_scheduler(self, checkpoint):
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if self.unimodal_labels is not None and checkpoint is not None:
+            self.unimodal_labels.load(checkpoint)
+
     def get_train_dataloader(self):
         evaluation_collator, self.data_collator = self.data_collator, self.training_collator
+        if self.unimodal_labels is not None:
+            self.data_collator = PlacedCollator(self.training_collator, self.unimodal_labels.places)
         try:
             return super().get_train_dataloader()
         finally:
             self.data_collator = evaluation_collator
 
     def create_optimizer(self, model=None):
-        if self.bert_adam and self.optimizer is None:
-            groups = decay_groups(self.model if model is None else model, self.args.weight_decay)
-            betas = (self.args.adam_beta1, self.args.adam_beta2)
-            self.optimizer = BertAdam(groups, self.args.learning_rate, betas, self.args.adam_epsilon)
+        special = self.optimizer_name != "adamw" or self.learning_rates or self.weight_decays
+        if special and self.optimizer is None:
+            trained = self.model if model is None else model
+            groups = decay_groups(trained, self.args.weight_decay, self.learning_rates, self.weight_decays)
+            self.optimizer = OPTIMIZERS[self.optimizer_name](
+                groups,
+                lr=self.args.learning_rate,
+                betas=(self.args.adam_beta1, self.args.adam_beta2),
+                eps=self.args.adam_epsilon,
+            )
         return super().create_optimizer(model)
 
     def _get_train_sampler(self, train_dataset=None):
+        if self.train_sampler is not None:
+            return self.train_sampler
         if not self.group_by_length:
             return super()._get_train_sampler(train_dataset)
         train_dataset = self.train_dataset if train_dataset is None else train_dataset
@@ -156,12 +245,46 @@ class AffectTrainer(Trainer):
         return LengthGroupedSampler(batch, lengths=train_dataset.lengths())
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        rows = inputs.pop("rows", None)
+        if rows is not None:
+            present = presence(inputs, rows)
+            inputs["labels"] = inputs["labels"] | self.unimodal_labels.of(rows, present)
         outputs = model(**inputs)
+        if rows is not None and self.unimodal_labels.options.update == "batch":
+            self.unimodal_labels.update(self._seen_by_all(self._observation(rows, outputs, present)))
         if model.training:
             for name, value in outputs.losses.items():
                 self._sums[name] = self._sums.get(name, 0.0) + value.detach()
             self._count += 1
         return (outputs.loss, outputs) if return_outputs else outputs.loss
+
+    def _observation(self, rows, outputs, present) -> Observation:
+        views = {view: outputs.representations[view].detach() for view in self.unimodal_labels.views}
+        return Observation(rows, views, present)
+
+    def _seen_by_all(self, seen: Observation) -> Observation:
+        """What all processes saw in this step, so that each keeps the same labels; a row drawn twice counts once."""
+
+        def gather(tensor, fill=0):
+            return self.accelerator.gather(self.accelerator.pad_across_processes(tensor.contiguous(), pad_index=fill))
+
+        views = {view: gather(features) for view, features in seen.views.items()}
+        present = {modality: gather(here.long()).bool() for modality, here in seen.present.items()}
+        return each_once(Observation(gather(seen.rows, -1), views, present))
+
+    @torch.no_grad()
+    def observe_all(self) -> Observation:
+        """The features of every training row, without augmentation, in evaluation mode."""
+        was_training, device, found = self.model.training, self.args.device, []
+        self.model.eval()
+        size, rows = self.args.eval_batch_size, self.train_dataset
+        for start in range(0, len(rows), size):
+            places = torch.arange(start, min(start + size, len(rows)), device=device)
+            batch = self.data_collator([rows[i] for i in places.tolist()])
+            inputs = {name: values.to(device) for name, values in batch.items() if name != "labels"}
+            found.append(self._observation(places, self.model(**inputs), presence(inputs, places)).at_rest())
+        self.model.train(was_training)
+        return joined(found)
 
     def log(self, logs, start_time=None):
         if "loss" in logs and self._count:
@@ -213,14 +336,21 @@ def modality_subsets(modalities) -> list[tuple[str, ...]]:
     return sorted(subsets, key=lambda subset: (-len(subset), [MODALITIES.index(m) for m in subset]))
 
 
+def predict_subsets(
+    model, processor: AffectProcessor, rows, label_fields, batch_size: int = 64
+) -> dict[str, EvalPrediction]:
+    """`predict` with every subset of the model's modalities, all of them first, keyed like `"text+audio"`."""
+    collator = AffectCollator(processor, model.config.tasks, label_fields)
+    return {
+        "+".join(subset): predict(model, collator, RowDataset(rows, subset), batch_size)
+        for subset in modality_subsets(model.config.modalities)
+    }
+
+
 def evaluate_subsets(model, processor: AffectProcessor, rows, label_fields, batch_size: int = 64) -> dict[str, dict]:
     """Metrics with every subset of the model's modalities, keyed like `"text+audio"`; the others are missing."""
-    collator = AffectCollator(processor, model.config.tasks, label_fields)
-    results = {}
-    for subset in modality_subsets(model.config.modalities):
-        prediction = predict(model, collator, RowDataset(rows, subset), batch_size)
-        results["+".join(subset)] = compute_metrics(model.config.tasks, prediction)
-    return results
+    answers = predict_subsets(model, processor, rows, label_fields, batch_size)
+    return {subset: compute_metrics(model.config.tasks, answer) for subset, answer in answers.items()}
 
 
 def with_tuned_thresholds(tasks: list[Task], validation: EvalPrediction, metric: str) -> list[Task]:

@@ -37,6 +37,8 @@ class Task:
         value_range: lowest and highest meaningful value of a regression, or None.
         clip: whether the targets of a regression are clipped to `value_range`, in training and in evaluation.
         regression_loss: `"l1"`, `"l2"` or `"huber"`.
+        generated_from: the regression task from whose labels this task's are generated during training (ULGM of SUGRM,
+            Self-MM); the rows have none, so in evaluation the task is predicted, not measured.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Task:
     value_range: tuple[float, float] | None = None
     clip: bool = False
     regression_loss: str = "l1"
+    generated_from: str | None = None
 
     def __post_init__(self):
         for name in ("labels", "class_weights", "threshold", "value_range"):
@@ -83,6 +86,10 @@ class Task:
         if self.regression_loss not in ("l1", "l2", "huber"):
             raise ValueError(
                 f"Task {self.name!r} has regression_loss {self.regression_loss!r}; expected l1, l2 or huber."
+            )
+        if self.generated_from is not None and self.problem_type != "regression":
+            raise ValueError(
+                f"Task {self.name!r} ({self.problem_type}) has `generated_from`; only labels of a regression are generated."
             )
 
     @classmethod
@@ -219,6 +226,13 @@ class AffectConfig(PreTrainedConfig):
         names = [task.name for task in self.tasks]
         if not names or len(set(names)) != len(names):
             raise ValueError(f"`tasks` must have at least one task and no name twice; got {names}.")
+        origins = [t.name for t in self.tasks if t.problem_type == "regression" and t.generated_from is None]
+        for task in self.tasks:
+            if task.generated_from is not None and task.generated_from not in origins:
+                raise ValueError(
+                    f"Labels of the task {task.name!r} are to be generated from {task.generated_from!r}, which must be a "
+                    f"regression whose own labels the rows have; there are: {', '.join(origins) or 'none'}."
+                )
 
     def validate_feature_sizes(self):
         for modality, size in self.feature_sizes.items():

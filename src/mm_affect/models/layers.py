@@ -5,6 +5,7 @@ Sizes are named in words: `(batch, length, size)`. Masks are bool, True = a real
 steps inside may be masked too (a frame without a face).
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -95,8 +96,8 @@ def starting_at(first: torch.Tensor, stream: Stream) -> Stream:
     return Stream(take_steps(stream.values, index), stream.mask.gather(1, index))
 
 
-def word_aligned(streams: dict[str, Stream]) -> dict[str, Stream]:
-    """Streams with one step per word, moved together to the front.
+def of_one_length(streams: dict[str, Stream]) -> dict[str, Stream]:
+    """Word-aligned streams, with one step per word, all as long as the longest.
 
     A stream is shorter than another where the longest rows lack its modality, or all of them do; it is lengthened.
 
@@ -105,18 +106,25 @@ def word_aligned(streams: dict[str, Stream]) -> dict[str, Stream]:
     """
     lengths = {m: stream.mask.shape[1] for m, stream in streams.items()}
     longest = max(lengths.values())
-    if min(lengths.values()) < longest:
-        streams = {
-            m: Stream(*(F.pad(part, (0, 0) * (part.ndim - 2) + (0, longest - lengths[m])) for part in stream))
-            for m, stream in streams.items()
-        }
-        steps = torch.stack([stream.mask for stream in streams.values()]).any(0)
-        for m, length in lengths.items():
-            if (steps[:, length:].any(1) & streams[m].mask.any(1)).any():
-                raise ValueError(
-                    f"The streams have {', '.join(f'{n} ({m})' for m, n in lengths.items())} steps, but this model reads "
-                    "word-aligned streams (aligner='given'): align them to the words, or set `aligner` to 'ctc' or 'none'."
-                )
+    if min(lengths.values()) == longest:
+        return streams
+    streams = {
+        m: Stream(*(F.pad(part, (0, 0) * (part.ndim - 2) + (0, longest - lengths[m])) for part in stream))
+        for m, stream in streams.items()
+    }
+    steps = torch.stack([stream.mask for stream in streams.values()]).any(0)
+    for m, length in lengths.items():
+        if (steps[:, length:].any(1) & streams[m].mask.any(1)).any():
+            raise ValueError(
+                f"The streams have {', '.join(f'{n} ({m})' for m, n in lengths.items())} steps, but this model reads "
+                "word-aligned streams: align them to the words, or set `aligner` if the model has one."
+            )
+    return streams
+
+
+def word_aligned(streams: dict[str, Stream]) -> dict[str, Stream]:
+    """Word-aligned streams of one length (see `of_one_length`), moved together to the front."""
+    streams = of_one_length(streams)
     first = extent(torch.stack([stream.mask for stream in streams.values()]).any(0))[0]
     return {m: starting_at(first, stream) for m, stream in streams.items()}
 
@@ -140,18 +148,37 @@ def resample(stream: Stream, lengths: torch.Tensor, steps: int) -> Stream:
     return Stream(torch.cat(parts, dim=1), target < lengths.view(-1, 1)).cleaned()
 
 
+def sinusoids(first: int, steps: int, size: int, device=None) -> torch.Tensor:
+    """The sinusoids of positions `first`, `first + 1`, ... `(steps, size)`: all sines, all cosines, a 0 if `size` is odd."""
+    half = size // 2
+    rate = torch.exp(torch.arange(half, device=device) * (-math.log(10000.0) / max(half - 1, 1)))
+    angle = torch.arange(first, first + steps, device=device).unsqueeze(1) * rate
+    return F.pad(torch.cat([angle.sin(), angle.cos()], dim=-1), (0, size % 2))
+
+
 class SinusoidalPositions(nn.Module):
-    """Adds the sinusoid of Vaswani et al. (2017); a step's position counts real steps only, from 0."""
+    """Adds the sinusoid of Vaswani et al. (2017), as laid out in tensor2tensor; positions count real steps only.
+
+    Args:
+        first: the position of the first real step: 0, or 1 as in the code of MulT, SPT, SUGRM and LMR-CBT.
+        skip_zeros: a step whose first feature is exactly 0 gets no position, and the others keep theirs: that code takes
+            the first feature for a token id, and 0 for padding.
+    """
+
+    def __init__(self, first: int = 0, skip_zeros: bool = False):
+        super().__init__()
+        self.first, self.skip_zeros = first, skip_zeros
 
     def forward(self, stream: Stream) -> Stream:
         values, mask = stream
-        half = (values.shape[-1] + 1) // 2
-        rate = torch.exp(
-            torch.arange(half, device=values.device) * (-torch.log(torch.tensor(10000.0)) / max(half - 1, 1))
-        )
-        angle = (mask.cumsum(1) - 1).clamp_min(0).unsqueeze(-1) * rate
-        table = torch.cat([angle.sin(), angle.cos()], dim=-1)[..., : values.shape[-1]]
-        return Stream(values + table.to(values.dtype), mask).cleaned()
+        return Stream(self.place(values, (mask.cumsum(1) - 1).clamp_min(0), mask.shape[1]), mask).cleaned()
+
+    def place(self, values: torch.Tensor, steps: torch.Tensor, length: int) -> torch.Tensor:
+        """`values` `(..., size)` with the sinusoids of the `steps` `(...)` they stand at, from 0, below `length`."""
+        positions = sinusoids(self.first, length, values.shape[-1], values.device).to(values.dtype)[steps]
+        if self.skip_zeros:
+            positions = positions.masked_fill(values[..., :1] == 0, 0.0)
+        return values + positions
 
 
 def eager_attention_forward(module, query, key, value, attention_mask, scaling, dropout=0.0, **kwargs):
@@ -348,12 +375,18 @@ class TaskHeads(nn.Module):
         return {name: head(views[self.tasks[name].view]) for name, head in self.heads.items()}
 
     def losses(self, logits: dict[str, torch.Tensor], labels: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Mean loss over the known labels of each task in `labels`; NaN and -100 are unknown."""
+        """Mean loss over the known labels of each task in `labels`; NaN and -100 are unknown.
+
+        Where generated labels y come with those they are generated from, y', each sample's loss is multiplied by
+        tanh(|y - y'|), so that samples count by how much their modality disagrees (SUGRM, section 3.4; Self-MM).
+        """
         for name in labels:
             if name not in self.tasks:
                 raise ValueError(f"`labels` has the task {name!r}; the model knows {', '.join(self.tasks)}.")
         return {
-            name: self._loss(task, logits[name], labels[name]) for name, task in self.tasks.items() if name in labels
+            name: self._loss(task, logits[name], labels[name], labels.get(task.generated_from))
+            for name, task in self.tasks.items()
+            if name in labels
         }
 
     def supervise(self, logits, labels, rows: torch.Tensor) -> torch.Tensor:
@@ -367,17 +400,18 @@ class TaskHeads(nn.Module):
             (self.tasks[name].weight * loss for name, loss in losses.items()), rows.new_zeros((), dtype=torch.float)
         )
 
-    def _loss(self, task, logits, labels):
-        expected = logits.shape if task.problem_type == "multi_label_classification" else logits.shape[:1]
+    def _loss(self, task, logits, labels, origin=None):
+        soft = task.problem_type == "single_label_classification" and labels.ndim == 2  # probabilities of the classes
+        expected = logits.shape if soft or task.problem_type == "multi_label_classification" else logits.shape[:1]
         if labels.shape != expected:
             raise ValueError(f"Labels of {task.name!r} have shape {tuple(labels.shape)}; expected {tuple(expected)}.")
         logits = logits.float()
         weights = None if task.class_weights is None else torch.tensor(task.class_weights, device=logits.device)
         if task.problem_type == "single_label_classification":
-            known = labels != -100
+            known = ~torch.isnan(labels).any(1) if soft else labels != -100
             loss = F.cross_entropy(
                 logits,
-                labels.long(),
+                torch.where(known.unsqueeze(1), labels, 0.0).float() if soft else labels.long(),
                 weights,
                 ignore_index=-100,
                 label_smoothing=task.label_smoothing if self.training else 0.0,
@@ -391,4 +425,7 @@ class TaskHeads(nn.Module):
             else:
                 criterion = {"l1": F.l1_loss, "l2": F.mse_loss, "huber": F.huber_loss}[task.regression_loss]
                 loss = criterion(logits.squeeze(-1), target, reduction="none")
+                if origin is not None:
+                    known = known & ~torch.isnan(origin)
+                    loss = loss * torch.tanh((target - torch.where(known, origin, target)).abs())
         return (loss * known).sum() / known.sum().clamp_min(1)

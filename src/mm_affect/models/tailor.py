@@ -39,7 +39,6 @@ from transformers.utils.output_capturing import OutputRecorder
 
 from .configuration import (
     EMOTIONS,
-    MODALITIES,
     AffectConfig,
     Task,
     check_choices,
@@ -61,7 +60,7 @@ from .layers import (
     word_aligned,
 )
 from .modeling import AffectPreTrainedModel, FusionOutput
-from .packing import PackedRows, PackedSelfAttention
+from .packing import PackedAttention, PackedRows, RowPairs
 
 
 LOSS_WEIGHTS = {
@@ -226,11 +225,11 @@ class TailorLayer(GradientCheckpointingLayer):
 
     def __init__(self, config: TailorConfig):
         super().__init__()
-        self.attention = AttentionStep(config, PackedSelfAttention)
+        self.attention = AttentionStep(config, PackedAttention)
         self.feed_forward = FeedForwardStep(config)
 
-    def forward(self, packed, rows: PackedRows):
-        return self.feed_forward(self.attention(packed, rows))
+    def forward(self, packed, pairs: RowPairs):
+        return self.feed_forward(self.attention(packed, pairs))
 
 
 class Encoder(nn.Module):
@@ -248,8 +247,9 @@ class Encoder(nn.Module):
         position = torch.arange(mask.shape[1], device=mask.device).clamp_max(self.positions.num_embeddings - 1)
         rows = PackedRows(mask)
         packed = self.dropout(self.norm(rows.pack(values + self.positions(position))))
+        pairs = RowPairs(rows)
         for layer in self.layers:
-            packed = layer(packed, rows)
+            packed = layer(packed, pairs)
         return Stream(rows.unpack(packed), mask)
 
 
@@ -392,9 +392,8 @@ class TailorForAffect(AffectPreTrainedModel):
         return FusionOutput(views, lambda supervise: self._losses(private, common, ctc, supervise))
 
     def refined(self, **inputs) -> tuple[dict[str, Stream], dict[str, Stream]]:
-        """Private and common stream of each modality; `inputs` as of `forward`, of features."""
-        given = {m: (inputs.get(m), inputs.get(f"{m}_mask")) for m in MODALITIES}
-        return self._refine(self._encode(self._streams(given))[0])
+        """Private and common stream of each modality; `inputs` as of `forward`."""
+        return self._refine(self._encode(self._streams(**inputs))[0])
 
     def _encode(self, streams):
         normed = {m: Stream(self.input_norms[m](values), mask).cleaned() for m, (values, mask) in streams.items()}

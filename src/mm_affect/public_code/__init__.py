@@ -1,10 +1,15 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
 """What is known of the authors' public code: for each, what it calls our weights, and what of its own it never reads."""
 
+from .emo_emb import EMO_EMB
+from .lmr_cbt import LMR_CBT
+from .mult import MULT
+from .spt import SPT
+from .sugrm import SUGRM
 from .table import Conversion
 from .tailor import TAILOR
 
 
 __all__ = ["CONVERSIONS", "Conversion"]
 
-CONVERSIONS = {"tailor": TAILOR}
+CONVERSIONS = {"emo_emb": EMO_EMB, "lmr_cbt": LMR_CBT, "mult": MULT, "spt": SPT, "sugrm": SUGRM, "tailor": TAILOR}

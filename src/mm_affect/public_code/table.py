@@ -26,7 +26,8 @@ class Conversion:
             and longer pieces go first.
         dead: pattern of whole public names that no computation of the public code reads.
         untold: fields of the config that shapes do not tell.
-        values: by our name, from the public tensor, of any shape but a number's, to ours, where they differ.
+        values: by the last parts of our names, or all of them, from the public tensor, of any shape but a number's, to ours,
+            where they differ.
     """
 
     model_class: type[AffectPreTrainedModel]
@@ -43,7 +44,8 @@ class Conversion:
 
     def value(self, name: str, public: torch.Tensor) -> torch.Tensor:
         """Our weight `name`, from the public tensor."""
-        return self.values[name](public) if name in self.values and public.ndim else public
+        differing = (ours for ending, ours in self.values.items() if f".{name}".endswith(f".{ending}"))
+        return next(differing, lambda same: same)(public) if public.ndim else public
 
 
 def emotions(labels: list[str] | None, count: int, **fields) -> Task:
