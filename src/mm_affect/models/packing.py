@@ -20,8 +20,8 @@ from .dropout import Draws, draw_seed
 from .layers import Attention
 
 
-CELLS_AT_ONCE = 2**19  # of an attention table; about what the cache of a core holds
-QUERIES_AT_ONCE = 32  # where later queries see more keys than earlier ones
+CELLS_AT_ONCE = 2**20  # of an attention table; about what the cache of a core holds
+QUERIES_AT_ONCE = 32  # at least, or an eighth of the keys, where later queries see more keys than earlier ones
 SPARE_CELLS = 2**16  # may be padding: one more group of rows costs as much time
 MASKED = -1e30  # the score of a key that a query may not read
 LOG2_E = 1.4426950408889634
@@ -212,7 +212,7 @@ class RowPairs:
     def _at_once(self, longest: int, widest: int) -> int:
         """How many of so many queries, that read so many keys, a block should have."""
         alike = not self.future_mask or longest >= 2 * widest
-        return longest if alike else min(longest, QUERIES_AT_ONCE)
+        return longest if alike else min(longest, max(QUERIES_AT_ONCE, widest // 8))
 
     def _group(self, rows: torch.Tensor, heads: int) -> Group:
         queries, keys = (Side.of(side.first_steps[rows], side.lengths[rows]) for side in (self.queries, self.keys))
