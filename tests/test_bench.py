@@ -185,7 +185,7 @@ def test_bad_input_is_one_sentence(command, tmp_path):
     assert "nowhere" in command(rows=tmp_path / "nowhere", code=1)[1]
     assert (
         "Unknown architecture 'mm_affect_mfm'. Did you mean 'mm_affect_mfn'?"
-        in command("--architectures", "mfm", code=1)[1]
+        in command("--architectures", "mm_affect_mfm", code=1)[1]
     )
     assert "There is no results file" in command("--results", tmp_path, code=1)[1]
     assert (

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from mm_affect.models import packing
 from mm_affect.models.configuration import AffectConfig
-from mm_affect.models.dropout import Draws, Dropout
+from mm_affect.models.dropout import Draws, Dropout, draw_seed
 from mm_affect.models.packing import PackedAttention, PackedRows, RowPairs
 
 
@@ -149,7 +149,7 @@ def test_gradient_of_attention_with_dropout():
 @pytest.mark.parametrize("probability", [0.1, 0.3, 0.5])
 def test_share_that_is_dropped(probability):
     torch.manual_seed(0)
-    kept = Draws(probability, seed=0).kept((1000, 1001))
+    kept = Draws(probability, draw_seed()).kept((1000, 1001))
     assert set(kept.unique().tolist()) == {0, 1}
     deviation = (probability * (1 - probability) / kept.numel()) ** 0.5
     assert abs(1 - kept.float().mean() - probability) < 4 * deviation + 1 / 65536

@@ -232,10 +232,10 @@ def test_layer_without_effect(monkeypatch):
 def test_unknown_labels_counted(monkeypatch):
     original = layers.TaskHeads._loss
 
-    def loss(self, task, logits, labels):
+    def loss(self, task, logits, labels, origin=None):
         if labels.is_floating_point():
-            return original(self, task, logits, labels.nan_to_num())
-        return original(self, task, logits, labels.clamp_min(0))
+            return original(self, task, logits, labels.nan_to_num(), origin)
+        return original(self, task, logits, labels.clamp_min(0), origin)
 
     monkeypatch.setattr(layers.TaskHeads, "_loss", loss)
     assert_caught(test_models.TestEFLFAVG().test_unknown_labels)

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from mm_affect import AffectProcessor, FusionConfig, FusionForAffect, Task
+from mm_affect.data import write_rows
 from mm_affect.experiments import run
 from mm_affect.models.faces import FaceDescriptor
 from mm_affect.models.log_mel import LogMelExtractor
@@ -32,7 +33,7 @@ def test_mosi_features_are_learned(tmp_path, monkeypatch):
     benchmark = importlib.import_module("mosi_bclstm")
     changes = {"data": str(tmp_path / "rows"), "output_dir": str(tmp_path / "run"), "seeds": [0], "training.epochs": 8}
     config = RunConfig.load(benchmark.CONFIG, changes)
-    benchmark.prepare(config)
+    write_rows(config.data, *benchmark.prepare_splits())
     results = run(config)
     assert results["corpus"]["counts"]["test"] == 752
     assert results["summary"]["text+audio+visual"]["sentiment.accuracy"]["mean"] > 0.73

@@ -77,7 +77,7 @@ def subjects_of(
     architecture that none of them has.
 
     Args:
-        architectures: model types, with or without `mm_affect_`; default: all.
+        architectures: model types, with or without `mm_affect_`; default: all, also those of others that are registered.
         results: output folders of runs.
         metric: as `task.metric`; default: the primary metric of the first task of the first run.
 
@@ -87,7 +87,8 @@ def subjects_of(
     known, corpus = known_architectures(), read_corpus(rows)
     if "train" not in load(rows):
         raise ValueError(f"{rows} has no train split, of which rows are measured.")
-    wanted = [f"mm_affect_{name.removeprefix('mm_affect_')}" for name in architectures or known]
+    short = {name.removeprefix("mm_affect_"): name for name in known}
+    wanted = [short.get(name, name) for name in architectures or known]
     for name in wanted:
         if name not in known:
             raise ValueError(f"Unknown architecture {name!r}.{suggestion(name, known)}")

@@ -85,9 +85,9 @@ class CrossModalConfig(AffectConfig):
 
 
 class TemporalConvolution(nn.Conv1d):
-    """A convolution without bias along the real steps of a stream, to `hidden_size` features per step.
+    """A convolution without bias along a stream that has zeros at masked steps, to `hidden_size` features per step.
 
-    Beyond the ends of a row, and at masked steps inside it, there are zeros; masked steps stay masked.
+    Beyond the ends of a row there are zeros, too; masked steps stay masked.
     """
 
     def __init__(self, config: CrossModalConfig, modality: str):
@@ -98,7 +98,7 @@ class TemporalConvolution(nn.Conv1d):
 
     def forward(self, stream: Stream) -> Stream:
         """Raises ValueError if a row is shorter than a `"valid"` kernel."""
-        (values, mask), (size,) = stream.cleaned(), self.kernel_size
+        (values, mask), (size,) = stream, self.kernel_size
         if not self.padding[0] and size > 1:
             first, length = extent(mask)
             if ((length > 0) & (length < size)).any():

@@ -15,9 +15,19 @@ from torch.autograd.function import once_differentiable
 DRAWN_AT_ONCE = 2**15  # decisions: their draws stay in the cache
 
 
-def draw_seed() -> int:
-    """A seed of `Draws`, from PyTorch's default generator."""
-    return int(torch.randint(2**63 - 1, ()))
+def draw_seed() -> np.ndarray:
+    """A seed of `Draws`, `(3,)`, from PyTorch's default generator."""
+    return torch.empty(3, dtype=torch.int64).random_().numpy().view(np.uint64)
+
+
+class Seed(np.random.bit_generator.ISeedSequence):
+    """The words that NumPy's generator begins with, as they are; hashing them would cost as much as 10,000 decisions."""
+
+    def __init__(self, words: np.ndarray):
+        self.words = words
+
+    def generate_state(self, n_words, dtype=np.uint32):
+        return self.words
 
 
 class Draws:
@@ -26,11 +36,11 @@ class Draws:
     Args:
         probability: of a zero. In 256ths it is no whole number; it is rounded up or down at random, anew for every
             `DRAWN_AT_ONCE` decisions, so that it is right in the mean.
-        seed: the same seed gives the same decisions, asked for in the same shapes and order.
+        seed: of `draw_seed`; the same seed gives the same decisions, asked for in the same shapes and order.
     """
 
-    def __init__(self, probability: float, seed: int):
-        self.probability, self.generator = probability, np.random.SFC64(seed)
+    def __init__(self, probability: float, seed: np.ndarray):
+        self.probability, self.generator = probability, np.random.SFC64(Seed(seed))
 
     def kept(self, shape: tuple[int, ...]) -> torch.Tensor:
         """Ones and zeros as uint8 on the CPU."""
@@ -58,7 +68,7 @@ class _Dropout(torch.autograd.Function):
         return dropped(gradient, None, context.probability, context.seed), None, None
 
 
-def dropped(values: torch.Tensor, out: torch.Tensor | None, probability: float, seed: int) -> torch.Tensor:
+def dropped(values: torch.Tensor, out: torch.Tensor | None, probability: float, seed: np.ndarray) -> torch.Tensor:
     """`values`, some of them 0, and the others larger in turn."""
     kept = Draws(probability, seed).kept(values.shape)
     return torch.mul(values, kept, out=out).mul_(1 / (1 - probability))

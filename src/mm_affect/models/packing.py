@@ -266,7 +266,7 @@ class GroupedAttention(torch.autograd.Function):
     @staticmethod
     def forward(context, query, key, value, plan: Plan, heads: int, probability: float):
         context.plan, context.heads, context.probability = plan, heads, probability
-        context.seed = draw_seed() if probability else 0
+        context.seed = draw_seed()
         draws, scaled = Draws(probability, context.seed), query * (scale(query, heads) * LOG2_E)
         outputs, logarithms = [], []
         for group in plan.groups:
@@ -340,9 +340,10 @@ def scores(query: torch.Tensor, key: torch.Tensor, block: Block) -> torch.Tensor
     return found
 
 
-def of_steps(linear: nn.Linear, packed: torch.Tensor) -> torch.Tensor:
-    """The layer's output of `(steps, size)` as `(size, steps)`."""
-    return torch.addmm(linear.bias.unsqueeze(1), linear.weight, packed.t())
+def projected(packed: torch.Tensor, *linears: nn.Linear) -> tuple[torch.Tensor, ...]:
+    """The layers' outputs of `(steps, size)`, each `(size, steps)`, by one product."""
+    weight, bias = (torch.cat([getattr(linear, name) for linear in linears]) for name in ("weight", "bias"))
+    return torch.addmm(bias.unsqueeze(1), weight, packed.t()).chunk(len(linears))
 
 
 class PackedAttention(Attention):
@@ -350,14 +351,17 @@ class PackedAttention(Attention):
 
     def forward(self, packed: torch.Tensor, pairs: RowPairs, memory: torch.Tensor | None = None):
         kind, dropout = self.config._attn_implementation, self.dropout if self.training else 0.0
-        memory = packed if memory is None else memory
         if kind != "sdpa" or packed.device.type != "cpu":
-            queries, keys = pairs.queries.unpack(packed), pairs.keys.unpack(memory)
+            queries = pairs.queries.unpack(packed)
+            keys = queries if memory is None else pairs.keys.unpack(memory)
             attended, weights = super().forward(queries, pairs.padded_mask(self.config, queries, keys), keys)
             attended = pairs.queries.pack(attended)
         else:
+            if memory is None:
+                parts = projected(packed, self.query, self.key, self.value)
+            else:
+                parts = *projected(packed, self.query), *projected(memory, self.key, self.value)
             heads = packed.shape[-1] // self.head_size
-            parts = of_steps(self.query, packed), of_steps(self.key, memory), of_steps(self.value, memory)
             attended = self.output(GroupedAttention.apply(*parts, pairs.plan(heads), heads, dropout).t())
             weights = None
         return attended if pairs.readable is None else attended.masked_fill(~pairs.readable, 0.0), weights
