@@ -16,7 +16,7 @@ import torch
 from mult_speed import FEATURES, LENGTHS, PlainEncoder
 from torch import nn
 from torch.nn import functional as F
-from units import BATCH, Competitor, Setting, check_parameters, main, ragged, spoken_lengths
+from units import Competitor, Setting, check_parameters, main, sentiment
 
 from mm_affect import LMRCBTConfig, LMRCBTForAffect
 
@@ -72,16 +72,7 @@ def competitors(lengths: tuple[int, int, int], spoken: bool) -> dict[str, Compet
     plain, ours = PlainLMRCBT(), LMRCBTForAffect(LMRCBTConfig())
     check_parameters(plain, 406_523)
     check_parameters(ours, 406_441)
-    features = {m: torch.randn(BATCH, steps, size) for (m, size), steps in zip(FEATURES.items(), lengths)}
-    target = torch.randn(BATCH)
-    cut = features
-    if spoken:
-        words = spoken_lengths(lengths[0])
-        cut = ragged(features, {m: (words * steps / lengths[0]).ceil().long() for m, steps in zip(FEATURES, lengths)})
-    return {
-        "plain": Competitor(plain, features, lambda: F.l1_loss(plain(**features), target)),
-        "mm_affect": Competitor.ours(ours, cut, {"sentiment": target}),
-    }
+    return sentiment(plain, ours, dict(zip(FEATURES, lengths)), spoken)
 
 
 SETTINGS = {

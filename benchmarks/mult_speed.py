@@ -14,7 +14,7 @@ The public code was measured at 8.8 units forward and 5.9 train, unaligned at 21
 import torch
 from torch import nn
 from torch.nn import functional as F
-from units import BATCH, Competitor, Setting, check_parameters, main, ragged, spoken_lengths
+from units import Competitor, Setting, check_parameters, main, sentiment
 
 from mm_affect import MulTConfig, MulTForAffect
 
@@ -117,16 +117,7 @@ def competitors(lengths: tuple[int, int, int], spoken: bool) -> dict[str, Compet
     plain, ours = PlainMulT(), MulTForAffect(MulTConfig.reference())
     check_parameters(plain, 1_073_731)
     check_parameters(ours, 1_073_731)
-    features = {m: torch.randn(BATCH, steps, size) for (m, size), steps in zip(FEATURES.items(), lengths)}
-    target = torch.randn(BATCH)
-    cut = features
-    if spoken:
-        words = spoken_lengths(lengths[0])
-        cut = ragged(features, {m: (words * steps / lengths[0]).ceil().long() for m, steps in zip(FEATURES, lengths)})
-    return {
-        "plain": Competitor(plain, features, lambda: F.l1_loss(plain(**features), target)),
-        "mm_affect": Competitor.ours(ours, cut, {"sentiment": target}),
-    }
+    return sentiment(plain, ours, dict(zip(FEATURES, lengths)), spoken)
 
 
 SETTINGS = {

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 
 BATCH = 32
@@ -80,6 +81,19 @@ def ragged(inputs: dict[str, torch.Tensor], lengths: dict[str, torch.Tensor]) ->
         mask = torch.arange(int(lengths[m].max())) < lengths[m].unsqueeze(1)
         cut |= {m: values[:, : mask.shape[1]], f"{m}_mask": mask}
     return cut
+
+
+def sentiment(plain: nn.Module, ours, steps: dict[str, int], spoken: bool) -> dict[str, Competitor]:
+    """Both models with a regression of sentiment on the same features; ours gets spoken lengths if asked, the plain one never."""
+    features = {m: torch.randn(BATCH, length, ours.config.feature_sizes[m]) for m, length in steps.items()}
+    target, cut = torch.randn(BATCH), features
+    if spoken:
+        words, longest = spoken_lengths(steps["text"]), steps["text"]
+        cut = ragged(features, {m: (words * length / longest).ceil().long() for m, length in steps.items()})
+    return {
+        "plain": Competitor(plain, features, lambda: F.l1_loss(plain(**features), target)),
+        "mm_affect": Competitor.ours(ours, cut, {"sentiment": target}),
+    }
 
 
 def seconds(run: Callable) -> float:

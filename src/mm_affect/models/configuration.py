@@ -158,6 +158,13 @@ def check_dropouts(config, names: tuple[str, ...]) -> None:
             raise ValueError(f"`{name}` is {getattr(config, name)!r}; it must be at least 0 and less than 1.")
 
 
+def published_emotions(corpus: str) -> dict:
+    """The config's field `tasks` for the emotions of `"iemocap"`; nothing for `"cmu_mosei"`, whose emotions are the default."""
+    if corpus not in ("cmu_mosei", "iemocap"):
+        raise ValueError(f"The paper has settings for cmu_mosei and iemocap, not for {corpus!r}.")
+    return {"tasks": [Task("emotion", labels=("neutral", "happy", "sad", "anger"))]} if corpus == "iemocap" else {}
+
+
 DEFAULT_TASKS = (Task("emotion", "multi_label_classification", EMOTIONS),)
 
 # Names that transformers itself stores in a config beside the declared fields.

@@ -34,7 +34,7 @@ from torch.nn import functional as F
 from transformers import AutoConfig, AutoModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from .configuration import AffectConfig, Task, check_dropouts, check_sizes
+from .configuration import AffectConfig, Task, check_dropouts, check_sizes, published_emotions
 from .layers import Stream
 from .modeling import AffectPreTrainedModel, FusionOutput
 from .recurrent import RaggedLSTM, Steps
@@ -85,11 +85,7 @@ class EmoEmbConfig(AffectConfig):
     @classmethod
     def paper(cls, corpus: str = "cmu_mosei", **fields) -> "EmoEmbConfig":
         """The paper's settings, with the emotions of `"cmu_mosei"` or `"iemocap"`."""
-        if corpus not in ("cmu_mosei", "iemocap"):
-            raise ValueError(f"The paper has settings for cmu_mosei and iemocap, not for {corpus!r}.")
-        if corpus == "iemocap":
-            fields = {"tasks": [Task("emotion", labels=("neutral", "happy", "sad", "anger"))]} | fields
-        return cls(**fields)
+        return cls(**published_emotions(corpus) | fields)
 
     @classmethod
     def reference(cls, **fields) -> "EmoEmbConfig":

@@ -27,7 +27,7 @@ from torch.nn import functional as F
 from transformers import AutoConfig, AutoModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from .configuration import AffectConfig, Task, check_dropouts, check_sizes
+from .configuration import AffectConfig, Task, check_dropouts, check_sizes, published_emotions
 from .dropout import Dropout
 from .layers import Stream, of_one_length
 from .modeling import AffectPreTrainedModel, FusionOutput
@@ -75,11 +75,7 @@ class MFNConfig(AffectConfig):
     @classmethod
     def paper(cls, corpus: str = "cmu_mosei", **fields) -> "MFNConfig":
         """The settings above, with the emotions of `"cmu_mosei"` or `"iemocap"` in Dai et al. (2021)."""
-        if corpus not in ("cmu_mosei", "iemocap"):
-            raise ValueError(f"The paper has settings for cmu_mosei and iemocap, not for {corpus!r}.")
-        if corpus == "iemocap":
-            fields = {"tasks": [Task("emotion", labels=("neutral", "happy", "sad", "anger"))]} | fields
-        return cls(**fields)
+        return cls(**published_emotions(corpus) | fields)
 
     @classmethod
     def reference(cls, **fields) -> "MFNConfig":
