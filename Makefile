@@ -18,10 +18,10 @@ $(VENV)/.installed: setup.py constraints.txt
 	touch $@
 
 # The whole road on the synthetic sample corpus: clips, features, training, results, card, plots, one prediction.
+# OMP_NUM_THREADS: small models are several times slower on two threads than on one, above all beside other programs.
 demo: setup
-	$(PYTHON) examples/demo.py
+	OMP_NUM_THREADS=1 $(PYTHON) examples/demo.py
 
-# OMP_NUM_THREADS: small models are several times slower on two threads than on one.
 test: setup
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadfile
 
