@@ -17,7 +17,7 @@ DRAWN_AT_ONCE = 2**15  # decisions: their draws stay in the cache
 
 def draw_seed() -> np.ndarray:
     """A seed of `Draws`, `(3,)`, from PyTorch's default generator."""
-    return torch.empty(3, dtype=torch.int64).random_().numpy().view(np.uint64)
+    return torch.empty(3, dtype=torch.int64, device="cpu").random_().numpy().view(np.uint64)
 
 
 class Seed(np.random.bit_generator.ISeedSequence):

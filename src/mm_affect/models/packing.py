@@ -91,10 +91,10 @@ class Side(NamedTuple):
         return cls(lengths, len(position), steps, position < lengths.unsqueeze(1), together)
 
     def pad(self, packed: torch.Tensor, heads: int) -> torch.Tensor:
-        """The steps of `packed` `(size, steps)`, at least in float32, as `(rows, heads, features of a head, longest)`."""
+        """The steps of `packed` `(size, steps)`, at least in float32, as `(rows * heads, features of a head, longest)`."""
         own = packed.index_select(1, self.steps) if self.together is None else packed[:, self.together]
-        own = own.view(heads, -1, *self.real.shape).permute(2, 0, 1, 3)
-        return own.to(torch.promote_types(own.dtype, torch.float32)).contiguous()
+        own = own.to(torch.promote_types(own.dtype, torch.float32)).view(heads, -1, *self.real.shape)
+        return own.permute(2, 0, 1, 3).reshape(-1, own.shape[1], own.shape[3])
 
 
 class Places(NamedTuple):
@@ -118,9 +118,10 @@ class Places(NamedTuple):
         return cls(None if same else index)
 
     def unpad(self, parts: list[torch.Tensor], like: torch.Tensor) -> torch.Tensor:
-        """What the groups found, each `(rows, heads, features, longest)`, as the packed `(size, steps)`, zeros at steps without
-        a group; in the type of `like` `(size, steps)`."""
-        flat = [part.permute(1, 2, 0, 3).reshape(len(like), -1) for part in parts]
+        """What the groups found, each `(rows * heads, features, longest)`, as the packed `(size, steps)`, zeros at steps
+        without a group; in the type of `like` `(size, steps)`."""
+        heads = [part.unflatten(0, (-1, len(like) // part.shape[1])) for part in parts]
+        flat = [part.permute(1, 2, 0, 3).reshape(len(like), -1) for part in heads]
         if self.index is not None:
             flat.append(like.new_zeros(len(like), 1))
         joined = flat[0] if len(flat) == 1 else torch.cat(flat, dim=1)
@@ -128,21 +129,35 @@ class Places(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Some queries of a group: their range, how many keys any of them may read, and what has to be added to the scores of
-    the last of those keys, which not all may read, `(rows or 1, 1, queries, last keys)`."""
+    """Some queries of a group, and the keys that any of them may read.
 
-    queries: slice
+    Args:
+        first, queries: the first of the queries, and how many there are.
+        keys: how many keys; they are the first ones.
+        unread: `(rows or 1, 1, queries, last keys)`, what is added to scores because not all queries may read these keys.
+    """
+
+    first: int
+    queries: int
     keys: int
     unread: torch.Tensor | None
 
     @classmethod
-    def of(cls, queries: range, lengths: torch.Tensor, shift: torch.Tensor) -> "Block":
+    def seeing(cls, queries: range, lengths: torch.Tensor, shift: torch.Tensor) -> "Block":
         """Query i of a row reads the keys 0 to i + `shift` of its `lengths`, each `(rows or 1,)`."""
         query = torch.arange(queries.start, queries.stop)
         seen = torch.minimum(query + 1 + shift.unsqueeze(1), lengths.unsqueeze(1))
         fewest, keys = int(seen.min()), int(seen.max())
         unread = (torch.arange(fewest, keys) >= seen.unsqueeze(2)).unsqueeze(1) * MASKED if fewest < keys else None
-        return cls(slice(queries.start, queries.stop), keys, unread)
+        return cls(queries.start, len(queries), keys, unread)
+
+    def of(self, queries: torch.Tensor) -> torch.Tensor:
+        """Its part of the group's `(rows * heads, features, longest)`."""
+        return queries.narrow(2, self.first, self.queries)
+
+    def read(self, keys: torch.Tensor) -> torch.Tensor:
+        """Its part of the group's `(rows * heads, features, longest)`."""
+        return keys.narrow(2, 0, self.keys)
 
 
 class Group(NamedTuple):
@@ -212,17 +227,18 @@ class RowPairs:
     def _at_once(self, longest: int, widest: int) -> int:
         """How many of so many queries, that read so many keys, a block should have."""
         alike = not self.future_mask or longest >= 2 * widest
-        return longest if alike else min(longest, max(QUERIES_AT_ONCE, widest // 8))
+        return longest if alike else min(longest, max(QUERIES_AT_ONCE, -(-widest // 8)))
 
     def _group(self, rows: torch.Tensor, heads: int) -> Group:
         queries, keys = (Side.of(side.first_steps[rows], side.lengths[rows]) for side in (self.queries, self.keys))
         fitting = CELLS_AT_ONCE // (len(rows) * heads * keys.longest)
         at_once = max(1, min(self._at_once(queries.longest, keys.longest), fitting))
+        at_once = -(-queries.longest // -(-queries.longest // at_once))  # as many blocks, all of about one size
         lengths, shift = keys.lengths, self.shift[rows] if self.future_mask else keys.lengths
         if len(lengths.unique()) == len(shift.unique()) == 1:
             lengths, shift = lengths[:1], shift[:1]
         ranges = [range(queries.longest)[first : first + at_once] for first in range(0, queries.longest, at_once)]
-        return Group(queries, keys, [Block.of(part, lengths, shift) for part in ranges])
+        return Group(queries, keys, [Block.seeing(part, lengths, shift) for part in ranges])
 
     def padded_mask(self, config, queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor | None:
         """For attention of the padded `(batch, length, size)`; a row without keys reads its zeros."""
@@ -266,22 +282,23 @@ class GroupedAttention(torch.autograd.Function):
     @staticmethod
     def forward(context, query, key, value, plan: Plan, heads: int, probability: float):
         context.plan, context.heads, context.probability = plan, heads, probability
-        context.seed = draw_seed()
-        draws, scaled = Draws(probability, context.seed), query * (scale(query, heads) * LOG2_E)
+        context.seed = draw_seed() if probability else None
+        draws = Draws(probability, context.seed) if probability else None
+        scaled = query * (scale(query, heads) * LOG2_E)
         outputs, logarithms = [], []
         for group in plan.groups:
             q, k, v = group.queries.pad(scaled, heads), group.keys.pad(key, heads), group.keys.pad(value, heads)
             outputs.append(torch.empty_like(q))
-            logarithms.append(q.new_empty(*q.shape[:2], q.shape[3], 1))
+            logarithms.append(q.new_empty(len(q), q.shape[2], 1))
             for block in group.blocks:
-                weights = scores(q[..., block.queries], k[..., : block.keys], block)
+                weights = scores(block.of(q), block.read(k), block)
                 greatest = weights.amax(-1, keepdim=True)
                 total = weights.sub_(greatest).exp2_().sum(-1, keepdim=True)
-                logarithms[-1][:, :, block.queries] = greatest.add_(total.log2())
-                if probability:
+                logarithms[-1].narrow(1, block.first, block.queries).copy_(greatest.add_(total.log2()))
+                if draws:
                     weights.mul_(draws.kept(weights.shape))
-                attended = v[..., : block.keys] @ weights.transpose(2, 3)
-                outputs[-1][..., block.queries] = attended.div_(total.transpose(2, 3))
+                attended = torch.bmm(block.read(v), weights.transpose(1, 2))
+                block.of(outputs[-1]).copy_(attended.div_(total.transpose(1, 2)))
         context.save_for_backward(query, key, value, *logarithms)
         return plan.queries.unpad(outputs, query).div_(1 - probability)
 
@@ -290,30 +307,32 @@ class GroupedAttention(torch.autograd.Function):
     def backward(context, gradient):
         query, key, value, *logarithms = context.saved_tensors
         plan, heads, probability = context.plan, context.heads, context.probability
-        draws, scaled = Draws(probability, context.seed), query * (scale(query, heads) * LOG2_E)
+        draws = Draws(probability, context.seed) if probability else None
+        scaled = query * (scale(query, heads) * LOG2_E)
         gradient = gradient / (1 - probability)
         found = [], [], []
         for group, logarithm in zip(plan.groups, logarithms):
             q, incoming = group.queries.pad(scaled, heads), group.queries.pad(gradient, heads)
             k, v = group.keys.pad(key, heads), group.keys.pad(value, heads)
             if group.queries.together is None:
-                incoming = incoming * group.queries.real[:, None, None]
+                rows = incoming.unflatten(0, (len(group.queries.real), -1))
+                incoming = (rows * group.queries.real[:, None, None]).flatten(0, 1)
             to_q, to_k, to_v = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
             for block in group.blocks:
-                own, given = (part[..., block.queries] for part in (q, incoming))
-                key_part, value_part = (part[..., : block.keys] for part in (k, v))
-                weights = scores(own, key_part, block).sub_(logarithm[:, :, block.queries]).exp2_()
+                own, given, key_part, value_part = block.of(q), block.of(incoming), block.read(k), block.read(v)
+                weights = scores(own, key_part, block)
+                weights.sub_(logarithm.narrow(1, block.first, block.queries)).exp2_()
                 to_weights = products("to_weights", given, value_part)
-                if probability:
+                if draws:
                     kept = draws.kept(weights.shape)
                     to_weights.mul_(kept)
                 to_scores = SCRATCH.table("to_scores", weights.shape, weights.dtype)
                 softmax_backward(to_weights, weights, -1, weights.dtype, grad_input=to_scores)
-                if probability:
+                if draws:
                     weights.mul_(kept)
-                to_q[..., block.queries] = key_part @ to_scores.transpose(2, 3)
-                to_k[..., : block.keys].add_(own @ to_scores)
-                to_v[..., : block.keys].add_(given @ weights)
+                block.of(to_q).copy_(torch.bmm(key_part, to_scores.transpose(1, 2)))
+                block.read(to_k).add_(torch.bmm(own, to_scores))
+                block.read(to_v).add_(torch.bmm(given, weights))
             for parts, part in zip(found, (to_q, to_k, to_v)):
                 parts.append(part)
         to_query = plan.queries.unpad(found[0], query).mul_(scale(query, heads))
@@ -327,16 +346,17 @@ def scale(query: torch.Tensor, heads: int) -> float:
 
 
 def products(name: str, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    """Of every step of the first with every one of the second, `(rows, heads, first steps, second steps)`, in `SCRATCH`."""
-    table = SCRATCH.table(name, (*first.shape[:2], first.shape[3], second.shape[3]), first.dtype)
-    return torch.matmul(first.transpose(2, 3), second, out=table)
+    """Of every step of the first with every one of the second, `(rows * heads, first steps, second steps)`, in `SCRATCH`."""
+    table = SCRATCH.table(name, (len(first), first.shape[2], second.shape[2]), first.dtype)
+    return torch.bmm(first.transpose(1, 2), second, out=table)
 
 
 def scores(query: torch.Tensor, key: torch.Tensor, block: Block) -> torch.Tensor:
     """The products of the block's queries and keys, `MASKED` where a key is not to be read, in `SCRATCH`."""
     found = products("scores", query, key)
     if block.unread is not None:
-        found[..., -block.unread.shape[-1] :].add_(block.unread)
+        last = found.narrow(2, block.keys - block.unread.shape[-1], block.unread.shape[-1])
+        last.unflatten(0, (len(block.unread), -1)).add_(block.unread)
     return found
 
 
