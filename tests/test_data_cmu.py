@@ -292,6 +292,19 @@ def test_unimodal_labels_of_mmsa(tmp_path):
     assert row["labels"]["sentiment_audio"] == pytest.approx(row["labels"]["sentiment"] / 3)
 
 
+def test_unimodal_labels_that_only_training_rows_have(tmp_path):
+    def change(contents):
+        for part in (contents["valid"], contents["test"]):
+            for letter in "TAV":
+                del part[f"regression_labels_{letter}"]
+
+    write_mmsa_pickle(tmp_path, unimodal=True, change=change)
+    loaded = load("cmu_mosi", tmp_path, allow_partial=True, cache_dir=tmp_path / "cache")
+    assert loaded["train"][0]["labels"]["sentiment_audio"] is not None
+    assert loaded["test"][0]["labels"]["sentiment_audio"] is None
+    assert loaded["test"][0]["labels"]["sentiment"] is not None
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

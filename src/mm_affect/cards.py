@@ -8,6 +8,7 @@ from pathlib import Path
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from .data.schema import weak_in_words
+from .data.splits import protocol_in_words
 from .metrics import definition, primary_metric
 from .results import MODALITIES, SUBSETS, check_results, format_score, full_subset, markdown_table, write_atomically
 
@@ -142,7 +143,7 @@ def _corpus_table(corpus: dict) -> str:
         ["corpus", corpus["name"]],
         ["licence", corpus["licence"] or "none stated"],
         ["utterances", ", ".join(f"{split} {count:,}" for split, count in corpus["counts"].items())],
-        ["split protocol", corpus["split_protocol"] or "none stated"],
+        ["split protocol", protocol_in_words(corpus["split_protocol"])],
         ["manifest hash", f"`{corpus['manifest_hash']}`" if corpus["manifest_hash"] else "none"],
     ]
     return markdown_table(["", ""], rows)

@@ -149,6 +149,7 @@ def data_check(arguments) -> None:
     """`mm-affect data check`."""
     from .data import read_corpus
     from .data.schema import weak_in_words
+    from .data.splits import protocol_in_words
 
     corpus = read_corpus(arguments.source)
     if arguments.json:
@@ -158,7 +159,7 @@ def data_check(arguments) -> None:
         f"{corpus['name']}{' (SYNTHETIC)' if corpus['synthetic'] else ''}, licence: {corpus['licence'] or 'not stated'}"
     )
     print("  rows:    " + ", ".join(f"{split} {count}" for split, count in corpus["counts"].items()))
-    print(f"  splits:  {corpus['split_protocol']}")
+    print(f"  splits:  {protocol_in_words(corpus['split_protocol'])}")
     for column in corpus["label_fields"]:
         print(f"  label:   {column['name']} ({column['problem_type']}): {', '.join(column['labels'])}")
         if column.get("weak"):

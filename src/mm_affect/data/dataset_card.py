@@ -8,6 +8,7 @@ from pathlib import Path
 from huggingface_hub import DatasetCard, DatasetCardData
 
 from .schema import weak_in_words
+from .splits import protocol_in_words
 
 
 TEMPLATE = Path(__file__).parents[1] / "templates" / "dataset_card.md"
@@ -19,19 +20,12 @@ def write_dataset_card(folder: Path, corpus: dict, access: str = "", command: st
 
     `access` says where the corpus comes from, `command` what made the rows.
     """
-    protocol = corpus["split_protocol"]
-    if isinstance(protocol, dict):
-        crosses = "yes" if protocol.get("groups_may_cross") else "no"
-        told = [f"{key}: {value}" for key, value in protocol.items() if key not in ("name", "groups_may_cross")]
-        protocol = "; ".join(
-            [str(protocol.get("name")), *told, f"speakers or videos shared between splits: {crosses}"]
-        )
     padding = corpus.get("padding")
     card = DatasetCard.from_template(
         _front_matter(corpus),
         template_path=str(TEMPLATE),
         corpus=corpus,
-        protocol=protocol or "none stated",
+        protocol=protocol_in_words(corpus["split_protocol"]),
         made_by={modality: _made_by(corpus, modality) for modality in corpus["sizes"]},
         padding={m: (padding.get(m) if isinstance(padding, dict) else padding) or "none" for m in corpus["sizes"]},
         weak={field["name"]: weak_in_words(field) for field in corpus["label_fields"] if field.get("weak")},

@@ -43,7 +43,11 @@ class MmsaPickle(PicklePair):
 
     def clips(self, split: str) -> Iterator[tuple[int, dict, dict]]:
         part, where = self._splits[split], self._where(split)
-        labels = {f["name"]: numbers_of(part[key], f"{where}, `{key}`") for key, f in self._label_keys.items()}
+        labels = {
+            field["name"]: numbers_of(part[key], f"{where}, `{key}`")
+            for key, field in self._label_keys.items()
+            if key in part
+        }
         for index, clip in enumerate(self._ids[split]):
             group, text = clip.rpartition("_")[0] or clip, text_of(part["raw_text"][index])
             known = {name: known_number(values[index]) for name, values in labels.items()}
@@ -54,10 +58,10 @@ class MmsaPickle(PicklePair):
 
     @cached_property
     def _label_keys(self) -> dict[str, dict]:
-        """Key of the file -> label field: the corpus' own and, where the file has them, one for each modality."""
+        """Key of the file -> label field: the corpus' own and, where a split of the file has them, one for each modality."""
         for split, part in self._splits.items():
             check_lengths({key: part[key] for key in label_keys(part)}, self._where(split))
-        keys = label_keys(next(iter(self._splits.values())))
+        keys = list(dict.fromkeys(key for part in self._splits.values() for key in label_keys(part)))
         names = [UNIMODAL.get(key.rpartition("_")[2], self.label_field["name"]) for key in keys]
         return {
             key: self.label_field | {"name": name, "labels": [name]} for key, name in zip(keys, names, strict=True)

@@ -21,7 +21,7 @@ from .layers import Attention
 
 
 CELLS_AT_ONCE = 2**20  # of an attention table; about what the cache of a core holds
-QUERIES_AT_ONCE = 32  # at least, or an eighth of the keys, where later queries see more keys than earlier ones
+QUERIES_AT_ONCE = 64  # at least, or an eighth of the keys, where later queries see more keys than earlier ones
 SPARE_CELLS = 2**16  # may be padding: one more group of rows costs as much time
 MASKED = -1e30  # the score of a key that a query may not read
 LOG2_E = 1.4426950408889634
