@@ -1,7 +1,7 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Speed and memory of LMR-CBT beside a plain version of the public code's network, in units of a Transformer layer (`units.py`).
 
-    python benchmarks/lmr_cbt_speed.py [--rounds 5] [--settings aligned unaligned]
+    python benchmarks/lmr_cbt_speed.py [--rounds 5] [--settings aligned unaligned-spoken]
 
 Batch 32, text 300, audio 74, visual 35 features: 50 steps each; text 50, audio 375, visual 500; and both with rows as long as
 segments are (`spoken_lengths`). The plain version costs what the public code costs: the encoders are those of
@@ -16,7 +16,7 @@ import torch
 from mult_speed import FEATURES, LENGTHS, PlainEncoder
 from torch import nn
 from torch.nn import functional as F
-from units import Competitor, Setting, check_parameters, main, sentiment
+from units import main, sentiment_settings
 
 from mm_affect import LMRCBTConfig, LMRCBTForAffect
 
@@ -66,22 +66,9 @@ class PlainLMRCBT(nn.Module):
         return self.head(self.shrink(F.dropout(F.relu(self.expand(joint)), 0.1, self.training))).squeeze(-1)
 
 
-def competitors(lengths: tuple[int, int, int], spoken: bool) -> dict[str, Competitor]:
-    """The plain version and ours, on the same features."""
-    torch.manual_seed(0)
-    plain, ours = PlainLMRCBT(), LMRCBTForAffect(LMRCBTConfig())
-    check_parameters(plain, 406_523)
-    check_parameters(ours, 406_441)
-    return sentiment(plain, ours, dict(zip(FEATURES, lengths)), spoken)
-
-
-SETTINGS = {
-    f"{name}{'-spoken' if spoken else ''}": Setting(
-        lambda lengths=lengths, spoken=spoken: competitors(lengths, spoken), PUBLIC[name]
-    )
-    for name, lengths in LENGTHS.items()
-    for spoken in (False, True)
-}
+SETTINGS = sentiment_settings(
+    (PlainLMRCBT, lambda: LMRCBTForAffect(LMRCBTConfig())), (406_523, 406_441), LENGTHS, PUBLIC
+)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Speed and memory of MulT beside a plain version of the public code's network, in units of a Transformer layer (`units.py`).
 
-    python benchmarks/mult_speed.py [--rounds 5] [--settings aligned unaligned]
+    python benchmarks/mult_speed.py [--rounds 5] [--settings aligned unaligned-spoken]
 
 Batch 32, text 300, audio 74, visual 35 features: 50 steps each; text 50, audio 375, visual 500; and both with rows as long as
 segments are (`spoken_lengths`). The plain version costs what the public code costs: the weights of all heads are
@@ -14,14 +14,17 @@ The public code was measured at 8.8 units forward and 5.9 train, unaligned at 21
 import torch
 from torch import nn
 from torch.nn import functional as F
-from units import Competitor, Setting, check_parameters, main, sentiment
+from units import main, sentiment_settings
 
 from mm_affect import MulTConfig, MulTForAffect
 
 
 SIZE, HEADS, LAYERS = 30, 5, 5
 FEATURES = {"text": 300, "audio": 74, "visual": 35}
-LENGTHS = {"aligned": (50, 50, 50), "unaligned": (50, 375, 500)}
+LENGTHS = {
+    "aligned": dict.fromkeys(FEATURES, 50),
+    "unaligned": {"text": 50, "audio": 375, "visual": 500},
+}
 PUBLIC = {"aligned": {"forward": 8.8, "train": 5.9}, "unaligned": {"forward": 213.0, "train": 134.0}}
 
 
@@ -111,22 +114,9 @@ class PlainMulT(nn.Module):
         return self.head(last + self.shrink(F.relu(self.expand(last)))).squeeze(-1)
 
 
-def competitors(lengths: tuple[int, int, int], spoken: bool) -> dict[str, Competitor]:
-    """The plain version and ours, on the same features."""
-    torch.manual_seed(0)
-    plain, ours = PlainMulT(), MulTForAffect(MulTConfig.reference())
-    check_parameters(plain, 1_073_731)
-    check_parameters(ours, 1_073_731)
-    return sentiment(plain, ours, dict(zip(FEATURES, lengths)), spoken)
-
-
-SETTINGS = {
-    f"{name}{'-spoken' if spoken else ''}": Setting(
-        lambda lengths=lengths, spoken=spoken: competitors(lengths, spoken), PUBLIC[name]
-    )
-    for name, lengths in LENGTHS.items()
-    for spoken in (False, True)
-}
+SETTINGS = sentiment_settings(
+    (PlainMulT, lambda: MulTForAffect(MulTConfig.reference())), (1_073_731, 1_073_731), LENGTHS, PUBLIC
+)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Speed and memory of SPT beside a plain version of the public code's network, in units of a Transformer layer (`units.py`).
 
-    python benchmarks/spt_speed.py [--rounds 5] [--settings aligned unaligned]
+    python benchmarks/spt_speed.py [--rounds 5] [--settings aligned unaligned-spoken]
 
 Batch 32, text 300, audio 74, visual 35 features: 50 steps each; text 50, audio 375, visual 500; and both with rows as long as
 segments are (`spoken_lengths`). The plain version costs what the public code costs: every window is a copy of the raw
@@ -12,16 +12,16 @@ The public code was measured at 5.6 units forward and 3.3 train, unaligned at 27
 """
 
 import torch
+from mult_speed import FEATURES, LENGTHS
 from torch import nn
 from torch.nn import functional as F
-from units import Competitor, Setting, check_parameters, main, sentiment
+from units import main, sentiment_settings
 
 from mm_affect import SPTConfig, SPTForAffect
 
 
 SIZE, HEADS, LAYERS, STRIDE, RADII = 32, 8, 4, 5, (8, 4, 3)
-FEATURES = {"text": 300, "audio": 74, "visual": 35}
-ALIGNED, UNALIGNED = (50, 50, 50), (50, 375, 500)
+PUBLIC = {"aligned": {"forward": 5.6, "train": 3.3}, "unaligned": {"forward": 27.3, "train": 14.7}}
 
 
 def place(x):
@@ -102,24 +102,9 @@ class PlainSPT(nn.Module):
         return self.head(z + self.shrink(F.dropout(F.relu(self.expand(z)), 0.1, self.training))).squeeze(-1)
 
 
-def competitors(lengths: tuple[int, int, int], spoken: bool) -> dict[str, Competitor]:
-    """The plain version and ours, on the same features."""
-    torch.manual_seed(0)
-    plain, ours = PlainSPT(), SPTForAffect(SPTConfig.reference())
-    check_parameters(plain, 154_451)
-    check_parameters(ours, 154_259)
-    return sentiment(plain, ours, dict(zip(FEATURES, lengths)), spoken)
-
-
-SETTINGS = {
-    name: Setting(lambda lengths=lengths, spoken=spoken: competitors(lengths, spoken), public)
-    for name, lengths, spoken, public in (
-        ("aligned", ALIGNED, False, {"forward": 5.6, "train": 3.3}),
-        ("spoken", ALIGNED, True, {"forward": 5.6, "train": 3.3}),
-        ("unaligned", UNALIGNED, False, {"forward": 27.3, "train": 14.7}),
-        ("spoken-ua", UNALIGNED, True, {"forward": 27.3, "train": 14.7}),
-    )
-}
+SETTINGS = sentiment_settings(
+    (PlainSPT, lambda: SPTForAffect(SPTConfig.reference())), (154_451, 154_259), LENGTHS, PUBLIC
+)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import nn
@@ -93,6 +94,30 @@ def sentiment(plain: nn.Module, ours, steps: dict[str, int], spoken: bool) -> di
     return {
         "plain": Competitor(plain, features, lambda: F.l1_loss(plain(**features), target)),
         "mm_affect": Competitor.ours(ours, cut, {"sentiment": target}),
+    }
+
+
+def sentiment_settings(
+    models: tuple[Callable, Callable], counts: tuple[int, int], lengths: dict[str, dict[str, int]], public: dict
+) -> dict[str, Setting]:
+    """The settings of `sentiment`, at full and at spoken lengths.
+
+    Args:
+        models: make the plain version and ours; `counts` are their parameters.
+        lengths: steps of each modality by the name of a setting; `public` are its measured units.
+    """
+
+    def competitors(steps: dict[str, int], spoken: bool) -> dict[str, Competitor]:
+        torch.manual_seed(0)
+        plain, ours = (make() for make in models)
+        for model, count in zip((plain, ours), counts, strict=True):
+            check_parameters(model, count)
+        return sentiment(plain, ours, steps, spoken)
+
+    return {
+        name + "-spoken" * spoken: Setting(partial(competitors, steps, spoken), public[name])
+        for name, steps in lengths.items()
+        for spoken in (False, True)
     }
 
 

@@ -33,7 +33,7 @@ from transformers import AutoConfig, AutoModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils.output_capturing import OutputRecorder
 
-from .configuration import AffectConfig, Task, check_choices, check_dropouts, check_sizes
+from .configuration import AffectConfig, Task, check_choices, check_dropouts, check_sizes, published_emotions
 from .layers import (
     Attention,
     BiLSTM,
@@ -121,14 +121,12 @@ class FusionConfig(AffectConfig):
     @classmethod
     def paper(cls, corpus: str = "cmu_mosei", **fields) -> "FusionConfig":
         """The paper's settings for `"cmu_mosei"` or `"iemocap"` (`fusion` and `encoder` may be given in `fields`)."""
-        if corpus not in ("cmu_mosei", "iemocap"):
-            raise ValueError(f"The paper has settings for cmu_mosei and iemocap, not for {corpus!r}.")
+        fields = published_emotions(corpus) | fields
         if corpus == "iemocap":
-            labels = ("neutral", "happy", "sad", "anger")
             encoder = fields.get("encoder", "lstm")
             early = {"avg": 128, "lstm": 300, "trans": 512}[encoder]
             late = {"avg": {"audio": 32, "visual": 16}}.get(encoder)
-            defaults = {"early_size": early, "late_sizes": late, "tasks": [Task("emotion", labels=labels)]}
+            defaults = {"early_size": early, "late_sizes": late}
             fields = defaults | fields
         return cls(**fields)
 

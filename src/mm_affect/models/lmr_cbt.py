@@ -33,7 +33,7 @@ from torch.nn import functional as F
 from transformers import AutoConfig, AutoModel
 from transformers.utils.output_capturing import OutputRecorder
 
-from .configuration import Task, check_choices, check_dropouts
+from .configuration import Task, check_choices, check_dropouts, published_emotions
 from .cross_modal import CrossModalConfig, Encoder, TemporalConvolution
 from .dropout import Dropout
 from .layers import Attention, BiLSTM, Stream, last_real, masked_mean
@@ -48,7 +48,6 @@ CHOICES = {
     "head_layers": (2, 3),
 }
 SENTIMENT = (Task("sentiment", "regression", value_range=(-3.0, 3.0)),)
-EMOTIONS_OF_IEMOCAP = (Task("emotion", labels=("neutral", "happy", "sad", "anger")),)
 
 
 @strict
@@ -114,7 +113,7 @@ class LMRCBTConfig(CrossModalConfig):
             "cmu_mosi": {
                 "hidden_size": 30, "num_attention_heads": 10, "num_hidden_layers": 4, "kernel_sizes": {"audio": 1},
             },
-            "iemocap": {"num_attention_heads": 5, "kernel_sizes": {"audio": 5}, "tasks": EMOTIONS_OF_IEMOCAP},
+            "iemocap": {"num_attention_heads": 5, "kernel_sizes": {"audio": 5}} | published_emotions("iemocap"),
         }  # fmt: skip
         if corpus not in settings:
             raise ValueError(f"The paper has settings for {', '.join(settings)}, not for {corpus!r}.")

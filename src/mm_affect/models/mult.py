@@ -22,7 +22,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModel
 from transformers.utils.output_capturing import OutputRecorder
 
-from .configuration import MODALITIES, Task, suggestion
+from .configuration import MODALITIES, Task, published_emotions, suggestion
 from .cross_modal import CrossModalConfig, Encoder, TemporalConvolution
 from .dropout import Dropout
 from .layers import Attention, Stream
@@ -73,13 +73,11 @@ class MulTConfig(CrossModalConfig):
 
         It has none for the emotions of CMU-MOSEI; those of its sentiment stand in.
         """
-        if corpus not in ("cmu_mosei", "iemocap"):
-            raise ValueError(f"The paper has settings for cmu_mosei and iemocap, not for {corpus!r}.")
+        fields = published_emotions(corpus) | fields
         if corpus == "iemocap":
-            labels = ("neutral", "happy", "sad", "anger")
             fields = {
                 "num_attention_heads": 10, "future_mask": False, "attention_dropout": 0.25,
-                "embedding_dropout_prob": 0.3, "tasks": [Task("emotion", labels=labels)],
+                "embedding_dropout_prob": 0.3,
             } | fields  # fmt: skip
         return cls(**fields)
 
