@@ -9,9 +9,13 @@ import inspect
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+import test_joint_training
 import test_layers
+import test_lmr_cbt
 import test_models
+import test_mult
 import torch
 from huggingface_hub.dataclasses import strict
 from test_modeling_common import ModelTesterMixin, make_inputs
@@ -19,7 +23,8 @@ from torch import nn
 from transformers import AutoConfig, AutoModel
 from transformers.utils.output_capturing import OutputRecorder
 
-from mm_affect.models import fusion, layers
+from mm_affect.mixture import Mixture, MixtureSampler
+from mm_affect.models import cross_modal, fusion, layers, lmr_cbt
 from mm_affect.models.configuration import AffectConfig
 from mm_affect.models.layers import Stream
 from mm_affect.models.modeling import AffectPreTrainedModel, FusionOutput
@@ -157,6 +162,53 @@ def test_attention_forgets_the_mask_of_the_memory(monkeypatch):
     monkeypatch.setattr(layers, "create_bidirectional_mask", forgetful)
     assert_caught(TestRing().test_one_equals_many)
     assert_caught(test_layers.check_cross_block_equals_torch)
+
+
+def test_recurrence_along_the_batch(monkeypatch):
+    """As in the public code of LMR-CBT: the neighbours in a batch decide."""
+    original = layers.BiLSTM.forward
+
+    def along_the_batch(self, stream):
+        values = original(self, Stream(*(part.transpose(0, 1) for part in stream))).values
+        return Stream(values.transpose(0, 1), stream.mask).cleaned()
+
+    monkeypatch.setattr(layers.BiLSTM, "forward", along_the_batch)
+    assert_caught(test_lmr_cbt.TestLMRCBT().test_one_equals_many)
+
+
+def test_statistics_of_the_padding(monkeypatch):
+    original = lmr_cbt.StepNorm.forward
+
+    def forward(self, stream):
+        return Stream(
+            original(self, Stream(stream.values, torch.ones_like(stream.mask))).values, stream.mask
+        ).cleaned()
+
+    monkeypatch.setattr(lmr_cbt.StepNorm, "forward", forward)
+    assert_caught(test_lmr_cbt.test_padding_has_no_say_in_training_either)
+
+
+def test_last_step_of_the_padded_row(monkeypatch):
+    monkeypatch.setattr(cross_modal, "last_real", lambda values, mask: values[:, -1])
+    assert_caught(test_mult.TestMulT().test_one_equals_many)
+    assert_caught(test_mult.TestMulT().test_more_padding_changes_nothing)
+
+
+def test_corpora_one_after_another(monkeypatch):
+    def init(self, sizes, mixture):
+        self.sizes = list(sizes)
+        self.counts = [max(1, round(sizes[0] * s / mixture.shares(sizes)[0])) for s in mixture.shares(sizes)]
+        self.pattern = np.repeat(np.arange(len(sizes)), self.counts)
+
+    monkeypatch.setattr(MixtureSampler, "__init__", init)
+    proportional = (Mixture(), [0.25, 0.7, 0.05])
+    assert_caught(lambda: test_joint_training.test_every_batch_mixes_corpora_in_their_shares(*proportional))
+
+
+def test_unknown_labels_count_as_zero(monkeypatch):
+    monkeypatch.setattr(torch, "isnan", lambda values: torch.zeros_like(values, dtype=torch.bool))
+    task = test_joint_training.SENTIMENT
+    assert_caught(lambda: test_joint_training.test_a_task_with_all_labels_missing_changes_no_gradient(task))
 
 
 def test_order_of_the_modalities_from_a_dict(monkeypatch):
