@@ -16,6 +16,7 @@ EXTRAS = {
     "metrics": ["evaluate==0.4.6", "scikit-learn>=1.7"],
     "plots": ["matplotlib>=3.10"],
     "data": ["h5py>=3.14"],
+    "ray": ["ray>=2.60"],
     "test": ["pytest>=9", "pytest-xdist>=3.8", "kaldi-native-fbank>=1.22", "ruff>=0.14", "parameterized>=0.9"],
 }
 EXTRAS["demo"] = sorted({name for extra in ("audio", "video", "plots") for name in EXTRAS[extra]})
@@ -43,6 +44,7 @@ setup(
         "pyarrow>=20",
         "scipy>=1.13",
         "jinja2>=3.1",
+        "filelock>=3.12",
     ],
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["mm-affect = mm_affect.cli:main"]},

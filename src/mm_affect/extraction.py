@@ -1,19 +1,17 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""A corpus of raw clips to a folder of feature rows, in parallel, with every failure counted and named."""
+"""A corpus of raw clips to a folder of feature rows: in parallel, resumable, with every failure counted and named."""
 
-import signal
-import threading
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
-from itertools import islice
-from multiprocessing import get_context
+import os
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
-from .data import RowReader, load, read_corpus, write_rows
-from .data.rows import FOUND
-from .models.configuration import MODALITIES
+from .data import RowReader, load, read_corpus
+from .data.rows import FOUND, check_target
+from .data.schema import check_label_fields
+from .extraction_job import Job, Shard, opened_job, plan_of, shards_of
+from .extraction_ray import extract_on_ray
+from .extraction_workers import extract_shards
 from .models.faces import FaceDescriptor
 from .models.log_mel import LogMelExtractor
 from .models.processing import AffectProcessor
@@ -21,20 +19,27 @@ from .models.word_vectors import HashedWordVectors, WordVectors, tokenize
 
 
 class ExtractionError(ValueError):
-    """Clips that could not be read, each with its reason, in `failures` (`[{"id", "reason"}]`)."""
+    """Clips that could not be read, each with its reason, in `failures` (`[{"id", "reason"}]`).
 
-    def __init__(self, failures: list[dict]):
+    Args:
+        listed: the file that names all of them, beside the finished shards of a resumable extraction.
+        limit: the share of the clips that might fail, if the extraction stopped because more did.
+    """
+
+    def __init__(self, failures: list[dict], listed: Path | None = None, limit: float | None = None):
         self.failures = failures
         named = "; ".join(f"{failure['id']}: {failure['reason']}" for failure in failures[:5])
         more = f" (and {len(failures) - 5} more)" if len(failures) > 5 else ""
         clips = "1 clip" if len(failures) == 1 else f"{len(failures)} clips"
+        kept = f" {listed} names all of them; with retry_failed only these are tried again." if listed else ""
+        stopped = "so nothing was written" if limit is None else f"more than the share of {limit:g} that may fail"
         super().__init__(
-            f"{clips} could not be read, so nothing was written: {named}{more}. "
-            "Repair the files, or leave such clips out with skip_errors."
+            f"{clips} could not be read, {stopped}: {named}{more}. "
+            f"Repair the files, or leave such clips out with skip_errors.{kept}"
         )
 
 
-def default_processor(source: str | Path, word_vectors: str | Path | None = None) -> AffectProcessor:
+def default_processor(source: str | Path, word_vectors: str | Path | None = None, visual=None) -> AffectProcessor:
     """The processor of the open extractors: word vectors, log-mel filterbanks, face descriptors.
 
     A modality for which the corpus brings feature files is taken from them, and has no extractor.
@@ -43,6 +48,10 @@ def default_processor(source: str | Path, word_vectors: str | Path | None = None
         source: an own-corpus folder; its transcripts say which word vectors are kept.
         word_vectors: a GloVe-format text file; without it every word gets a fixed random vector ("hashed_words"),
             a stand-in that knows words apart and nothing of their meaning.
+        visual: an extractor of pictures instead of the face descriptor, such as `extractors.visual_extractor` makes.
+
+    Raises:
+        ValueError: `visual` is given, and the corpus brings features of the picture.
     """
     if word_vectors is None:
         text = HashedWordVectors()
@@ -52,7 +61,12 @@ def default_processor(source: str | Path, word_vectors: str | Path | None = None
             word_vectors, {word for row in rows for word in tokenize(row["transcript"] or "")}
         )
     brought = read_corpus(source)["sizes"]
-    extractors = {"text": text, "audio": LogMelExtractor(), "visual": FaceDescriptor()}
+    if visual is not None and "visual" in brought:
+        raise ValueError(
+            f"{source} brings features of the picture ({brought['visual']} per step), so none are extracted; leave the "
+            "visual extractor out, or take these files away."
+        )
+    extractors = {"text": text, "audio": LogMelExtractor(), "visual": visual or FaceDescriptor()}
     extractors = {m: extractor for m, extractor in extractors.items() if m not in brought}
     return AffectProcessor.from_extractors(
         extractors, feature_sizes=brought, normalisation={"text": "none"} if "text" in extractors else None
@@ -67,99 +81,80 @@ def extract_corpus(
     skip_errors: bool = False,
     overwrite: bool = False,
     progress: Callable[[str, int], None] | None = None,
+    resumable: bool = False,
+    retry_failed: bool = False,
+    most_failures: float = 1.0,
+    shard_clips: int = 1000,
+    ray: str | None = None,
 ) -> dict:
-    """Extract features of every clip of an own corpus and write them as rows; returns the rows' corpus.json.
+    """Extract features of every clip of a corpus and write them as rows; returns the rows' corpus.json.
 
-    Memory does not grow with the corpus. The order of the rows, and so the files, do not depend on `workers`.
+    Memory does not grow with the corpus. The files depend neither on `workers` and `ray`, nor on interruptions.
 
     Args:
-        source: the folder with the manifest.
+        source: the folder with the manifest, or a folder of rows that name media.
         output: the folder to write; it appears when complete. The processor goes there too.
+        workers: processes that extract.
         skip_errors: leave clips that cannot be read out, and record them under `dropped`.
-        progress: called after each clip with its id and the number of all clips.
+        overwrite: replace earlier rows in `output`, and unfinished work of another plan.
+        progress: called after each clip with its id and the number of clips that this start has to do.
+        resumable: if the extraction stops, whatever the reason, keep its finished shards in `.<name>.extracting` beside the
+            output, and go on from those of an earlier start. A clip that was extracted is not looked at again.
+        retry_failed: try the clips again that failed in an earlier start.
+        most_failures: the share of all clips that may fail; with more the extraction stops at once.
+        shard_clips: clips per shard, which is what an interruption loses for each worker.
+        ray: address of a Ray cluster that works instead of processes of this machine; `local`: one of `workers` workers here.
 
     Raises:
-        ExtractionError: clips that cannot be read, unless `skip_errors`; nothing is written then.
+        ExtractionError: clips that cannot be read, unless `skip_errors`; or too many of them. Nothing is written then.
+        BlockingIOError: another process is at work on the same resumable extraction.
+        FileExistsError: `output` holds something; or there is unfinished work of another plan.
     """
+    if retry_failed and not resumable:
+        raise ValueError("retry_failed needs resumable: without it no earlier start is remembered.")
+    if not 0 <= most_failures <= 1:
+        raise ValueError(f"`most_failures` is {most_failures}; expected a share of the clips, from 0 to 1.")
+    if min(shard_clips, workers) < 1:
+        raise ValueError(f"`shard_clips` is {shard_clips} and `workers` {workers}; both must be at least 1.")
+    output = Path(os.path.abspath(output))
+    check_target(output, overwrite)
     processor = processor or default_processor(source)
     splits, corpus = load(source), read_corpus(source)
-    total, failures = sum(len(rows) for rows in splits.values()), []
-    unchanged = {name: value for name, value in corpus.items() if name not in FOUND}
-    dropped = list(corpus["dropped"] or [])
-    described = {"sizes": processor.feature_sizes, "extractors": processor.extractors, "dropped": dropped}
+    shards = shards_of({split: len(rows) for split, rows in splits.items()}, shard_clips)
+    allowed = most_failures * sum(len(rows) for rows in splits.values())
+    fields = check_label_fields(corpus["label_fields"])
+    plan = plan_of(splits, processor, shard_clips)
+    with opened_job(output, plan, fields, processor.feature_sizes, resumable, overwrite) as job:
+        failures = {shard: _failures(job, shard) for shard in shards}
+        waiting = [shard for shard in shards if failures[shard] is None or (retry_failed and failures[shard])]
+        work = [(shard, splits[shard.split].select(range(shard.start, shard.stop))) for shard in waiting]
+        total = sum(len(job.clips(shard, rows)) for shard, rows in work)
 
-    def extracted(rows, last):
-        for row, reason in _in_order(pool, _Extract(processor), RowReader(rows), 4 * workers):
+        def tell(clip):
             if progress is not None:
-                progress(row["id"], total)
-            if reason is None:
-                yield row
-            else:
-                failures.append({"id": row["id"], "reason": reason})
-        if last and failures and not skip_errors:  # only now all of them are known
-            raise ExtractionError(failures)
-        if last:
-            dropped.extend(failures)
+                progress(clip, total)
 
-    with _deaf_to_interrupts():
-        pool = ProcessPoolExecutor(workers, get_context("spawn")) if workers > 1 else None
-    try:
-        *_, last = splits
-        rows = {name: extracted(split, name == last) for name, split in splits.items()}
-        record = write_rows(output, rows, unchanged | described, overwrite=overwrite, beside=processor.save_pretrained)
-    finally:
-        if pool is not None:
-            pool.shutdown(cancel_futures=True)
-    return record
-
-
-class _Extract:
-    """Runs in a worker: a row to its features, or to the sentence that says why not."""
-
-    def __init__(self, processor: AffectProcessor):
-        self.processor = processor
-
-    def __call__(self, row: dict) -> tuple[dict, str | None]:
-        try:
-            given = [m for m in self.processor.feature_sizes if m not in self.processor.extractors]
-            return self.processor.extract(row, [m for m in MODALITIES if m not in given or len(row[m])]), None
-        except (ValueError, OSError) as error:
-            return row, str(error)
+        if ray is None:
+            finished = extract_shards(job, work, processor, workers if workers > 1 else 0, tell)
+        else:
+            finished = extract_on_ray(job, work, processor, ray, workers, tell)
+        with closing(finished):  # workers end before their folder does
+            for shard in finished:
+                failures[shard] = _failures(job, shard)
+                failed = [failure for shard in shards for failure in failures[shard] or ()]
+                if len(failed) > allowed:
+                    raise ExtractionError(failed, limit=most_failures)
+        failed = [failure for shard in shards for failure in failures[shard]]
+        listed = job.list_failures(failed)
+        if failed and not skip_errors:
+            raise ExtractionError(failed, listed if resumable else None)
+        unchanged = {name: value for name, value in corpus.items() if name not in FOUND}
+        described = {"sizes": processor.feature_sizes, "extractors": processor.extractors}
+        dropped = {"dropped": [*(corpus["dropped"] or []), *failed]}
+        return job.finish(shards, unchanged | described | dropped, processor, output)
 
 
-def _in_order(pool, work, rows, ahead: int) -> Iterator:
-    """`map(work, rows)`, by the pool if there is one, holding at most `ahead` rows at a time."""
-    read = map(rows.__getitem__, range(len(rows)))
-    if pool is None:
-        yield from map(work, read)
-        return
-
-    def submitted(count):
-        with _deaf_to_interrupts():
-            return [pool.submit(work, row) for row in islice(read, count)]
-
-    waiting = deque(submitted(ahead))
-    while waiting:
-        yield waiting.popleft().result()
-        waiting.extend(submitted(1))
-
-
-@contextmanager
-def _deaf_to_interrupts():
-    """Processes that are started inside never see Ctrl-C: it is for the parent alone, which ends them. Here it waits until
-    the end of the block, so that no process is left half started."""
-    if threading.current_thread() is not threading.main_thread():  # only the main thread is interrupted
-        yield
-        return
-    heard = []
-    handler = signal.signal(signal.SIGINT, lambda *_: heard.append(True))
-    masks = hasattr(signal, "pthread_sigmask")  # not on Windows: there a worker may say that it was interrupted
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if masks else None
-    try:
-        yield
-    finally:
-        if masks:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        signal.signal(signal.SIGINT, handler)
-    if heard:
-        raise KeyboardInterrupt
+def _failures(job: Job, shard: Shard) -> list[dict] | None:
+    """The clips of a finished shard that failed; None if it is to be done."""
+    record = job.record(shard)
+    return None if record is None else record["failures"]

@@ -119,10 +119,11 @@ def _built(copy: Copy, corpus: dict, building: Path, parts: list, workers: int) 
 def _start_worker() -> None:
     """Ctrl-C is for the parent alone, which lets running parts finish. If the parent is killed, so is the worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """Waits for the end of the process that started this one, then ends it: run it in a thread of a worker."""
     multiprocessing.parent_process().join()
     os._exit(1)
 
