@@ -13,7 +13,7 @@ from tailor_by_hand import SMALL
 
 from mm_affect import experiments
 from mm_affect.cli import main
-from mm_affect.comparison import columns_of, comparison_csv, comparison_table
+from mm_affect.comparison import Shown, columns_of, comparison_csv, comparison_table
 from mm_affect.models.configuration import Task
 from mm_affect.models.processing import AffectProcessor
 from mm_affect.models.tailor import TailorConfig
@@ -213,9 +213,9 @@ def test_what_a_run_was_not_measured_by_is_a_dash_or_empty():
     one, other = finished_run(), finished_run(name="other, with a comma")
     del other["summary"]["text+audio+visual"]["sentiment.mae"]
     one["summary"]["text+audio+visual"]["sentiment.mae"]["mean"] = None
-    table = comparison_table([one, other], ["sentiment.mae"])
+    table = comparison_table([one, other], Shown(["sentiment.mae"]))
     assert [line["sentiment.mae"] for line in cells(table)[1].values()] == ["–", "–"]
-    lines = list(csv.DictReader(comparison_csv([one, other], ["sentiment.mae"]).splitlines()))
+    lines = list(csv.DictReader(comparison_csv([one, other], Shown(["sentiment.mae"])).splitlines()))
     assert [line["sentiment.mae"] for line in lines] == ["", ""] and lines[1]["run"] == "other, with a comma"
 
 

@@ -12,7 +12,7 @@ from corpora import FIELDS, SIZES, make_rows, run_config, tiny_run, write_tiny_r
 from safetensors.torch import load_file
 from transformers import AutoModel, AutoProcessor, TrainerCallback
 
-from mm_affect import AffectCollator, AffectProcessor, Task, experiments
+from mm_affect import AffectCollator, AffectProcessor, Task, experiments, selection
 from mm_affect.data import RowReader, load
 from mm_affect.models.configuration import AffectConfig
 from mm_affect.results import check_results
@@ -84,7 +84,7 @@ def test_results_are_complete():
 
 def test_test_scores_are_those_of_the_saved_checkpoint():
     results = json.loads((tiny_run() / "results.json").read_text())
-    best = experiments.best_of(tiny_run())
+    best = selection.best_of(tiny_run())
     model, processor = AutoModel.from_pretrained(tiny_run()).eval(), AutoProcessor.from_pretrained(tiny_run())
     rows = RowReader(load(results["config"]["data"])["test"])
     found = compute_metrics(
@@ -417,6 +417,6 @@ def test_card_and_plots_are_written_again(tmp_path):
     (output / "README.md").unlink()
     shutil.rmtree(output / "plots")
     (output / "notes.md").write_text("Seen by a person.")
-    experiments.publish(output, experiments.best_of(output))
+    experiments.publish(output, selection.best_of(output))
     assert "Seen by a person." in (output / "README.md").read_text()
     assert {path.name for path in (output / "plots").glob("*.png")} == {"training.png", "subsets.png"}

@@ -14,7 +14,7 @@ import torch
 from corpora import FIELDS, SHARED, SIZES, make_rows, run_config, tiny_rows, tiny_run, write_tiny_rows
 from transformers import AutoModel, AutoProcessor
 
-from mm_affect import Task, experiments
+from mm_affect import Task, experiments, selection
 from mm_affect.cli import main
 from mm_affect.models.processing import AffectProcessor
 from mm_affect.models.tailor import TailorConfig
@@ -94,7 +94,7 @@ def test_every_figure_of_a_run(plot, tmp_path):
     assert plot(tailor_run(), "--split", "train") == (0, ALL, [])
     for path in (tmp_path / "figures").glob("*.png"):
         assert path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 10_000
-    best = experiments.best_of(tailor_run())
+    best = selection.best_of(tailor_run())
     history = json.loads((tailor_run() / "seeds" / f"seed-{best}" / "history.json").read_text())
     expected = [
         (name, entry["epoch"], entry[name])

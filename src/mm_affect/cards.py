@@ -10,7 +10,16 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from .data.schema import weak_in_words
 from .data.splits import protocol_in_words
 from .metrics import definition, primary_metric
-from .results import MODALITIES, SUBSETS, check_results, format_score, full_subset, markdown_table, write_atomically
+from .results import (
+    MODALITIES,
+    SUBSETS,
+    check_results,
+    format_score,
+    full_subset,
+    markdown_table,
+    scores_of,
+    write_atomically,
+)
 
 
 TEMPLATE = Path(__file__).parent / "templates" / "model_card.md"
@@ -36,12 +45,14 @@ def write_card(results: dict, folder: str | Path, notes: str | None = None) -> P
         name=results["name"],
         model=results["model"],
         corpus=results["corpus"],
+        start=start_in_words(results["model"]["pretrained"]) if "pretrained" in results["model"] else "",
         synthetic=results["corpus"]["synthetic"],
         modalities=" + ".join(modalities),
         modality_names=modalities,
         raw_input=all(m in (results["corpus"]["extractors"] or {}) for m in modalities),
         notes=(notes or "").strip(),
         seeds=list(results["seeds"]),
+        best=results.get("best"),
         command=results["command"],
         config=json.dumps(results["config"], indent=2, ensure_ascii=False),
         tasks=[_task_tables(results, task) for task in results["tasks"]],
@@ -57,6 +68,17 @@ def write_card(results: dict, folder: str | Path, notes: str | None = None) -> P
     )
     write_atomically(folder / "README.md", str(card).rstrip() + "\n")
     return folder / "README.md"
+
+
+def start_in_words(start: dict) -> str:
+    """What training started from (`results["model"]["pretrained"]`): which weights, which parts are new, and which left out."""
+    revision = f", revision {start['revision'][:12]}" if start["revision"] else ""
+    told = f"{start['taken']:,} weights from {start['name']} (sha256 {start['weights_sha256'][:12]}{revision})"
+    for kind, words in (("new", "made anew"), ("dropped", "left out")):
+        if start[kind]:
+            told += f"; {words}: {', '.join(part.removeprefix('heads.') for part in start[kind])}"
+    differing = [f"{name} was {there} and is {here}" for name, (there, here) in start["settings"].items()]
+    return told + "." + (f" Settings that differ: {'; '.join(differing)}." if differing else "")
 
 
 def _front_matter(results: dict) -> ModelCardData:
@@ -123,8 +145,14 @@ def _tasks_table(results: dict) -> str:
 def _task_tables(results: dict, task: dict) -> dict[str, str]:
     """One table of the metrics of a whole task, and one of those of its single labels, if it has such."""
     scores = _scores_of_task(results, task)
+    header = ["metric", "mean ± std", "seeds"]
     rows = [[f"`{key}`", format_score(s), s["n"]] for key, s in scores.items() if "." not in key]
-    tables = {"name": task["name"], "table": markdown_table(["metric", "mean ± std", "seeds"], rows)}
+    if "best" in results:
+        best = scores_of(results, full_subset(results), best=True)
+        header.append(f"seed {results['best']['seed']}, best on validation")
+        names = [key for key in scores if "." not in key]
+        rows = [[*row, format_score(best.get(f"{task['name']}.{key}"))] for row, key in zip(rows, names, strict=True)]
+    tables = {"name": task["name"], "table": markdown_table(header, rows)}
     metrics = list(dict.fromkeys(key.split(".", 1)[0] for key in scores if "." in key))
     if metrics:
         rows = [[label, *(format_score(scores.get(f"{m}.{label}")) for m in metrics)] for label in task["labels"]]
@@ -146,6 +174,8 @@ def _corpus_table(corpus: dict) -> str:
         ["split protocol", protocol_in_words(corpus["split_protocol"])],
         ["manifest hash", f"`{corpus['manifest_hash']}`" if corpus["manifest_hash"] else "none"],
     ]
+    for name, count in corpus.get("labels_used", {}).items():
+        rows.append([f"training labels used, `{name}`", f"{count['used']:,} of {count['known']:,}"])
     return markdown_table(["", ""], rows)
 
 

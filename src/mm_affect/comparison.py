@@ -1,12 +1,13 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Runs side by side: one line per run, mean ± standard deviation over its seeds, as Markdown and as CSV."""
+"""Runs side by side: one line per run, mean ± standard deviation over its seeds or the best of them, as Markdown and as CSV."""
 
 import csv
 import io
+from dataclasses import dataclass, field
 
 from .metrics import ALL_LABELS, PER_LABEL, REGRESSION, SENTIMENT, SINGLE_LABEL
 from .models.configuration import suggestion
-from .results import format_score, full_subset, markdown_table
+from .results import MODALITIES, SUBSETS, format_score, full_subset, markdown_table, scores_of
 
 
 MEASURED = REGRESSION | SENTIMENT | SINGLE_LABEL | PER_LABEL | ALL_LABELS
@@ -51,35 +52,84 @@ def columns_of(list_of_results: list[dict], metrics: list[str] | None = None, pe
     return list(columns)
 
 
-def comparison_table(list_of_results: list[dict], columns: list[str]) -> str:
-    """Markdown; every run is shown with all the modalities that it has, a dash is what it was not measured by."""
+def subsets_of(names: str | None) -> list[str]:
+    """The subsets of modalities in `"audio, visual+audio"`, written as results have them; empty without any.
+
+    Raises:
+        ValueError: a name that is no modality.
+    """
+    found = {}
+    for name in names.split(",") if names else []:
+        given = {part.strip() for part in name.split("+")}
+        subset = "+".join(m for m in MODALITIES if m in given)
+        if len(given) > subset.count("+") + 1 or not subset:
+            raise ValueError(
+                f"There is no subset of modalities {name.strip()!r}; expected some of {', '.join(SUBSETS)}."
+            )
+        found[subset] = None
+    return list(found)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a comparison shows of each run.
+
+    Args:
+        columns: keys `task.metric`.
+        subsets: of the modalities, each of which has every column; default: all that a run has.
+        best: the seed that validation preferred, with its interval, instead of mean ± deviation over the seeds.
+    """
+
+    columns: list[str]
+    subsets: list[str] = field(default_factory=list)
+    best: bool = False
+
+    def header(self) -> list[str]:
+        return [f"{column}, {subset}" for column in self.columns for subset in self.subsets] or self.columns
+
+    def scores(self, results: dict) -> list[dict | None]:
+        subsets = self.subsets or [full_subset(results)]
+        found = {subset: scores_of(results, subset, self.best) for subset in subsets}
+        return [found[subset].get(column) for column in self.columns for subset in subsets]
+
+
+def comparison_table(list_of_results: list[dict], shown: Shown) -> str:
+    """Markdown; a dash is what a run was not measured by."""
     lines = [
         [name, corpus, *(format_score(score) for score in scores), seeds, f"{parameters:,}", f"{seconds:.0f}"]
-        for name, corpus, scores, seeds, parameters, seconds in _lines(list_of_results, columns)
+        for name, corpus, scores, seeds, parameters, seconds in _lines(list_of_results, shown)
     ]
-    return markdown_table(["run", "corpus", *columns, "seeds", "parameters", "seconds"], lines)
+    return markdown_table(["run", "corpus", *shown.header(), "seeds", "parameters", "seconds"], lines)
 
 
-def comparison_csv(list_of_results: list[dict], columns: list[str]) -> str:
-    """The same with unrounded numbers, mean and deviation in columns of their own; unknown ones are empty."""
+def comparison_csv(list_of_results: list[dict], shown: Shown) -> str:
+    """The same with unrounded numbers, the mean and the deviation, or both ends of the interval, in columns of their own;
+    unknown ones are empty."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    split = [part for column in columns for part in (column, f"{column} std")]
+    beside = ("low", "high") if shown.best else ("std",)
+    split = [part for column in shown.header() for part in (column, *(f"{column} {name}" for name in beside))]
     writer.writerow(["run", "corpus", *split, "seeds", "parameters", "seconds"])
-    for name, corpus, scores, *facts in _lines(list_of_results, columns):
-        numbers = [(score or {}).get(part) for score in scores for part in ("mean", "std")]
+    for name, corpus, scores, *facts in _lines(list_of_results, shown):
+        numbers = []
+        for score in scores:
+            given = score or {}
+            numbers += [
+                given.get("mean"),
+                *((given.get("interval") or (None, None)) if shown.best else [given.get("std")]),
+            ]
         writer.writerow([name, corpus, *numbers, *facts])
     return file.getvalue()
 
 
-def _lines(list_of_results, columns):
+def _lines(list_of_results, shown):
     """Name, corpus, scores, number of seeds, parameters and seconds of each run."""
     for results in list_of_results:
-        corpus, scores = results["corpus"], results["summary"][full_subset(results)]
+        corpus = results["corpus"]
         yield (
             results["name"],
             corpus["name"] + (" (SYNTHETIC)" if corpus["synthetic"] else ""),
-            [scores.get(column) for column in columns],
+            shown.scores(results),
             len(results["seeds"]),
             results["model"]["parameters"],
             results["seconds"],

@@ -3,12 +3,12 @@
 
 import json
 import shutil
+import sys
 import time
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-import numpy as np
 from huggingface_hub.errors import StrictDataclassError
 from transformers import (
     CONFIG_MAPPING,
@@ -20,31 +20,32 @@ from transformers import (
     set_seed,
 )
 
-from .cards import write_card
-from .data import load
+from . import warm_start
+from .cards import start_in_words, write_card
+from .data import RowReader, load
 from .joint_rows import check_features, join, read_corpora
-from .metrics import compute_task_metrics, primary_metric
+from .label_share import FewLabels, shares_of
 from .mixture import MixtureSampler
 from .models.configuration import MODALITIES, AffectConfig, Task, suggestion
 from .models.modeling import AffectPreTrainedModel
 from .models.processing import AffectCollator, AffectProcessor
 from .optimizers import decay_groups
 from .predictions import FILE as PREDICTIONS
-from .predictions import scored, write_predictions
+from .predictions import read_predictions, scored, write_predictions
 from .results import environment, read_results, summarise, write_atomically, write_results
 from .run_tasks import as_recorded, check_classes, columns_of, tasks_of
 from .runs import SCHEDULERS, RunConfig, TrainingOptions, reason_of
+from .selection import best_seed, check_selection, selection_of, with_mean
 from .side_by_side import side_by_side
+from .significance import intervals
 from .text_encoders import check_transcripts, text_config_of, tokenizer_of
 from .training import (
     AffectTrainer,
     RowDataset,
-    as_field,
     compute_metrics,
     first_labels,
     predict,
     predict_subsets,
-    quietly,
     with_tuned_thresholds,
 )
 
@@ -81,15 +82,17 @@ def run(config: RunConfig, command: str = "", resume: bool = False, overwrite: b
         "format": "mm_affect results",
         "version": 1,
         "name": config.name,
-        "model": {"architecture": type(model).__name__, "parameters": model.num_parameters()},
+        "model": {"architecture": type(model).__name__, "parameters": model.num_parameters()}
+                 | {name: corpus[name] for name in ("pretrained",) if name in corpus},
         "config": config.to_dict(),
         "tasks": as_recorded(tasks, corpus.get("training_fields", corpus["label_fields"])),
         "corpus": {name: corpus.get(name) for name in
                    ("name", "synthetic", "licence", "counts", "manifest_hash", "split_protocol")}
                   | {"extractors": extractors_of(config, corpus, model.config)}
-                  | {name: corpus[name] for name in ("auxiliary",) if name in corpus},
+                  | {name: corpus[name] for name in ("auxiliary", "labels_used") if name in corpus},
         "seeds": seeds,
         "summary": summarise(seeds),
+        "best": best_by_validation(output, best, selection_of(config, tasks)[0], seeds),
         "command": command,
         "seconds": round(sum(seed["seconds"] for seed in seeds.values()), 1),
         "date": date.today().isoformat(),
@@ -97,6 +100,18 @@ def run(config: RunConfig, command: str = "", resume: bool = False, overwrite: b
     write_results(output / "results.json", results)
     publish(output, best)
     return results
+
+
+def best_by_validation(output: Path, best: int, metric: str, seeds: dict) -> dict:
+    """`best` of results: the seed that validation preferred, by which metric, and the intervals of its test scores."""
+    scores = next(iter(seeds[str(best)]["test"].values()))  # with all the modalities
+    predictions = read_predictions(output / "seeds" / f"seed-{best}" / PREDICTIONS)
+    return {
+        "seed": str(best),
+        "selected_by": metric,
+        "validation": seeds[str(best)]["validation"][metric],
+        "intervals": intervals(predictions, scores),
+    }
 
 
 def prepare(config: RunConfig, names: tuple[str, ...]):
@@ -109,23 +124,38 @@ def prepare(config: RunConfig, names: tuple[str, ...]):
     for split in names:
         if split not in splits:
             raise ValueError(f"{config.data} has no {split} split; it has {', '.join(splits)}.")
+    few = few_labels(config, splits["train"], corpus["label_fields"])
+    if few is not None:
+        splits["train"], corpus["labels_used"] = few, few.counts
     if config.auxiliary:
-        splits, corpus["training_fields"] = join(config.data, config.auxiliary, columns_of(config))
+        splits, corpus["training_fields"] = join(config.data, config.auxiliary, columns_of(config), few)
     fields, train = corpus.get("training_fields", corpus["label_fields"]), RowDataset(splits["train"])
     tasks = tasks_of(config, fields, train)
     check_classes(tasks, fields, train, f"the training split of {', '.join([config.data, *config.auxiliary])}")
     validated = RowDataset(splits["validation"])
     where = f"the validation split of {config.data}"
     check_selection(config, tasks, check_classes(tasks, corpus["label_fields"], validated, where))
-    processor = processor_of(config, corpus).fit(train)
+    processor = processor_of(config, corpus)
+    processor.fit(train, keep=list(processor.statistics))
     for folder in config.auxiliary:
         check_features(processor, corpus, folder)
     if config.text_encoder is not None:
         check_transcripts(train, config.data)
-    check_training(
-        config.training, new_model(config, tasks, processor), AffectCollator(processor, tasks, fields), train
-    )
+    model = new_model(config, tasks, processor)
+    if config.pretrained is not None:
+        corpus["pretrained"] = warm_start.described(model, warm_start.find(config.pretrained))
+        print(f"{config.name}: {start_in_words(corpus['pretrained'])}", file=sys.stderr)
+    check_training(config.training, model, AffectCollator(processor, tasks, fields), train)
     return {split: splits[split] for split in names}, corpus, tasks, processor
+
+
+def few_labels(config: RunConfig, rows, fields: list[dict]) -> FewLabels | None:
+    """The target's training rows with the labels of only a share of them, if the run asks for it."""
+    if config.label_share == 1:
+        return None
+    read = columns_of(config)
+    columns = [field["name"] for field in fields if read is None or field["name"] in read]
+    return FewLabels(RowReader(rows), shares_of(config.label_share, columns))
 
 
 def publish(output: Path, best: int) -> None:
@@ -147,7 +177,7 @@ def claim_output(config: RunConfig, corpus: dict, resume: bool, overwrite: bool)
     """The output folder, with `run.json` and `rows.json` in it; refuses what is not ours to change, or has changed."""
     output = Path(config.output_dir)
     recorded = output / "run.json"
-    rows = identity(corpus)
+    rows = identity(config, corpus)
     if output.exists() and any(output.iterdir() if output.is_dir() else [output]):
         if not recorded.is_file():
             raise FileExistsError(
@@ -165,9 +195,11 @@ def claim_output(config: RunConfig, corpus: dict, resume: bool, overwrite: bool)
     return output
 
 
-def identity(corpus: dict) -> dict:
-    """What tells whether the rows are still the same."""
+def identity(config: RunConfig, corpus: dict) -> dict:
+    """What tells whether the rows, and the weights that training starts from, are still the same."""
     known = {name: corpus[name] for name in ("name", "counts", "manifest_hash")}
+    if config.pretrained is not None:
+        known["pretrained"] = warm_start.find(config.pretrained).sha256()
     return known | {name: corpus[name] for name in ("auxiliary",) if name in corpus}
 
 
@@ -181,7 +213,8 @@ def check_same(config: RunConfig, rows: dict) -> None:
         )
     if not known.is_file() or json.loads(known.read_text()) != rows:
         raise ValueError(
-            f"{config.data} has changed since the run in {config.output_dir} began, so it cannot be resumed, nor "
+            f"{' or '.join(filter(None, (config.data, config.pretrained)))} has changed since the run in "
+            f"{config.output_dir} began, so it cannot be resumed, nor "
             "stand for it; overwrite it."
         )
 
@@ -191,14 +224,14 @@ def finished(config: RunConfig) -> dict | None:
     output = Path(config.output_dir)
     if not all((output / name).is_file() for name in ("run.json", "results.json")):
         return None
-    check_same(config, identity(read_corpora(config.data, config.auxiliary)))
+    check_same(config, identity(config, read_corpora(config.data, config.auxiliary)))
     results = read_results(output / "results.json")
     return results if list(results["seeds"]) == [str(seed) for seed in config.seeds] else None
 
 
 def processor_of(config: RunConfig, corpus: dict) -> AffectProcessor:
     """The processor saved with the rows, or one without extractors, narrowed to the run's modalities; with the tokenizer of
-    the text encoder if the run has one."""
+    the text encoder if the run has one, and the scale of features that pretrained weights are used to."""
     encoder, tokenizer = config.text_encoder, None
     if encoder is not None:
         tokenizer = tokenizer_of(encoder, text_config_of(encoder))
@@ -210,16 +243,20 @@ def processor_of(config: RunConfig, corpus: dict) -> AffectProcessor:
             raise ValueError(
                 f"The rows have no {modality!r} features; they have {', '.join(m for m in MODALITIES if m in sizes)}."
             )
-    normalisation = config.normalisation
-    given = {}
+    normalisation, statistics, given = {}, {}, {}
     if (Path(config.data) / "processor_config.json").exists():
         saved = AutoProcessor.from_pretrained(config.data)
-        normalisation = saved.normalisation | normalisation
-        given = {m: saved.extractor(m) for m in modalities if m in saved.extractors}
+        normalisation = saved.normalisation
+        given = {m: extractor for m, extractor in saved.made_extractors().items() if m in modalities}
+    if config.pretrained is not None:
+        ways, statistics = warm_start.scale_of(warm_start.find(config.pretrained), corpus["extractors"], modalities)
+        normalisation = normalisation | ways
+    normalisation = normalisation | config.normalisation
     processor = AffectProcessor(
         {m: sizes[m] for m in modalities},
         {m: corpus["extractors"][m] for m in modalities if m in corpus["extractors"]},
         normalisation,
+        {m: known for m, known in statistics.items() if normalisation[m] == "standard"},
         tokenizer=tokenizer,
         max_tokens=config.max_tokens,
     )
@@ -250,11 +287,15 @@ def model_config_of(config: RunConfig, tasks: list[Task], processor: AffectProce
 
 
 def new_model(config: RunConfig, tasks: list[Task], processor: AffectProcessor) -> AffectPreTrainedModel:
-    """A model to be trained: new, but for the text encoder if the run has one."""
+    """A model to be trained: new, but for the text encoder and for pretrained weights if the run has such."""
     model_config = model_config_of(config, tasks, processor)
     if config.text_encoder is None:
-        return AutoModel.from_config(model_config)
-    return MODEL_MAPPING[type(model_config)].from_encoders_pretrained(model_config, config.text_encoder)
+        model = AutoModel.from_config(model_config)
+    else:
+        model = MODEL_MAPPING[type(model_config)].from_encoders_pretrained(model_config, config.text_encoder)
+    if config.pretrained is not None:
+        warm_start.take_weights(model, warm_start.find(config.pretrained))
+    return model
 
 
 def extractors_of(config: RunConfig, corpus: dict, model_config: AffectConfig) -> dict:
@@ -317,6 +358,7 @@ def train_seed(config: RunConfig, seed: int, folder: Path, splits, corpus, tasks
         learning_rates=options.learning_rates,
         weight_decays=options.weight_decays,
         generation=options.unimodal_labels,
+        also_measured=lambda found: with_mean(found, metric),
         callbacks=[EarlyStoppingCallback(options.patience)],
     )
     trainer.train(resume_from_checkpoint=last)
@@ -331,7 +373,7 @@ def train_seed(config: RunConfig, seed: int, folder: Path, splits, corpus, tasks
     found = {
         "epochs": len(epochs),
         "best_epoch": round(best["epoch"]),
-        "validation": compute_metrics(model.config.tasks, prediction) | {"loss": best["eval_loss"]},
+        "validation": with_mean(compute_metrics(model.config.tasks, prediction), metric) | {"loss": best["eval_loss"]},
     }
     model.save_pretrained(folder)
     if trainer.unimodal_labels is not None:
@@ -359,49 +401,8 @@ def resumable(checkpoints: Path, options: TrainingOptions) -> tuple[str | None, 
     return str(states[-1].parent), round(state["epoch"]) if stopped else options.epochs
 
 
-def check_selection(config: RunConfig, tasks: list[Task], measured: list[Task]) -> None:
-    """Refuse, before training, a metric that no epoch will have; `measured` are the tasks with labels in validation."""
-    truth = {"regression": np.zeros(2), "single_label_classification": np.zeros(2, int)}
-    known = ["loss"]
-    for task in measured:
-        scores = np.zeros((2, task.num_outputs))
-        zeros = truth.get(task.problem_type, scores)
-        known += [f"{task.name}.{name}" for name in quietly(compute_task_metrics)(as_field(task), zeros, scores)]
-    wanted = selection_of(config, tasks)[0]
-    if wanted not in known:
-        chosen = "The first task selects by" if config.training.select_by is None else "Config training.select_by is"
-        raise ValueError(f"{chosen} {wanted!r}, which is not measured.{suggestion(wanted, known)}")
-
-
 def check_training(options: TrainingOptions, model, collator: AffectCollator, train) -> None:
     """Refuse, before training, rates of parts that the model does not have, and labels that none can be generated from."""
     decay_groups(model, options.weight_decay, options.learning_rates, options.weight_decays)
     if any(task.generated_from for task in model.config.tasks):
         first_labels(model.config.tasks, collator, train, options.unimodal_labels)
-
-
-def selection_of(config: RunConfig, tasks: list[Task]) -> tuple[str, bool]:
-    """The validation metric that chooses the epoch, and whether greater is better."""
-    if config.training.select_by == "loss":
-        return "loss", False
-    if config.training.select_by is None:
-        name, greater = primary_metric(as_field(tasks[0]))
-        return f"{tasks[0].name}.{name}", greater
-    name = config.training.select_by.split(".")[-1]
-    return config.training.select_by, name not in ("mae", "hamming_loss")
-
-
-def best_of(output: Path) -> int:
-    """The seed that validation preferred, of a finished run."""
-    results = read_results(output / "results.json")
-    config = RunConfig.from_dict(results["config"])
-    tasks = [Task.from_dict({"name": t["name"], "problem_type": t["problem_type"],
-                             "labels": t["labels"] if t["problem_type"] != "regression" else []})
-             for t in results["tasks"]]  # fmt: skip
-    return best_seed(config, tasks, results["seeds"])
-
-
-def best_seed(config: RunConfig, tasks: list[Task], seeds: dict) -> int:
-    """The seed with the best validation score; of equal ones the first."""
-    metric, greater = selection_of(config, tasks)
-    return int((max if greater else min)(seeds, key=lambda seed: seeds[seed]["validation"][metric]))

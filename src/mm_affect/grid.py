@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .console import as_json
-from .experiments import claim_output, prepare, selection_of, train_seed
+from .experiments import claim_output, prepare, train_seed
 from .results import format_score, markdown_table, write_atomically
 from .runs import RunConfig
+from .selection import selection_of
 from .side_by_side import side_by_side
 
 

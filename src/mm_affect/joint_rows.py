@@ -22,12 +22,15 @@ def read_corpora(data: str, auxiliary: list[str]) -> dict:
     return corpus | {"auxiliary": [{name: read_corpus(folder)[name] for name in RECORDED} for folder in auxiliary]}
 
 
-def join(data: str, auxiliary: list[str], columns: set[str] | None = None) -> tuple[dict, list[dict]]:
+def join(
+    data: str, auxiliary: list[str], columns: set[str] | None = None, target: Sequence | None = None
+) -> tuple[dict, list[dict]]:
     """The target's splits with `JointRows` for training, and the label fields of all corpora.
 
     Args:
         data, auxiliary: folders of rows, the target's and the others'.
         columns: the label columns that are read; default: all.
+        target: the training rows of the target; default: all of them.
 
     Raises:
         ValueError: a corpus has no training rows, or none of the columns; an id is in two corpora; or two corpora have
@@ -50,7 +53,8 @@ def join(data: str, auxiliary: list[str], columns: set[str] | None = None) -> tu
                 check_same_labels(field, fields[name], folder, owners[name])
             fields.setdefault(name, field)
             owners.setdefault(name, folder)
-        parts.append((RowReader(splits[folder]["train"]), own))
+        whole = target is None or folder != data
+        parts.append((RowReader(splits[folder]["train"]) if whole else target, own))
     return dict(splits[data]) | {"train": JointRows(parts, fields)}, list(fields.values())
 
 

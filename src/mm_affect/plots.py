@@ -64,7 +64,7 @@ class Subject(NamedTuple):
 
 def seed_folder(folder: Path) -> Path:
     """Where a checkpoint was trained: the folder of one seed itself, or of a run the folder of its best seed."""
-    from .experiments import best_of
+    from .selection import best_of
 
     return folder / "seeds" / f"seed-{best_of(folder)}" if (folder / "results.json").is_file() else folder
 

@@ -5,7 +5,7 @@
     <task>.truth       value, class index (-100 = unknown) or list of intensities (NaN = unknown)
     <task>.scores      value, or list of one probability per label
 
-The tasks with their labels and thresholds, in the words of `metrics`, are JSON in the file's schema.
+The tasks with their labels and thresholds (also those of single metrics), in the words of `metrics`, are JSON in the file's schema.
 """
 
 import io
@@ -32,7 +32,8 @@ class Predictions(NamedTuple):
 
     Args:
         ids: of the rows.
-        tasks: per task its label field, as `metrics.compute_task_metrics` reads it, and `threshold`.
+        tasks: per task its label field, as `metrics.compute_task_metrics` reads it, `threshold` and
+            `metric_thresholds`.
         truth, scores: per task `(n,)` or `(n, labels)`.
     """
 
@@ -47,7 +48,10 @@ def scored(ids: list[str], tasks: list[Task], answer: EvalPrediction) -> Predict
     known = [task for task in tasks if task.name in answer.label_ids]
     return Predictions(
         ids,
-        {task.name: as_field(task) | {"threshold": task.threshold} for task in known},
+        {
+            task.name: as_field(task) | {"threshold": task.threshold, "metric_thresholds": task.metric_thresholds}
+            for task in known
+        },
         {task.name: answer.label_ids[task.name] for task in known},
         {task.name: task.scores(answer.predictions[task.name]) for task in known},
     )

@@ -8,10 +8,14 @@
     tasks             label fields: {"name", "problem_type", "labels", "range"}, with "weak" if a model predicted the labels
     corpus            {"name", "synthetic", "licence", "counts": {split: n}, "manifest_hash", "split_protocol",
                       "extractors": {modality: description}}, with "auxiliary" if other corpora were trained on, too:
-                      [{"name", "synthetic", "licence", "counts", "manifest_hash"}]
+                      [{"name", "synthetic", "licence", "counts", "manifest_hash"}], and with "labels_used" if a
+                      share of the training labels was: {column: {"known", "used"}}
     seeds             {seed: {"epochs", "seconds", "best_epoch", "validation": {"task.metric": value},
                       "test": {subset: {"task.metric": value}}}}
     summary           {subset: {"task.metric": {"mean", "std", "n"}}}, always `summarise(seeds)`
+    best              {"seed", "selected_by", "validation", "intervals": {"task.metric": [low, high]}}: the seed that
+                      validation preferred, and 95 % intervals of its test scores with all modalities
+                      (`significance.intervals`); missing in results of before there were any
     versions, device  of `environment()`
     command, seconds, date
 
@@ -78,15 +82,34 @@ def summarise(seeds: dict) -> dict:
     }
 
 
+def scores_of(results: dict, subset: str, best: bool = False) -> dict[str, dict]:
+    """The summary of a subset; or, in the same form, the scores of the seed that validation preferred, with `interval`.
+
+    Raises:
+        ValueError: the results do not say which seed that is.
+    """
+    if not best:
+        return results["summary"].get(subset, {})
+    if "best" not in results:
+        raise ValueError(f"The results of {results['name']} do not name their best seed; train the run again.")
+    intervals = results["best"]["intervals"] if subset == full_subset(results) else {}
+    scores = results["seeds"][results["best"]["seed"]]["test"].get(subset, {})
+    return {key: {"mean": value, "std": None, "n": 1, "interval": intervals.get(key)} for key, value in scores.items()}
+
+
 def full_subset(results: dict) -> str:
     """The subset of all the modalities that the model has."""
     return next(subset for subset in SUBSETS if subset in results["summary"])
 
 
 def format_score(score: dict | None) -> str:
-    """`0.744 ± 0.012`, without the deviation for one seed, and a dash where nothing was measured."""
+    """`0.744 ± 0.012`, without the deviation for one seed, `0.744 [0.720, 0.769]` with an interval, and a dash where nothing was
+    measured."""
     if score is None or score["mean"] is None:
         return "–"
+    if score.get("interval") is not None:
+        low, high = score["interval"]
+        return f"{score['mean']:.3f} [{low:.3f}, {high:.3f}]"
     return f"{score['mean']:.3f}" + ("" if score["std"] is None else f" ± {score['std']:.3f}")
 
 

@@ -36,6 +36,14 @@ def add_run_commands(commands) -> None:
     compare.add_argument("configs", nargs="+", type=Path, metavar="config", help="JSON files, or folders of them")
     compare.add_argument("--metrics", metavar="A,B,...", help="columns; default: those usual for the first task")
     compare.add_argument("--per-label", action="store_true", help="also the metrics of every label")
+    best_help = (
+        "scores of the seed that validation preferred, with 95 %% intervals; default: mean ± std over the seeds"
+    )
+    compare.add_argument("--best", action="store_true", help=best_help)
+    subsets_help = "given only these modalities at test time, such as audio,audio+visual; default: all"
+    compare.add_argument("--subsets", metavar="A,B,...", help=subsets_help)
+    again_help = "a second line for models that weigh modalities: weights of absent ones given to the others"
+    compare.add_argument("--renormalise", action="store_true", help=again_help)
     compare.add_argument("--output", type=Path, metavar="TABLE.md", help="write the table there, and beside it as CSV")
     add_earlier_options(compare)
     add_training_options(compare)
@@ -119,6 +127,7 @@ def compare_runs(arguments) -> int:
 
     metrics = arguments.metrics and [name.strip() for name in arguments.metrics.split(",")]
     comparison.check_metrics(metrics or [])
+    subsets = comparison.subsets_of(arguments.subsets)
     if arguments.output is not None and arguments.output.suffix != ".md":
         raise ValueError(f"--output is {arguments.output}; expected a file name that ends in .md.")
     overrides = overrides_of(arguments)
@@ -132,12 +141,16 @@ def compare_runs(arguments) -> int:
     commands = {path: shlex.join(["mm-affect", "train", str(path), *flags]) for path in configs}
     compared = train_all(configs, commands, failures, arguments.resume, arguments.overwrite, arguments.jobs)
     if compared:
-        columns = comparison.columns_of(compared, metrics, arguments.per_label)
-        table = comparison.comparison_table(compared, columns)
+        shown = comparison.Shown(
+            comparison.columns_of(compared, metrics, arguments.per_label), subsets, arguments.best
+        )
+        if arguments.renormalise:
+            compared = [line for results in compared for line in with_renormalised(results, failures)]
+        table = comparison.comparison_table(compared, shown)
         print(table)
         if arguments.output is not None:
             write_atomically(arguments.output, table + "\n")
-            write_atomically(arguments.output.with_suffix(".csv"), comparison.comparison_csv(compared, columns))
+            write_atomically(arguments.output.with_suffix(".csv"), comparison.comparison_csv(compared, shown))
     return int(bool(failures))
 
 
@@ -168,6 +181,15 @@ def train_all(configs: dict, commands: dict, failures: dict, resume: bool, overw
             print(f"{number} of {len(configs)}, {config.name}: {state}", file=sys.stderr)
             compared.append(results or experiments.run(config, commands[name], resume, overwrite, jobs))
     return compared
+
+
+def with_renormalised(results: dict, failures: dict) -> list[dict]:
+    """The results and, if they can be had, those with re-normalised weights of modalities."""
+    from .renormalised import renormalised
+
+    with reported(results["name"], failures):
+        return [results, renormalised(results)]
+    return [results]
 
 
 def config_files(given: list[Path]) -> list[Path]:

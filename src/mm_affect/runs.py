@@ -11,6 +11,7 @@ from huggingface_hub.errors import StrictDataclassError
 
 from .augmentation import Augmentation
 from .label_generators import LabelGeneration
+from .label_share import Shares, check_shares
 from .metrics import TUNABLE
 from .mixture import Mixture
 from .models.configuration import suggestion
@@ -41,10 +42,11 @@ class TrainingOptions:
         max_grad_norm: gradients are clipped to this norm.
         patience: stop after this many epochs without a better validation score.
         gradient_accumulation_steps: batches per step.
-        select_by: validation metric that chooses the epoch, such as `"emotion.wacc"`, or `"loss"`; default: the
-            primary metric of the first task.
+        select_by: validation metric that chooses the epoch and the seed, such as `"emotion.wacc"`, the mean of several, such
+            as `"emotion.wacc+emotion.f1_weighted"`, or `"loss"`; default: the primary metric of the first task.
         balance: weight classes by their rarity in the training split (N_negative / N_positive for several labels).
-        tune_thresholds: metric for which the thresholds of multi-label tasks are chosen on validation; None = 0.5.
+        tune_thresholds: metric for which the thresholds of multi-label tasks are chosen on validation; None = 0.5. Of a list of
+            metrics each is measured with its own; predictions and other metrics use those of the first.
         group_by_length: make batches of rows of like length, which saves padding; False draws them at random, which suits
             batch normalisation and small corpora better.
         bf16: mixed precision, for GPUs that have it.
@@ -66,7 +68,7 @@ class TrainingOptions:
     gradient_accumulation_steps: int = 1
     select_by: str | None = None
     balance: bool = True
-    tune_thresholds: str | None = None
+    tune_thresholds: str | list[str] | None = None
     group_by_length: bool = True
     bf16: bool = False
     unimodal_labels: LabelGeneration = field(default_factory=LabelGeneration)
@@ -88,11 +90,18 @@ class TrainingOptions:
             raise ValueError(
                 f"Config training.warmup is {self.warmup}; it is a share of the steps, from 0 to below 1."
             )
-        choices = {"optimizer": OPTIMIZERS, "scheduler": SCHEDULERS, "tune_thresholds": (None, *TUNABLE)}
+        choices = {"optimizer": OPTIMIZERS, "scheduler": SCHEDULERS}
         for name, known in choices.items():
             if getattr(self, name) not in known:
-                allowed = ", ".join("null" if choice is None else choice for choice in known)
-                raise ValueError(f"Config training.{name} is {getattr(self, name)!r}; expected one of {allowed}.")
+                raise ValueError(
+                    f"Config training.{name} is {getattr(self, name)!r}; expected one of {', '.join(known)}."
+                )
+        tuned = self.tune_thresholds
+        several = tuned if isinstance(tuned, list) else [tuned]
+        if tuned is not None and (not several or not set(several) <= TUNABLE.keys()):
+            raise ValueError(
+                f"Config training.tune_thresholds is {tuned!r}; expected one of null, {', '.join(TUNABLE)}, or a list."
+            )
 
 
 @strict
@@ -112,7 +121,11 @@ class RunConfig:
         model: fields of the model's config that differ from it; sizes and tasks are filled in from the rows.
         tasks: the tasks, as dicts of `Task` fields; default: every label column of the rows. A task without a `weight` counts
             by the confidence of its labels if they are weak, else by 1; one of weight 0 is not used.
+        label_share: train with the labels of only this share of the training rows of `data`, or of each label column that is
+            named its own, such as `{"emotion": 0.1}`; see `FewLabels`. Validation and test keep theirs.
         modalities: what the model reads; default: all that the rows have.
+        pretrained: folder or Hub name (with `@revision` behind it, if not the newest) of a checkpoint of this architecture, whose
+            weights training starts from; see `warm_start`. `training.learning_rates` slows or freezes parts.
         text_encoder: folder or Hub name of a pretrained encoder such as `"bert-base-uncased"`: it reads the transcripts of
             the rows, in place of their features of text, and is trained with the rest of the model.
         max_tokens: longer transcripts are cut for it; default: what it can read, at most 512.
@@ -130,7 +143,9 @@ class RunConfig:
     preset: str = "paper"
     model: dict = field(default_factory=dict)
     tasks: list[dict] | None = None
+    label_share: Shares = 1
     modalities: list[str] | None = None
+    pretrained: str | None = None
     text_encoder: str | None = None
     max_tokens: int | None = None
     normalisation: dict = field(default_factory=dict)
@@ -141,6 +156,7 @@ class RunConfig:
     def __post_init__(self):
         if self.preset not in PRESETS:
             raise ValueError(f"Config preset is {self.preset!r}; expected one of {', '.join(PRESETS)}.")
+        check_shares(self.label_share)
         if self.text_encoder is None and self.max_tokens is not None:
             raise ValueError(f"Config max_tokens is {self.max_tokens}; it belongs to a text_encoder.")
         if self.text_encoder is not None and self.modalities is not None and "text" not in self.modalities:

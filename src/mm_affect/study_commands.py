@@ -87,7 +87,7 @@ def search_grid(arguments) -> int:
 
 def benchmark_models(arguments) -> int:
     """`mm-affect benchmark`; 1 if a model could not be measured, the others are."""
-    from .comparison import comparison_csv
+    from .comparison import Shown, comparison_csv
     from .data import read_corpus
     from .models.configuration import suggestion
     from .plots import plot_models
@@ -116,7 +116,7 @@ def benchmark_models(arguments) -> int:
         print(table, end="")
         write_atomically(arguments.output / "benchmark.md", table)
         write_atomically(arguments.output / "benchmark.tex", tables(measured, reasons, latex=True))
-        write_atomically(arguments.output / "benchmark.csv", comparison_csv(measured, columns))
+        write_atomically(arguments.output / "benchmark.csv", comparison_csv(measured, Shown(columns)))
         with reported("scores.png", failures):
             plot_models(measured, blocks_of(measured), arguments.output / "scores.png")
     return int(bool(failures))

@@ -13,7 +13,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from .data import RowReader
 from .label_generators import LabelGeneration
-from .metrics import compute_task_metrics, tune_thresholds
+from .metrics import PER_LABEL, TUNABLE, compute_task_metrics, tune_thresholds
 from .models.configuration import MODALITIES, Task
 from .models.modeling import AffectPreTrainedModel
 from .models.processing import AffectCollator, AffectProcessor
@@ -147,6 +147,7 @@ class AffectTrainer(Trainer):
         optimizer_name: `"adam"` or `"bert_adam"`; `"adamw"` leaves the choice to `args`, unless parts are named.
         learning_rates, weight_decays: values for parts of the model, see `optimizers.decay_groups`.
         generation: how labels of tasks with `generated_from` are made; default: as in SUGRM.
+        also_measured: called with the metrics of an evaluation, gives them with more, such as the mean of some.
 
     The other arguments are `Trainer`'s. The test split has no place here: select on validation, then call
     `evaluate_subsets`.
@@ -169,6 +170,7 @@ class AffectTrainer(Trainer):
         learning_rates=None,
         weight_decays=None,
         generation=None,
+        also_measured=lambda metrics: metrics,
         **kwargs,
     ):
         args.remove_unused_columns = False
@@ -182,7 +184,7 @@ class AffectTrainer(Trainer):
             AffectCollator(processor, tasks, label_fields),
             train_dataset,
             eval_dataset,
-            compute_metrics=quietly(lambda prediction: compute_metrics(tasks, prediction)),
+            compute_metrics=quietly(lambda prediction: also_measured(compute_metrics(tasks, prediction))),
             **kwargs,
         )
         self.remove_callback(PrinterCallback)
@@ -294,12 +296,15 @@ class AffectTrainer(Trainer):
 
 
 def compute_metrics(tasks: list[Task], prediction: EvalPrediction) -> dict[str, float]:
-    """Metrics of every task with labels, keyed `<task>.<metric>`."""
+    """Metrics of every task with labels, keyed `<task>.<metric>`; those of `metric_thresholds` with thresholds of their own."""
     metrics = {}
     for task in tasks:
         if task.name in prediction.label_ids:
-            scores = task.scores(prediction.predictions[task.name])
-            found = compute_task_metrics(as_field(task), prediction.label_ids[task.name], scores, task.threshold)
+            truth, scores = prediction.label_ids[task.name], task.scores(prediction.predictions[task.name])
+            found = compute_task_metrics(as_field(task), truth, scores, task.threshold)
+            for metric, thresholds in (task.metric_thresholds or {}).items():
+                own = quietly(compute_task_metrics)(as_field(task), truth, scores, thresholds)
+                found |= {name: value for name, value in own.items() if name.split(".")[0] == metric}
             metrics |= {f"{task.name}.{name}": value for name, value in found.items()}
     return metrics
 
@@ -353,17 +358,22 @@ def evaluate_subsets(model, processor: AffectProcessor, rows, label_fields, batc
     return {subset: compute_metrics(model.config.tasks, answer) for subset, answer in answers.items()}
 
 
-def with_tuned_thresholds(tasks: list[Task], validation: EvalPrediction, metric: str) -> list[Task]:
+def with_tuned_thresholds(tasks: list[Task], validation: EvalPrediction, metrics: str | list[str]) -> list[Task]:
     """The tasks, multi-label ones with a threshold per label chosen on validation predictions.
 
     Args:
-        metric: `"f1_binary"` or `"weighted_accuracy"`, among others of `metrics.tune_thresholds`.
+        metrics: one of `metrics.TUNABLE`, such as `"f1_binary"`; or several, each of which is then measured with thresholds of
+            its own (Khare et al. 2021, section 5), while predictions and all other metrics use those of the first.
     """
+    metrics = [metrics] if isinstance(metrics, str) else metrics
+    names = {function: name for name, function in PER_LABEL.items()}
     tuned = []
     for task in tasks:
         if task.problem_type == "multi_label_classification" and task.name in validation.label_ids:
-            scores = task.scores(validation.predictions[task.name])
-            thresholds = tune_thresholds(validation.label_ids[task.name], scores, metric)
-            task = Task.from_dict(task.to_dict() | {"threshold": [round(float(t), 4) for t in thresholds]})
+            truth, scores = validation.label_ids[task.name], task.scores(validation.predictions[task.name])
+            found = {metric: np.round(tune_thresholds(truth, scores, metric), 4).tolist() for metric in metrics}
+            own = {names[TUNABLE[m]]: thresholds for m, thresholds in found.items() if TUNABLE[m] in names}
+            chosen = {"threshold": found[metrics[0]], "metric_thresholds": own if len(metrics) > 1 else None}
+            task = Task.from_dict(task.to_dict() | chosen)
         tuned.append(task)
     return tuned

@@ -34,6 +34,8 @@ class Task:
             weights of the cross-entropy (single-label).
         label_smoothing: of the single-label cross-entropy, in training only.
         threshold: probability from which a label is predicted (multi-label): one number or one per label.
+        metric_thresholds: thresholds, one per label, of metrics that are measured with their own, by the metrics' names;
+            predictions, and the other metrics, use `threshold`.
         value_range: lowest and highest meaningful value of a regression, or None.
         clip: whether the targets of a regression are clipped to `value_range`, in training and in evaluation.
         regression_loss: `"l1"`, `"l2"` or `"huber"`.
@@ -51,6 +53,7 @@ class Task:
     class_weights: tuple[float, ...] | None = None
     label_smoothing: float = 0.0
     threshold: float | tuple[float, ...] = 0.5
+    metric_thresholds: dict[str, list[float]] | None = None
     value_range: tuple[float, float] | None = None
     clip: bool = False
     regression_loss: str = "l1"
@@ -80,6 +83,12 @@ class Task:
             if isinstance(value, tuple) and len(value) != self.num_outputs:
                 raise ValueError(
                     f"Task {self.name!r} has {len(value)} {name} for {self.num_outputs} labels; give one per label."
+                )
+        for metric, thresholds in (self.metric_thresholds or {}).items():
+            if len(thresholds) != self.num_outputs:
+                raise ValueError(
+                    f"Task {self.name!r} has {len(thresholds)} thresholds of {metric} for {self.num_outputs} labels; give "
+                    "one per label."
                 )
         if self.clip and (self.problem_type != "regression" or self.value_range is None):
             raise ValueError(f"Task {self.name!r} has `clip`, which needs a regression with a `value_range`.")
