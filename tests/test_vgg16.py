@@ -3,14 +3,20 @@
 
 import json
 import pickle
+import shutil
 
 import numpy as np
 import pytest
 import torch
+from corpora import FIELDS, run_config, sample_corpus, write_corpus, write_video
 from safetensors.torch import save_file
 from test_faces import drawn
 from torch.nn import functional as F
+from transformers import AutoProcessor
 
+from mm_affect import experiments
+from mm_affect.cli import main
+from mm_affect.data import RowReader, load, read_corpus
 from mm_affect.models.vgg16 import VGG16, VGG16Extractor
 
 
@@ -102,7 +108,7 @@ def test_weights_of_timm_give_the_same(file, tmp_path):
 
 
 def test_weights_are_never_random(tmp_path):
-    with pytest.raises(ValueError, match="There are no VGG-16 weights at .*absent; expected a safetensors file, or a"):
+    with pytest.raises(ValueError, match="There are no VGG-16 weights at .*absent; expected a safetensors file"):
         VGG16Extractor(tmp_path / "absent")
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="There are no VGG-16 weights"):
@@ -149,7 +155,7 @@ def test_a_face_crop_follows_the_face_and_a_frame_crop_is_the_middle_square(file
 
 
 def test_long_videos_are_read_a_few_frames_at_a_time(file, monkeypatch):
-    monkeypatch.setattr("mm_affect.models.vgg16.FRAMES_AT_ONCE", 2)
+    monkeypatch.setattr("mm_affect.models.frame_encoder.FRAMES_AT_ONCE", 2)
     frames, taken, seen = drawn(5), [], []
     extractor = VGG16Extractor(file, crop="frame")
     features = extractor._features
@@ -159,7 +165,8 @@ def test_long_videos_are_read_a_few_frames_at_a_time(file, monkeypatch):
     np.testing.assert_allclose(rows[3:4], VGG16Extractor(file, crop="frame")(frames[3:4]), rtol=1e-5, atol=1e-5)
 
 
-def test_the_description_brings_the_extractor_back(file, tmp_path):
+def test_the_description_brings_the_extractor_back(file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     extractor = VGG16Extractor(file, rate=12.5, crop="frame", layer="fc6")
     description = json.loads(json.dumps(extractor.describe()))
     assert description["weights"] == "narrow.safetensors" and description["size"] == 11
@@ -168,11 +175,13 @@ def test_the_description_brings_the_extractor_back(file, tmp_path):
     np.testing.assert_array_equal(again(frames), extractor(frames))
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(extractor))(frames), extractor(frames))
     assert len(pickle.dumps(extractor)) < 2000  # the weights stay in their file
-    with pytest.raises(ValueError, match="There are no VGG-16 weights at narrow.safetensors"):
+    with pytest.raises(ValueError, match="There are no VGG-16 weights at narrow.safetensors; .*MM_AFFECT_WEIGHTS"):
         VGG16Extractor.from_description(description)
+    monkeypatch.setenv("MM_AFFECT_WEIGHTS", str(file.parent))
+    np.testing.assert_array_equal(VGG16Extractor.from_description(description)(frames), extractor(frames))
     other = tmp_path / "other.safetensors"
     save_file({name: value + 1 for name, value in NARROW.items()}, other)
-    with pytest.raises(ValueError, match="asks for VGG-16 features with sha256"):
+    with pytest.raises(ValueError, match="asks for vgg16 features with sha256"):
         VGG16Extractor.from_description(description, weights=other)
     with pytest.raises(ValueError, match="with version 9"):
         VGG16Extractor.from_description(description | {"version": 9}, weights=file)
@@ -191,3 +200,52 @@ def test_impossible_options_are_refused(file, options, words):
 def test_other_frames_are_refused(file):
     with pytest.raises(ValueError, match="uint8 arrays of shape"):
         VGG16Extractor(file)([np.zeros((64, 64), np.uint8)])
+
+
+# the command ------------------------------------------------------------------------------------------------------
+
+
+def test_extract_with_vgg16_to_a_processor_that_runs_again(file, tmp_path, monkeypatch, capsys):
+    """Rows know the weights by name and hash; training needs them no more, new clips do."""
+    clip = next((sample_corpus() / "media").glob("*.mp4"))
+    lines = [{"id": f"{s}-{i}", "group": f"{s}-{i}", "split": s, "video": str(clip), "end": 0.3, "sentiment": i + 0.5}
+             for s in ("train", "validation", "test") for i in range(2)]  # fmt: skip
+    corpus = write_corpus(tmp_path / "corpus", lines, {"label_fields": FIELDS[:1]})
+    words = ["--visual", "vgg16", "--visual-weights", str(file), "--visual-rate", "5", "--workers", "1"]
+    assert main(["extract", str(corpus), str(tmp_path / "rows"), *words]) == 0
+    described = read_corpus(tmp_path / "rows")["extractors"]["visual"]
+    assert (described["name"], described["rate"], described["size"]) == ("vgg16", 5, 12)
+    assert str(file.parent) not in (tmp_path / "rows" / "processor_config.json").read_text()
+    row = RowReader(load(tmp_path / "rows")["train"])[0]
+    assert row["visual"].shape == (2, 12) and np.isfinite(row["visual"]).all()
+    monkeypatch.chdir(tmp_path)
+    config = run_config(tmp_path / "run", data=str(tmp_path / "rows"), training={"epochs": 1, "batch_size": 2})
+    monkeypatch.setattr(experiments, "publish", lambda *_: None)
+    experiments.run(experiments.RunConfig.from_dict(config))
+    processor = AutoProcessor.from_pretrained(tmp_path / "run")
+    with pytest.raises(ValueError, match="no VGG-16 weights at narrow.safetensors"):
+        processor.extract({"video_file": str(clip), "end": 0.3}, ["visual"])
+    monkeypatch.setenv("MM_AFFECT_WEIGHTS", str(file.parent))
+    again = processor.extract({"video_file": str(clip), "end": 0.3}, ["visual"])["visual"]
+    np.testing.assert_allclose(again, row["visual"], rtol=1e-6)
+
+
+def test_bad_visual_options_are_one_sentence(file, tmp_path, capsys):
+    video = write_video(tmp_path / "grey.mp4")
+    corpus = write_corpus(tmp_path / "corpus", [{"id": "a", "split": "train", "video": str(video)}])
+    (tmp_path / "brought" / "visual").mkdir(parents=True)
+    shutil.copy(
+        write_corpus(tmp_path / "other", [{"id": "a", "split": "train"}]) / "manifest.csv", tmp_path / "brought"
+    )
+    np.save(tmp_path / "brought" / "visual" / "a.npy", np.zeros((2, 3), np.float32))
+    for source, words, sentence in (
+        (corpus, ["--visual", "vgg16"], "VGG-16 has no weights of its own"),
+        (corpus, ["--visual", "vgg16", "--visual-weights", str(tmp_path / "none")], "There are no VGG-16 weights at"),
+        (corpus, ["--visual-weights", str(file)], "for vgg16 only"),
+        (corpus, ["--visual-rate", "0"], "`rate` is 0"),
+        (corpus, ["--visual", str(tmp_path / "none")], "There is no pretrained model at"),
+        (tmp_path / "brought", ["--visual", "vgg16", "--visual-weights", str(file)], "brings features of the picture"),
+    ):
+        assert main(["extract", str(source), str(tmp_path / "rows"), *words]) == 1
+        said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("mm-affect: ")]
+        assert len(said) == 1 and sentence in said[0], said

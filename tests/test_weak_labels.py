@@ -15,7 +15,7 @@ from corpora import FIELDS, SHARED, SIZES, make_rows, run_config, tiny_run
 from torch.nn import functional as F
 from transformers import AutoModel, AutoProcessor
 
-from mm_affect import AffectCollator, AffectProcessor, Task, experiments
+from mm_affect import AffectCollator, AffectProcessor, Task, experiments, selection
 from mm_affect.cli import main
 from mm_affect.data import RowReader, load, read_corpus, write_rows
 from mm_affect.data.dataset_card import write_dataset_card
@@ -175,7 +175,7 @@ def test_the_field_says_who_predicted_and_how_well(label, tmp_path):
     printed = label("--task", "emotion")
     weak = read_corpus(tmp_path / "out")["label_fields"][-1]["weak"]
     results = read_results(tiny_run() / "results.json")
-    kept = str(experiments.best_of(tiny_run()))
+    kept = str(selection.best_of(tiny_run()))
     assert weak["confidence"] == pytest.approx(results["seeds"][kept]["validation"]["emotion.wacc"], abs=1e-6)
     assert weak["metric"] == "wacc" and weak["model"] == "tiny" and weak["task"] == "emotion"
     weights = hashlib.sha256((tiny_run() / "model.safetensors").read_bytes()).hexdigest()
@@ -286,7 +286,7 @@ def test_a_killed_labelling_goes_on_where_it_was(tmp_path):
         os._exit(0)
     assert os.waitpid(child, 0)[1] == signal.SIGKILL
     assert not (tmp_path / "out").exists()
-    left = tmp_path / ".out.labelling"
+    left = tmp_path / ".out.rewriting"
     assert sum(path.suffix == ".parquet" for path in left.iterdir()) == 3
     assert sum(path.suffix == ".tmp" for path in left.iterdir()) == 1, "it was killed in the middle of a shard"
     seen = []
@@ -312,7 +312,7 @@ def test_shards_of_another_plan_are_not_taken_over(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         label([0.9, 0.9], stop)
-    plan = json.loads((tmp_path / ".out.labelling" / "plan.json").read_text())
+    plan = json.loads((tmp_path / ".out.rewriting" / "plan.json").read_text())
     assert plan["field"]["weak"]["threshold"] == [0.9, 0.9]
     record = label([0.1, 0.1])
     assert record["label_fields"][-1]["weak"]["threshold"] == [0.1, 0.1]

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from .console import as_json, print_error, print_scores
 from .data_commands import add_data_commands
+from .front_commands import add_front_commands, add_visual_options, chosen_visual
+from .models.media import MEDIA
 from .run_commands import add_run_commands
 from .study_commands import add_study_commands
 from .weak_commands import add_weak_commands
@@ -28,12 +30,13 @@ The road from clips to a checkpoint:
   mm-affect grid config.json --output grid/           hyper-parameters, scored on validation alone
   mm-affect benchmark rows/ --output bench/           twelve models on your rows, tables and figure
   mm-affect significance runs/x runs/y                is one run better than another?
+  mm-affect embed --model runs/x --rows rows/ ...     its embeddings as a stream of other rows, for any other model
+  mm-affect transcribe corpus/ --model name ...       transcripts by a speech recogniser, as a corpus
   mm-affect evaluate runs/x --data rows/              scores for every subset of the modalities
   mm-affect weak-labels --model runs/x --rows rows/   its predictions as labels of other rows, to be trained on
   mm-affect predict clip.mp4 --model runs/x           labels of a raw clip
   mm-affect plot runs/x --rows rows/ --output plots/  the figures of its paper, for the architectures that have some
 """
-MEDIA = {".wav", ".flac", ".mp3", ".ogg", ".m4a", ".aac", ".mp4", ".mpg", ".mpeg", ".avi", ".mkv", ".mov", ".webm"}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -79,14 +82,23 @@ def build_parser() -> argparse.ArgumentParser:
     extract.add_argument("source", type=Path, help="folder with a manifest")
     extract.add_argument("output", type=Path, help="folder of rows to write")
     extract.add_argument("--word-vectors", type=Path, help="GloVe-format file; default: fixed random vectors per word")
+    add_visual_options(extract)
     extract.add_argument("--workers", type=int, default=2)
     extract.add_argument("--skip-errors", action="store_true", help="leave unreadable clips out (they are recorded)")
     extract.add_argument("--overwrite", action="store_true", help="replace earlier rows in the output folder")
+    extract.add_argument(
+        "--resumable", action="store_true", help="keep finished shards if it stops, and go on from them"
+    )
+    extract.add_argument("--retry-failed", action="store_true", help="try clips again that failed in an earlier start")
+    extract.add_argument("--most-failures", type=float, default=1.0, metavar="SHARE", help="stop if more clips fail")
+    extract.add_argument("--shard-clips", type=int, default=1000, metavar="N", help="clips per shard; default: 1000")
+    extract.add_argument("--ray", metavar="ADDRESS", help="extract on a Ray cluster; local: --workers of them here")
     extract.set_defaults(run=extract_features)
 
     add_run_commands(commands)
     add_study_commands(commands)
     add_weak_commands(commands)
+    add_front_commands(commands)
 
     evaluate = commands.add_parser("evaluate", help="measure a checkpoint on rows, for every subset of modalities")
     evaluate.add_argument("model", type=Path, help="folder of a checkpoint")
@@ -187,11 +199,16 @@ def extract_features(arguments) -> None:
         record = extract_corpus(
             arguments.source,
             arguments.output,
-            default_processor(arguments.source, arguments.word_vectors),
+            default_processor(arguments.source, arguments.word_vectors, chosen_visual(arguments)),
             workers=arguments.workers,
             skip_errors=arguments.skip_errors,
             overwrite=arguments.overwrite,
             progress=progress,
+            resumable=arguments.resumable,
+            retry_failed=arguments.retry_failed,
+            most_failures=arguments.most_failures,
+            shard_clips=arguments.shard_clips,
+            ray=arguments.ray,
         )
     print(f"Rows: {arguments.output} ({', '.join(f'{split} {count}' for split, count in record['counts'].items())})")
     for clip in record["dropped"]:
@@ -226,7 +243,7 @@ def load_split(folder: Path, split: str, *processors):
 def load_checkpoint(name: str, **options):
     """Model (evaluating; `options` as of `from_pretrained`) and processor of a checkpoint of ours that is whole."""
     from safetensors import SafetensorError
-    from transformers import AutoConfig, AutoModel, AutoProcessor
+    from transformers import AutoConfig, AutoModel, AutoModelForPreTraining, AutoProcessor
 
     from .conversion import listed
     from .models.configuration import AffectConfig
@@ -246,8 +263,9 @@ def load_checkpoint(name: str, **options):
     processor = AutoProcessor.from_pretrained(name)
     if not processor.modalities:  # what `AutoProcessor` makes of a folder without one
         raise FileNotFoundError(f"{name} has no processor (it has no processor_config.json); {advice}.")
+    pretrained = (config.architectures or [""])[0].endswith("ForPreTraining")  # with more parts than `AutoModel` reads
     try:
-        model, found = AutoModel.from_pretrained(
+        model, found = (AutoModelForPreTraining if pretrained else AutoModel).from_pretrained(
             name, config=config, output_loading_info=True, ignore_mismatched_sizes=True, **options
         )
     except SafetensorError as error:
@@ -373,7 +391,8 @@ def plot_figures(arguments) -> int:
 
 def write_run_card(arguments) -> None:
     """`mm-affect card`."""
-    from .experiments import best_of, publish
+    from .experiments import publish
+    from .selection import best_of
 
     publish(arguments.folder, best_of(arguments.folder))
     print(f"Card: {arguments.folder / 'README.md'}")

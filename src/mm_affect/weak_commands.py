@@ -43,7 +43,8 @@ def label_rows(arguments) -> None:
     """`mm-affect weak-labels`."""
     from .cli import load_checkpoint
     from .data.schema import weak_in_words
-    from .weak_labels import Labeller, add_weak_labels, chosen_task, corpus_of, readable_modalities, source_of
+    from .row_pass import corpus_of
+    from .weak_labels import Labeller, add_weak_labels, chosen_task, readable_modalities, source_of
 
     corpus = corpus_of(arguments.rows)
     model, processor = load_checkpoint(str(arguments.model))

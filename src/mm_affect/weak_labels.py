@@ -8,15 +8,8 @@ its measured confidence are recorded with the column, and travel from there into
   means only in the sense of a smaller weight.
 - Confidence is measured on the validation split of the source, where its checkpoint was chosen, and not on the test split.
 - Labels of little confidence may be left unknown, and a row without any modality that the model reads has no label.
-
-Work goes shard by shard, in memory for one row group. It stands beside the output as `.<name>.labelling`; a finished shard is
-taken over by the next start with the same plan, and gives the same bytes as one that was never interrupted.
 """
 
-import hashlib
-import json
-import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,19 +20,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from .data import RowReader, read_corpus
-from .data.builder import CORPUS_FILE
-from .data.rows import check_target, is_rows, put_in_place, shard_files
-from .data.schema import check_label, check_label_field, features
+from .data import RowReader
+from .data.schema import check_label, check_label_field
 from .models.configuration import Task, suggestion
 from .models.modeling import AffectPreTrainedModel
+from .models.pretrained_files import sha256_of
 from .models.processing import AffectProcessor
-from .results import read_results, write_atomically
+from .results import read_results
+from .row_pass import corpus_of, rewrite_rows
 from .training import RowDataset
 
 
 BATCH = 64
-PLAN = "plan.json"
 CONFIDENCE = {
     "single_label_classification": "accuracy",
     "multi_label_classification": "wacc",
@@ -158,7 +150,7 @@ def source_of(checkpoint: str | Path, task: Task, confidence: float | None = Non
     weights = sorted(checkpoint.glob("*.safetensors"))
     if not weights:
         raise ValueError(f"{checkpoint} has no weights (*.safetensors); give a folder of a checkpoint.")
-    known = {"model": checkpoint.resolve().name, "weights_sha256": _sha256(weights), "task": task.name}
+    known = {"model": checkpoint.resolve().name, "weights_sha256": sha256_of(weights), "task": task.name}
     metric = CONFIDENCE[task.problem_type]
     if confidence is not None:
         return known | {"metric": metric, "confidence": float(confidence)}
@@ -167,7 +159,7 @@ def source_of(checkpoint: str | Path, task: Task, confidence: float | None = Non
             f"{checkpoint} has no results.json, so the confidence of its labels is unknown; measure {metric} of "
             f"{task.name!r} on a validation split, and give it as confidence."
         )
-    from .experiments import best_of
+    from .selection import best_of
 
     results = read_results(checkpoint / "results.json")
     if any(known_task["name"] == task.name and known_task.get("weak") for known_task in results["tasks"]):
@@ -182,13 +174,6 @@ def source_of(checkpoint: str | Path, task: Task, confidence: float | None = Non
             "its labels."
         )
     return known | {"model": results["name"], "metric": metric, "confidence": round(max(0.0, score), 6)}
-
-
-def corpus_of(rows: str | Path) -> dict:
-    """corpus.json of a folder of rows, and of nothing else."""
-    if not is_rows(Path(rows)):
-        raise ValueError(f"{rows} is not a folder of rows; `mm-affect extract` makes one of a corpus.")
-    return read_corpus(rows)
 
 
 def readable_modalities(processor: AffectProcessor, corpus: dict, wanted: list[str] | None = None) -> tuple[str, ...]:
@@ -238,8 +223,7 @@ def add_weak_labels(
         ValueError: the rows have a label column of this name already.
         FileExistsError: `output` holds something, unless it holds rows and `overwrite` is given.
     """
-    rows, output, corpus = Path(rows), Path(os.path.abspath(output)), corpus_of(rows)
-    check_target(output, overwrite)
+    corpus = corpus_of(rows)
     for known in corpus["label_fields"]:
         if known["name"] == field["name"]:
             kind = "weak labels" if known.get("weak") else "labels"
@@ -247,80 +231,26 @@ def add_weak_labels(
                 f"{rows} has {kind} {field['name']!r} already, which are neither replaced nor mixed with others; give "
                 f"the new column another name, such as --name {field['name']}_weak."
             )
-    fields = [*corpus["label_fields"], field]
-    shards = [Path(path) for split, n in corpus["counts"].items() if n for path in shard_files(rows, split)]
-    building = output.with_name(f".{output.name}.labelling")
-    plan = json.dumps({"rows": _state(rows, shards), "field": field, "modalities": labeller.modalities})
-    _prepare(building, plan)
-    schema = features(fields, corpus["sizes"]).arrow_schema
-    for number, shard in enumerate(shards):
-        if progress is not None:
-            progress(number, len(shards))
-        target = building / shard.name
-        if not target.exists():
-            temporary = target.with_suffix(".tmp")
-            _label_shard(shard, temporary, labeller, field, schema)
-            temporary.rename(target)
-    changed = hashlib.sha256(json.dumps([corpus["manifest_hash"], field]).encode()).hexdigest()
-    unknown = sum(_unknown(building / shard.name, field["name"]) for shard in shards)
-    reported = corpus["reported"] | ({f"unknown_{field['name']}": unknown} if unknown else {})
-    record = corpus | {"label_fields": fields, "manifest_hash": changed, "reported": reported}
-    for path in rows.iterdir():  # the processor, and what it needs; the card is written anew when the rows are pushed
-        if path.is_file() and path.suffix != ".parquet" and path.name not in (CORPUS_FILE, "README.md"):
-            shutil.copyfile(path, building / path.name)
-    write_atomically(building / CORPUS_FILE, json.dumps(record, indent=1, ensure_ascii=False))
-    (building / PLAN).unlink()
-    put_in_place(building, output)
-    if progress is not None:
-        progress(len(shards), len(shards))
-    return record
 
+    def labelled(table: pa.Table, schema: pa.Schema) -> dict[str, pa.Array]:
+        labels = labeller(RowDataset(RowReader(datasets.Dataset(table)), labeller.modalities))
+        ids = table.column("id").to_pylist()
+        labels = [check_label(label, field, f"Row `{id}`") for id, label in zip(ids, labels, strict=True)]
+        kinds = schema.field("labels").type
+        given = table.column("labels").combine_chunks().flatten() if "labels" in table.column_names else []
+        arrays = [*given, pa.array(labels, type=kinds.field(field["name"]).type)]
+        return {"labels": pa.StructArray.from_arrays(arrays, fields=list(kinds))}
 
-def _prepare(building: Path, plan: str) -> None:
-    """The folder of the work: an earlier one with the same plan, or a new one."""
-    if (building / PLAN).is_file() and (building / PLAN).read_text(encoding="utf-8") == plan:
-        return
-    if building.exists():
-        shutil.rmtree(building)
-    building.mkdir(parents=True)
-    write_atomically(building / PLAN, plan)
+    def counted(folder: Path, shards: list[str], record: dict) -> dict:
+        unknown = sum(_unknown(folder / name, field["name"]) for name in shards)
+        return record | {"reported": record["reported"] | ({f"unknown_{field['name']}": unknown} if unknown else {})}
 
-
-def _state(rows: Path, shards: list[Path]) -> str:
-    """sha256 of corpus.json and of the names, sizes and times of change of the shards."""
-    found = hashlib.sha256((rows / CORPUS_FILE).read_bytes())
-    for path in shards:
-        found.update(f"{path.name}\t{path.stat().st_size}\t{path.stat().st_mtime_ns}\n".encode())
-    return found.hexdigest()
-
-
-def _label_shard(shard: Path, target: Path, labeller: Labeller, field: dict, schema: pa.Schema) -> None:
-    file = pq.ParquetFile(shard)
-    with pq.ParquetWriter(target, schema) as writer:
-        for group in range(file.num_row_groups):
-            table = file.read_row_group(group)
-            reader = RowReader(datasets.Dataset(table))
-            labels = labeller(RowDataset(reader, labeller.modalities))
-            ids = table.column("id").to_pylist()
-            labels = [check_label(label, field, f"Row `{id}`") for id, label in zip(ids, labels, strict=True)]
-            kinds = schema.field("labels").type
-            given = table.column("labels").combine_chunks().flatten() if "labels" in table.column_names else []
-            arrays = [*given, pa.array(labels, type=kinds.field(field["name"]).type)]
-            columns = {name: table.column(name) for name in table.column_names}
-            columns["labels"] = pa.StructArray.from_arrays(arrays, fields=list(kinds))
-            writer.write_table(pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema))
+    plan = {"field": field, "modalities": labeller.modalities}
+    described = {"label_fields": [*corpus["label_fields"], field], "sizes": corpus["sizes"]}
+    return rewrite_rows(rows, output, plan, described, labelled, counted, overwrite, progress)
 
 
 def _unknown(shard: Path, name: str) -> int:
     """How many rows of a shard have no label of this name."""
     labels = pq.read_table(shard, columns=["labels"]).column("labels")
     return sum(chunk.field(name).null_count for chunk in labels.chunks)
-
-
-def _sha256(paths: list[Path]) -> str:
-    found = hashlib.sha256()
-    for path in paths:
-        with open(path, "rb") as file:
-            while block := file.read(2**20):
-                found.update(block)
-    return found.hexdigest()

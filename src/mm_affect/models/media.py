@@ -24,6 +24,8 @@ import numpy as np
 
 Source = str | os.PathLike | bytes
 
+SOUNDS = {".wav", ".flac", ".mp3", ".ogg", ".m4a", ".aac"}  # endings of files
+MEDIA = SOUNDS | {".mp4", ".mpg", ".mpeg", ".avi", ".mkv", ".mov", ".webm"}
 SLACK = 0.5  # seconds between what headers or annotations say and what a sound file holds
 JITTER = 0.05  # seconds by which time stamps may be off before a gap counts as a gap
 PREROLL = 0.5  # seconds decoded before the wanted start, for codecs that overlap their blocks

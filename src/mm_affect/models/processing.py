@@ -11,15 +11,13 @@ from transformers.processing_utils import ProcessorMixin
 from transformers.utils import cached_file, logging
 
 from .configuration import MODALITIES, Task, suggestion
-from .faces import FaceDescriptor
-from .log_mel import LogMelExtractor
+from .extractors import extractor_of
 from .media import iter_audio, iter_frames, probe
-from .word_vectors import VECTORS_FILE, VOCABULARY_FILE, HashedWordVectors, WordVectors, tokenize
+from .word_vectors import VECTORS_FILE, VOCABULARY_FILE, WordVectors, tokenize
 
 
 logger = logging.get_logger(__name__)
 
-EXTRACTORS = {kind.name: kind for kind in (LogMelExtractor, FaceDescriptor, HashedWordVectors, WordVectors)}
 NORMALISATIONS = ("standard", "none")
 MOST_TOKENS = 512  # of a transcript, where neither `max_tokens` nor the tokenizer says fewer
 SAVED = ("feature_sizes", "extractors", "normalisation", "statistics", "padding_side", "max_tokens", "auto_map")
@@ -117,6 +115,10 @@ class AffectProcessor(ProcessorMixin):
         """Use these extractor objects instead of making them from their descriptions (some hold a vocabulary)."""
         self._made |= extractors
 
+    def made_extractors(self) -> dict:
+        """The extractor objects that are there already; the others are made when they are first used."""
+        return dict(self._made)
+
     def check_extractors(self, extractors: dict, modalities=MODALITIES) -> None:
         """Refuse rows whose features were made in another way than this processor's.
 
@@ -146,14 +148,7 @@ class AffectProcessor(ProcessorMixin):
     def extractor(self, modality: str):
         """The extractor of one modality, made from its description when first used."""
         if modality not in self._made:
-            description = self.extractors.get(modality)
-            if description is None or description["name"] not in EXTRACTORS:
-                name = "an unknown extractor" if description is None else repr(description["name"])
-                raise ValueError(
-                    f"The {modality} features were made by {name}, which cannot be run here; give features instead "
-                    f"of raw {modality}."
-                )
-            self._made[modality] = EXTRACTORS[description["name"]].from_description(description)
+            self._made[modality] = extractor_of(modality, self.extractors.get(modality))
         return self._made[modality]
 
     # raw rows to feature rows ------------------------------------------------------------------------------------
@@ -205,13 +200,15 @@ class AffectProcessor(ProcessorMixin):
 
     # feature rows to a batch -------------------------------------------------------------------------------------
 
-    def fit(self, rows) -> "AffectProcessor":
+    def fit(self, rows, keep=()) -> "AffectProcessor":
         """Take mean and deviation of every feature from these rows: the training split, and nothing else.
 
         Args:
             rows: an iterable of feature rows; read once, in constant memory.
+            keep: modalities whose statistics stay as they are, such as those of pretrained weights.
         """
-        sums = {m: np.zeros((3, self.feature_sizes[m])) for m, way in self.normalisation.items() if way == "standard"}
+        fitted = [m for m, way in self.normalisation.items() if way == "standard" and m not in keep]
+        sums = {m: np.zeros((3, self.feature_sizes[m])) for m in fitted}
         for row in rows:
             for m, total in sums.items():
                 values, mask, _ = sanitise(self._values(row, m), m)
@@ -343,7 +340,7 @@ def load_tokenizer(name, **kwargs):
     missing = f"{name} has no tokenizer that can be read; it needs all files of one, such as tokenizer.json"
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, **kwargs)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise ValueError(f"{missing} ({str(error).splitlines()[0]}).") from error
     if len(tokenizer) <= len(set(tokenizer.all_special_ids)):  # what transformers makes of a config without words
         raise ValueError(f"{missing} (it knows no words).")

@@ -12,10 +12,6 @@ after its ReLU (`layer="fc6"`: the first), of the face with some of its surround
 the frame, for videos such as those of VoxCeleb2 which show the face alone.
 """
 
-import hashlib
-from collections.abc import Iterable, Iterator
-from functools import cached_property
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -25,15 +21,14 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers.utils import cached_file
 
-from .faces import FaceFinder, checked, cut_out, opencv
+from .frame_encoder import FrameEncoder, check_choice
+from .pretrained_files import PLACE, local
 
 
 WEIGHTS_FILE = "model.safetensors"
 POOL_AFTER = (2, 4, 7, 10, 13)  # convolutions
 SIDE = 224  # pixels of the network's input
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, in RGB from 0 to 1
-SURROUNDINGS = 1.3  # a crop is this many times as wide as the face that was found
-FRAMES_AT_ONCE = 16
 LAYERS = {"fc6": 2, "fc7": 5}  # modules of the classifier that are run
 NAMES_OF_TIMM = {"pre_logits.fc1": "classifier.0", "pre_logits.fc2": "classifier.3", "head.fc": "classifier.6"}
 
@@ -60,6 +55,7 @@ class VGG16(nn.Module):
             nn.Linear(size * (SIDE // 32) ** 2, first), nn.ReLU(), nn.Dropout(), nn.Linear(first, second), nn.ReLU()
         )
         self.depth = LAYERS[layer]
+        self.side, self.size = SIDE, fully_connected[layer != "fc6"]
 
     @classmethod
     def from_weights(cls, path: Path, layer: str = "fc7") -> "VGG16":
@@ -92,6 +88,12 @@ class VGG16(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.classifier[: self.depth](self.features(images).flatten(1))
 
+    def encode(self, crops: list[np.ndarray]) -> torch.Tensor:
+        """The activations of uint8 RGB pictures `(224, 224, 3)`."""
+        images = torch.from_numpy(np.stack(crops)).to(self.features[0].weight.device).float() / 255
+        images = (images - images.new_tensor(MEAN)) / images.new_tensor(DEVIATION)
+        return self(images.permute(0, 3, 1, 2))
+
 
 def torchvision_names(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The weights by torchvision's names, in float32, without the output layer; timm's are convolutions where these are linear."""
@@ -118,130 +120,41 @@ def find_weights(weights: str | Path) -> Path:
     Raises:
         ValueError: there is none.
     """
-    if Path(weights).is_file():
-        return Path(weights)
+    if local(weights).is_file():
+        return local(weights)
     try:
-        return Path(cached_file(str(weights), WEIGHTS_FILE))
+        return Path(cached_file(str(local(weights)), WEIGHTS_FILE))
     except OSError as error:
         raise ValueError(
-            f"There are no VGG-16 weights at {weights}; expected a safetensors file, or a folder or Hub repository with "
+            f"There are no VGG-16 weights at {weights}; expected a safetensors file (one that is known by its name only is "
+            f"looked for in the folder that the environment variable {PLACE} names), or a folder or Hub repository with "
             f"{WEIGHTS_FILE} ({str(error).splitlines()[0]})."
         ) from error
 
 
-class VGG16Extractor:
-    """Frames -> one row of VGG-16 features per frame.
-
-    Called with frames of shape (height, width, 3), uint8, RGB, already sampled at `rate` frames per second, it gives
-    float32 (frames, size). A frame without a face is a whole row of NaN. Frames are read a few at a time, so an iterator over a
-    long video costs constant memory. About 0.5 s per frame on one core; `extractor.network.to("cuda")` moves it.
+class VGG16Extractor(FrameEncoder):
+    """Frames -> 4096 numbers of VGG-16 per frame; see `FrameEncoder`. About 0.5 s per frame on one core.
 
     Args:
         weights: a safetensors file, or a folder or Hub repository with a `model.safetensors`.
-        rate: steps per second at which the caller gives frames; stated in the description, changes no number.
-        crop: `"face"` or `"frame"`.
         layer: `"fc7"` or `"fc6"`.
-
-    Raises:
-        ValueError: there are no weights, or those of another network; a frame of another shape or type.
-        ImportError: OpenCV 4 is not installed.
     """
 
     name = "vgg16"
     version = 1
+    options = ("rate", "crop", "layer")
 
     def __init__(self, weights: str | Path, rate: float = 10.0, crop: str = "face", layer: str = "fc7"):
-        if not rate > 0:
-            raise ValueError(f"`rate` is {rate}; it must be a positive number of frames per second.")
-        for name, value, choices in (("crop", crop, ("face", "frame")), ("layer", layer, tuple(LAYERS))):
-            if value not in choices:
-                raise ValueError(f"`{name}` is {value!r}; expected one of {', '.join(choices)}.")
-        self.rate, self.crop, self.layer = float(rate), crop, layer
-        self.weights = Path(weights).name if Path(weights).exists() else str(weights)
-        self._path = find_weights(weights)
-        with open(self._path, "rb") as file:
-            self._sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        self._finder = FaceFinder()
-
-    @cached_property
-    def network(self) -> VGG16:
-        """The network, read from its file when it is first used."""
-        return VGG16.from_weights(self._path, self.layer)
-
-    def __getstate__(self) -> dict:
-        return {
-            name: value for name, value in self.__dict__.items() if name != "network"
-        }  # read again where it is needed
-
-    @property
-    def size(self) -> int:
-        return self.network.classifier[self.network.depth - 2].out_features
+        check_choice("layer", layer, tuple(LAYERS))
+        self.layer = layer
+        super().__init__(weights, rate, crop)
 
     @property
     def dimension_names(self) -> list[str]:
         return [f"{self.layer}_{i}" for i in range(self.size)]
 
-    def describe(self) -> dict:
-        """Everything that decides the numbers, as plain JSON values; the weights are known by the hash of their file."""
-        return {
-            "name": self.name,
-            "version": self.version,
-            "rate": self.rate,
-            "size": self.size,
-            "crop": self.crop,
-            "layer": self.layer,
-            "weights": self.weights,
-            "sha256": self._sha256,
-        }
+    def _files(self, weights: str | Path) -> list[Path]:
+        return [find_weights(weights)]
 
-    @classmethod
-    def from_description(cls, description: dict, weights: str | Path | None = None) -> "VGG16Extractor":
-        """The extractor that `description` speaks of.
-
-        Args:
-            weights: where the weights are now; default: where the description says.
-
-        Raises:
-            ValueError: there are no weights, or others than those described, or this version cannot make those features.
-        """
-        lacking = [key for key in ("rate", "crop", "layer", "weights", "sha256") if key not in description]
-        if lacking:
-            raise ValueError(
-                f"The description of VGG-16 features has no `{lacking[0]}`; give one made by `describe()`."
-            )
-        extractor = cls(weights or description["weights"], *(description[key] for key in ("rate", "crop", "layer")))
-        for key, here in (extractor.describe() | {"weights": description["weights"]}).items():
-            if description.get(key) != here:
-                raise ValueError(
-                    f"The description asks for VGG-16 features with {key} {description.get(key)!r}; this has {here!r}. "
-                    "Give the weights that the features were made with, or extract them again."
-                )
-        return extractor
-
-    def __call__(self, frames: Iterable[np.ndarray]) -> np.ndarray:
-        crops, rows = self._crops(frames), []
-        while batch := list(islice(crops, FRAMES_AT_ONCE)):
-            rows.append(self._features(batch))
-        return np.concatenate(rows) if rows else np.zeros((0, self.size), np.float32)
-
-    def _crops(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray | None]:
-        """The square that the network sees of each frame, `(224, 224, 3)`; None without a face."""
-        cv2, box = opencv(), None
-        for frame in frames:
-            height, width = checked(frame).shape[:2]
-            if self.crop == "frame":
-                yield cut_out(frame, (width / 2, height / 2, min(height, width)), SIDE)
-                continue
-            box = self._finder(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), box)
-            yield None if box is None else cut_out(frame, (*box[:2], SURROUNDINGS * box[2]), SIDE)
-
-    @torch.inference_mode()
-    def _features(self, crops: list[np.ndarray | None]) -> np.ndarray:
-        rows = np.full((len(crops), self.size), np.nan, np.float32)
-        found = [i for i, crop in enumerate(crops) if crop is not None]
-        if found:
-            device = next(self.network.parameters()).device
-            images = torch.from_numpy(np.stack([crops[i] for i in found])).to(device).float() / 255
-            images = (images - images.new_tensor(MEAN)) / images.new_tensor(DEVIATION)
-            rows[found] = self.network(images.permute(0, 3, 1, 2)).cpu().numpy()
-        return rows
+    def _load(self) -> VGG16:
+        return VGG16.from_weights(self._paths[0], self.layer)

@@ -1,0 +1,55 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Every extractor by the name that descriptions know it by, and the choice of one for the picture."""
+
+from pathlib import Path
+
+from .faces import FaceDescriptor
+from .log_mel import LogMelExtractor
+from .vgg16 import VGG16Extractor
+from .vision_encoder import VisionEncoder
+from .word_vectors import HashedWordVectors, WordVectors
+
+
+KINDS = (LogMelExtractor, FaceDescriptor, VGG16Extractor, VisionEncoder, HashedWordVectors, WordVectors)
+EXTRACTORS = {kind.name: kind for kind in KINDS}
+
+
+def extractor_of(modality: str, description: dict | None):
+    """The extractor that is described. Raises `ValueError` if there is none that can be run here."""
+    if description is None or description["name"] not in EXTRACTORS:
+        name = "an unknown extractor" if description is None else repr(description["name"])
+        raise ValueError(
+            f"The {modality} features were made by {name}, which cannot be run here; give features instead of raw "
+            f"{modality}."
+        )
+    return EXTRACTORS[description["name"]].from_description(description)
+
+
+def visual_extractor(
+    name: str, weights: str | Path | None = None, crop: str | None = None, rate: float = 10.0
+) -> FaceDescriptor | VGG16Extractor | VisionEncoder:
+    """An extractor of pictures.
+
+    Args:
+        name: `"faces"`, `"vgg16"`, or the folder or Hub name of a vision encoder of transformers.
+        weights: of VGG-16: a safetensors file, or a folder or Hub repository with a `model.safetensors`.
+        crop: what networks see of a frame, `"face"` (default) or `"frame"`.
+        rate: frames per second.
+
+    Raises:
+        ValueError: weights that are missing, wrong, or given where nothing reads them.
+    """
+    if name == "vgg16":
+        if weights is None:
+            raise ValueError(
+                "VGG-16 has no weights of its own: say where they are (a safetensors file, or a Hub repository such as "
+                "timm/vgg16.tv_in1k)."
+            )
+        return VGG16Extractor(weights, rate, crop or "face")
+    if weights is not None:
+        raise ValueError(f"Weights are given for vgg16 only; the visual extractor is {name!r}, so leave them out.")
+    if name == FaceDescriptor.name:
+        if crop is not None:
+            raise ValueError("The face descriptor always looks at the face; leave the crop out, or name a network.")
+        return FaceDescriptor(rate)
+    return VisionEncoder(name, rate, crop or "face")
