@@ -130,6 +130,16 @@ def test_steps_inside_a_row_may_be_missing():
     torch.testing.assert_close(found[3, mask[3]], module(alone.pack(without), RowPairs(alone))[0])
 
 
+def test_training_after_inference_mode(monkeypatch):
+    monkeypatch.setattr(packing, "SCRATCH", packing.Scratch())
+    rows, module, values = PackedRows(MASK), attention(), torch.randn(8, 7, 8)
+    with torch.inference_mode():
+        expected = module(rows.pack(values), RowPairs(rows))[0]
+    found = module(rows.pack(values), RowPairs(rows))[0]
+    found.sum().backward()
+    torch.testing.assert_close(found.detach(), expected.clone())
+
+
 def test_gradient_of_attention_with_dropout():
     """With the same draws the gradient is that of the function: checked against finite differences."""
     pairs = RowPairs(PackedRows(MASK))

@@ -7,7 +7,7 @@ from huggingface_hub import HfApi, snapshot_download
 
 
 REQUIRED = ("config.json", "model.safetensors", "processor_config.json", "README.md", "results.json")
-PUBLISHED = [*REQUIRED, "run.json", "word_vectors.*", "plots/*"]
+PUBLISHED = [*REQUIRED, "run.json", "word_vectors.*", "transcripts/*", "plots/*"]
 
 
 def push(folder: str | Path, repo_id: str, private: bool = False, api: HfApi | None = None) -> str:

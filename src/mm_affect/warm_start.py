@@ -6,7 +6,6 @@ in the same order, and view. Other heads, and parts that only one of the two mod
 are dropped, or made anew, and named. With the weights comes the scale of the features that they were trained on.
 """
 
-import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +16,7 @@ from transformers import AutoConfig
 
 from .models.configuration import Task
 from .models.modeling import AffectPreTrainedModel
+from .models.pretrained_files import sha256_of
 from .models.processing import AffectProcessor
 
 
@@ -51,12 +51,7 @@ class Checkpoint(NamedTuple):
 
     def sha256(self) -> str:
         """Of the weights, file after file."""
-        found = hashlib.sha256()
-        for path in self.files:
-            with open(path, "rb") as file:
-                while block := file.read(2**20):
-                    found.update(block)
-        return found.hexdigest()
+        return sha256_of(self.files)
 
     def processor(self) -> dict:
         """The fields of the processor that lies beside the weights; empty without one."""

@@ -264,7 +264,8 @@ class Scratch(threading.local):
         """An unwritten table of this shape, valid until the next of this name."""
         cells, (room, table) = math.prod(shape), self.tables.get((name, dtype), (0, None))
         if cells > room:
-            table = torch.empty(cells, dtype=dtype)
+            with torch.inference_mode(False):  # a table of inference mode could not be written outside it
+                table = torch.empty(cells, dtype=dtype)
             self.tables[name, dtype] = cells, table
         return table[:cells].view(shape)
 
