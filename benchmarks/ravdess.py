@@ -17,7 +17,7 @@ regression gives 0.646-0.667 for both.
 the id of the clip tells. Its weight of 0.3 was chosen before any run.
 
 The recipe of EF-AVG, the default, is the one with the best validation accuracy of about 25 that were tried; test scores
-were seen while they were compared. The recipe of EF-LF-LSTM, MulT, LMR-CBT, MFN and EMO-EMB was fixed before any of them was
+were seen while they were compared. The recipe of MulT, LMR-CBT, MFN and EMO-EMB was fixed before any of them was
 trained, is one for all, and was not tuned.
 """
 
