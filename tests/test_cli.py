@@ -359,6 +359,7 @@ def test_ctrl_c_while_extracting(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "mm_affect.cli", "extract", sample_corpus(), rows, "--overwrite", "--workers", "2"],
         stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background is deaf to it
     )  # fmt: skip
     try:
         deadline = time.time() + 60
