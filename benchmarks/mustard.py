@@ -21,18 +21,14 @@ import shlex
 import sys
 from pathlib import Path
 
-import numpy as np
-from realdata import ROOT, combine_folds, folder, keep, show
+from realdata import ROOT, combine_folds, compare_folds, folder, keep, show
 
 from mm_affect.cli import main as mm_affect
 from mm_affect.data import RowReader, load, write_rows
 from mm_affect.data.corpora import find_copy
 from mm_affect.experiments import run
 from mm_affect.models.word_vectors import HashedWordVectors, tokenize
-from mm_affect.predictions import FILE, Predictions, read_predictions
-from mm_affect.results import read_results
 from mm_affect.runs import RunConfig
-from mm_affect.significance import paired_bootstrap, parts_of
 
 
 CONFIGS = ROOT / "examples" / "configs"
@@ -55,15 +51,6 @@ def prepare(target: str | Path, corpus: str, source: Path, **options) -> None:
     write_rows(target, rows, description | {"copy": copy.name}, overwrite=True)
 
 
-def pooled(runs: list[Path], seed: str) -> Predictions:
-    """What one seed predicted for the test rows of all folds, each of which is tested once."""
-    parts = [read_predictions(folder / "seeds" / f"seed-{seed}" / FILE) for folder in runs]
-    together = [
-        {"sarcasm": np.concatenate([values["sarcasm"] for values in kind])} for kind in zip(*(p[2:] for p in parts))
-    ]
-    return Predictions([name for part in parts for name in part.ids], parts[0].tasks, *together)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("texts", nargs="*", default=["utterance", "dialogue"], help="what the model reads")
@@ -82,15 +69,8 @@ def main() -> None:
                 rows, weak = place / "rows", place / "weak"
                 if not weak.exists():
                     prepare(rows, "mustard", folder("mustard"), fold=fold, transcript=text)
-                    labelling = [
-                        "weak-labels",
-                        "--model",
-                        source.output_dir,
-                        "--rows",
-                        str(rows),
-                        "--output",
-                        str(weak),
-                    ]
+                    places = {"--model": source.output_dir, "--rows": rows, "--output": weak}
+                    labelling = ["weak-labels", *(str(part) for pair in places.items() for part in pair)]
                     if mm_affect(labelling):
                         sys.exit(1)
                 changes = {"name": f"{config.name}-{text}", "data": str(weak), "output_dir": str(place / name)}
@@ -98,15 +78,8 @@ def main() -> None:
             folders[name] = [Path(fold["config"]["output_dir"]) for fold in folds]
             combined.append(combine_folds(folds, f"{config.name}-{text}", PROTOCOL))
             keep(combined[-1])
-        seeds = list(read_results(folders["alone"][0] / "results.json")["seeds"])
-        parts = [
-            [parts_of(pooled(folders[name], seed), METRIC) for seed in seeds] for name in ("weak_sentiment", "alone")
-        ]
-        found = paired_bootstrap(parts, 10_000, 0)
-        low, high = found["interval"]
-        print(
-            f"{text}: with weak sentiment {found['difference']:+.4f} (95 %: {low:+.4f} to {high:+.4f}, p {found['p']:.2f})"
-        )
+        found = compare_folds(folders["weak_sentiment"], folders["alone"], METRIC)
+        print(f"{text}: with weak sentiment {found}")
     show(combined, METRIC)
 
 

@@ -4,7 +4,7 @@
     python benchmarks/ravdess.py
     python benchmarks/ravdess.py --config examples/configs/tailor_ravdess.json --frames-per-step 4 audio+visual
     python benchmarks/ravdess.py --config examples/configs/mfn_ravdess.json --frames-per-step 4 --repeat-face audio+visual
-    python benchmarks/ravdess.py --config examples/configs/fusion_ravdess_intensity.json audio+visual
+    python benchmarks/ravdess.py --config examples/configs/fusion_ravdess_intensity.json --against ef-avg-ravdess audio+visual
 
 An interrupted benchmark goes on where it stopped; delete runs/ravdess to begin anew.
 
@@ -27,7 +27,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from realdata import combine_folds, folder, keep, show
+from realdata import combine_folds, compare_folds, folder, keep, show
 
 from mm_affect.data import read_pickle, write_rows
 from mm_affect.experiments import run
@@ -103,6 +103,7 @@ def main() -> None:
     parser.add_argument("--config", type=Path, default=CONFIG, help="of the runs")
     parser.add_argument("--frames-per-step", type=int, default=1, metavar="N", help="average N frames of 30 ms")
     parser.add_argument("--repeat-face", action="store_true", help="at every step of audio, for aligned models")
+    parser.add_argument("--against", metavar="NAME", help="tell the difference to this run, which is finished")
     options = parser.parse_args()
     command = shlex.join(["python", "benchmarks/ravdess.py", *sys.argv[1:]])
     clips, combined = rows(options.frames_per_step, options.repeat_face), []
@@ -123,6 +124,12 @@ def main() -> None:
         print(f"{name}: by fold " + " ".join(f"{score:.3f}" for score in scores))
         combined.append(combine_folds(folds, name, PROTOCOL))
         keep(combined[-1])
+        if options.against:
+            places = [
+                [Path(f"runs/ravdess/{run_name}/fold-{fold}/run") for fold in range(FOLDS)]
+                for run_name in (name, options.against)
+            ]
+            print(f"{name} against {options.against}: {compare_folds(*places, 'emotion.accuracy')}")
     show(combined, "emotion.accuracy")
 
 

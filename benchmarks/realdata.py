@@ -5,8 +5,12 @@ import os
 import sys
 from pathlib import Path
 
+import numpy as np
+
 from mm_affect.cards import write_card
-from mm_affect.results import format_score, full_subset, markdown_table, summarise, write_results
+from mm_affect.predictions import FILE, Predictions, read_predictions
+from mm_affect.results import format_score, full_subset, markdown_table, read_results, summarise, write_results
+from mm_affect.significance import paired_bootstrap, parts_of
 
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,6 +44,31 @@ def combine_folds(folds: list[dict], name: str, protocol: str) -> dict:
     corpus = first["corpus"] | {"split_protocol": protocol}
     seconds = round(sum(fold["seconds"] for fold in folds), 1)
     return first | {"name": name, "corpus": corpus, "seeds": seeds, "summary": summarise(seeds), "seconds": seconds}
+
+
+def compare_folds(one: list[Path], other: list[Path], metric: str) -> str:
+    """How far the runs of the folds in `one` are above those in `other`, in words: a paired bootstrap over the test rows of all
+    folds, each tested once, and over the seeds.
+
+    Raises:
+        ValueError: the runs have other seeds.
+    """
+    seeds = [list(read_results(folds[0] / "results.json")["seeds"]) for folds in (one, other)]
+    if seeds[0] != seeds[1]:
+        raise ValueError(f"{one[0]} has the seeds {', '.join(seeds[0])} and {other[0]} {', '.join(seeds[1])}.")
+    parts = [
+        [parts_of(_pooled(folds, seed, metric.split(".")[0]), metric) for seed in seeds[0]] for folds in (one, other)
+    ]
+    found = paired_bootstrap(parts, 10_000, 0)
+    low, high = found["interval"]
+    return f"{found['difference']:+.4f} {metric} (95 %: {low:+.4f} to {high:+.4f}, p {found['p']:.2f})"
+
+
+def _pooled(folds: list[Path], seed: str, task: str) -> Predictions:
+    """What one seed predicted for the test rows of all folds."""
+    parts = [read_predictions(folder / "seeds" / f"seed-{seed}" / FILE) for folder in folds]
+    together = ({task: np.concatenate([values[task] for values in kind])} for kind in zip(*(p[2:] for p in parts)))
+    return Predictions([name for part in parts for name in part.ids], parts[0].tasks, *together)
 
 
 def _mean(values: list) -> float | None:

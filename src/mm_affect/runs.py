@@ -24,6 +24,23 @@ SCHEDULERS = {"plateau": "reduce_lr_on_plateau", "cosine": "cosine", "linear": "
 PRESETS = ("paper", "reference")
 
 
+def read_config(path: str | Path) -> dict:
+    """The fields of a config file.
+
+    Raises:
+        FileNotFoundError, ValueError: no file, no JSON, or no object.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"There is no config file {path}; expected a JSON file that describes a run.")
+    try:
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON ({error}); correct it there.") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} holds a JSON {type(values).__name__}; expected an object of fields.")
+    return values
+
+
 @strict
 @dataclass
 class TrainingOptions:
@@ -171,15 +188,7 @@ class RunConfig:
         Raises:
             ValueError: no JSON, an unknown field, or a field of the wrong type.
         """
-        if not Path(path).is_file():
-            raise FileNotFoundError(f"There is no config file {path}; expected a JSON file that describes a run.")
-        try:
-            values = json.loads(Path(path).read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"{path} is not JSON ({error}); correct it there.") from None
-        if not isinstance(values, dict):
-            raise ValueError(f"{path} holds a JSON {type(values).__name__}; expected an object of fields.")
-        return cls.from_dict(values, overrides)
+        return cls.from_dict(read_config(path), overrides)
 
     @classmethod
     def from_dict(cls, values: dict, overrides: dict | None = None) -> "RunConfig":

@@ -167,6 +167,14 @@ def check_dropouts(config, names: tuple[str, ...]) -> None:
             raise ValueError(f"`{name}` is {getattr(config, name)!r}; it must be at least 0 and less than 1.")
 
 
+def check_heads(config) -> None:
+    """Refuse attention heads that do not share `hidden_size` equally."""
+    if config.hidden_size % config.num_attention_heads:
+        raise ValueError(
+            f"`hidden_size` is {config.hidden_size}, which {config.num_attention_heads} attention heads do not divide."
+        )
+
+
 def published_emotions(corpus: str) -> dict:
     """The config's field `tasks` for the emotions of `"iemocap"`; nothing for `"cmu_mosei"`, whose emotions are the default."""
     if corpus not in ("cmu_mosei", "iemocap"):

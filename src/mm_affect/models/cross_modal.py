@@ -24,7 +24,7 @@ from torch import nn
 from torch.nn import functional as F
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from .configuration import AffectConfig, check_choices, check_dropouts, check_sizes
+from .configuration import AffectConfig, check_choices, check_dropouts, check_heads, check_sizes
 from .dropout import Dropout
 from .layers import SinusoidalPositions, Stream, extent, last_real
 from .packing import PackedAttention, PackedRows, RowPairs
@@ -76,10 +76,7 @@ class CrossModalConfig(AffectConfig):
         check_sizes(self, ("hidden_size", "num_attention_heads", "num_hidden_layers"))
         check_dropouts(self, ("embedding_dropout_prob", "attention_dropout", "activation_dropout"))
         check_dropouts(self, ("hidden_dropout_prob", "head_dropout_prob"))
-        if self.hidden_size % self.num_attention_heads:
-            raise ValueError(
-                f"`hidden_size` is {self.hidden_size}, which {self.num_attention_heads} attention heads do not divide."
-            )
+        check_heads(self)
         if self.hidden_size < 4:
             raise ValueError(f"`hidden_size` is {self.hidden_size}; sinusoidal positions need at least 4.")
 

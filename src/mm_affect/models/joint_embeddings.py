@@ -38,7 +38,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForPreTraining
 from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .character_decoder import CharacterDecoder, ResidualLayer
-from .configuration import MODALITIES, AffectConfig, Task, check_choices, check_dropouts, check_sizes
+from .configuration import MODALITIES, AffectConfig, Task, check_choices, check_dropouts, check_heads, check_sizes
 from .dropout import Dropout
 from .layers import Attention, SinusoidalPositions, Stream, masked_mean
 from .modeling import AffectOutput, AffectPreTrainedModel, FusionOutput
@@ -99,10 +99,7 @@ class JointEmbeddingsConfig(AffectConfig):
         check_sizes(self, ("num_queries", "decoder_layers", "vocab_size"))
         check_dropouts(self, ("embedding_dropout_prob", "attention_dropout", "hidden_dropout_prob"))
         check_choices(self, {"cross_query": ("projected", "encoded")})
-        if self.hidden_size % self.num_attention_heads:
-            raise ValueError(
-                f"`hidden_size` is {self.hidden_size}, which {self.num_attention_heads} attention heads do not divide."
-            )
+        check_heads(self)
 
     def validate_weights(self):
         weights = self.modality_weights.values()

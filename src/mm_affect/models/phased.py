@@ -28,7 +28,7 @@ from torch import nn
 from torch.nn import functional as F
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from .configuration import AffectConfig, Task, check_choices, check_dropouts, check_sizes
+from .configuration import AffectConfig, Task, check_choices, check_dropouts, check_heads, check_sizes
 from .dropout import Dropout
 from .layers import SinusoidalPositions, Stream
 from .windows import Rows, Subset, WindowAttention, Windows, joined
@@ -96,10 +96,7 @@ class PhasedConfig(AffectConfig):
         check_sizes(self, ("hidden_size", "num_attention_heads", "num_hidden_layers", "stride"))
         check_dropouts(self, ("embedding_dropout_prob", "attention_dropout", "activation_dropout"))
         check_dropouts(self, ("hidden_dropout_prob", "head_dropout_prob"))
-        if self.hidden_size % self.num_attention_heads:
-            raise ValueError(
-                f"`hidden_size` is {self.hidden_size}, which {self.num_attention_heads} attention heads do not divide."
-            )
+        check_heads(self)
         if self.hidden_size < 4:
             raise ValueError(f"`hidden_size` is {self.hidden_size}; sinusoidal positions need at least 4.")
         for modality, size in self.feature_sizes.items():

@@ -43,6 +43,7 @@ from .configuration import (
     Task,
     check_choices,
     check_dropouts,
+    check_heads,
     check_sizes,
     suggestion,
 )
@@ -174,10 +175,7 @@ class TailorConfig(AffectConfig):
         sizes = ("hidden_size", "num_attention_heads", "intermediate_size", "cross_layers", "max_position_embeddings")
         check_sizes(self, (*sizes, "aligned_length"), by_modality=("encoder_layers",))
         check_dropouts(self, ("hidden_dropout_prob", "private_dropout_prob", "logit_dropout"))
-        if self.hidden_size % self.num_attention_heads:
-            raise ValueError(
-                f"`hidden_size` is {self.hidden_size}, which {self.num_attention_heads} attention heads do not divide."
-            )
+        check_heads(self)
 
     @classmethod
     def reference(cls, **fields) -> "TailorConfig":

@@ -1,7 +1,6 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
 """One JSON file describes a pretraining run."""
 
-import json
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from huggingface_hub.errors import StrictDataclassError
 
 from ..models.configuration import suggestion
 from ..optimizers import OPTIMIZERS
+from ..runs import read_config
 
 
 # What may differ when a run goes on: nothing that decides which numbers it computes.
@@ -24,6 +24,11 @@ FREE = (
     "keep",
     "num_beams",
 )
+
+POSITIVE = (
+    "steps", "batch_steps", "batches_per_step", "pool_rows", "warmup_steps", "log_every", "evaluate_every", "save_every",
+    "keep", "evaluation_clips", "num_beams", "learning_rate", "max_grad_norm",
+)  # fmt: skip
 
 
 @strict
@@ -87,24 +92,7 @@ class PretrainingOptions:
     num_beams: int = 4
 
     def __post_init__(self):
-        positive = (
-            "steps",
-            "batch_steps",
-            "batches_per_step",
-            "pool_rows",
-            "warmup_steps",
-            "log_every",
-            "evaluate_every",
-        )
-        for name in (
-            *positive,
-            "save_every",
-            "keep",
-            "evaluation_clips",
-            "num_beams",
-            "learning_rate",
-            "max_grad_norm",
-        ):
+        for name in POSITIVE:
             if not getattr(self, name) > 0:
                 raise ValueError(f"Option {name} is {getattr(self, name)}; it must be more than 0.")
         if self.workers < 0 or self.weight_decay < 0:
@@ -126,12 +114,7 @@ class PretrainingOptions:
             ValueError: no JSON object, an unknown field, a field that is missing or of the wrong type.
             OSError: the file cannot be read.
         """
-        try:
-            values = json.loads(Path(path).read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"{path} is not JSON ({error}); correct it there.") from None
-        if not isinstance(values, dict):
-            raise ValueError(f"{path} holds a JSON {type(values).__name__}; expected an object of fields.")
+        values = read_config(path)
         values |= overrides or {}
         known = [each.name for each in fields(cls)]
         for name in values:
