@@ -12,7 +12,7 @@ setup: $(VENV)/.installed
 
 $(VENV)/.installed: setup.py constraints.txt
 	test -x $(PYTHON) || python3 -m venv $(VENV)
-	$(PYTHON) -m pip install --quiet --constraint constraints.txt --editable ".[all,test]"
+	$(PYTHON) -m pip install --quiet --constraint constraints.txt --editable ".[all,demo,onnx,test]"
 	$(PYTHON) -m pip download --quiet --no-deps --no-binary :all: --no-build-isolation --dest $(VENV) transformers==$(TRANSFORMERS)
 	tar -xzf $(VENV)/transformers-$(TRANSFORMERS).tar.gz -C $(VENV) transformers-$(TRANSFORMERS)/tests
 	touch $@
@@ -27,6 +27,7 @@ test: setup
 
 check: setup
 	$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy src/mm_affect tests/typed_use.py
 
 style: setup
 	$(PYTHON) -m ruff check --fix . && $(PYTHON) -m ruff format .

@@ -16,10 +16,20 @@ EXTRAS = {
     "metrics": ["evaluate==0.4.6", "scikit-learn>=1.7"],
     "plots": ["matplotlib>=3.10"],
     "data": ["h5py>=3.14"],
+    "onnx": ["torch>=2.11", "onnx>=1.23", "onnxscript>=0.7.2", "onnxruntime>=1.31"],
     "ray": ["ray>=2.60"],
-    "test": ["pytest>=9", "pytest-xdist>=3.8", "kaldi-native-fbank>=1.22", "ruff>=0.14", "parameterized>=0.9"],
+    "test": [
+        "pytest>=9",
+        "pytest-xdist>=3.8",
+        "kaldi-native-fbank>=1.22",
+        "ruff>=0.14",
+        "mypy>=2.4",
+        "parameterized>=0.9",
+        "playwright>=1.65",
+        "setuptools>=77",
+    ],
 }
-EXTRAS["demo"] = sorted({name for extra in ("audio", "video", "plots") for name in EXTRAS[extra]})
+EXTRAS["demo"] = sorted({"gradio>=6.31,<7"} | {name for extra in ("audio", "video") for name in EXTRAS[extra]})
 EXTRAS["all"] = sorted({name for extra in ("audio", "video", "metrics", "plots", "data") for name in EXTRAS[extra]})
 
 setup(
@@ -32,7 +42,7 @@ setup(
     python_requires=">=3.11",
     package_dir={"": "src"},
     packages=find_packages("src"),
-    package_data={"mm_affect": ["templates/*.md", "data/folds/*.json", "py.typed"]},
+    package_data={"mm_affect": ["templates/*.md", "data/folds/*.json", "demo/*.css", "py.typed"]},
     install_requires=[
         "torch>=2.6",
         "transformers>=5.23,<5.24",
@@ -41,7 +51,7 @@ setup(
         "safetensors>=0.8",
         "huggingface-hub>=2.0,<3",
         "numpy>=2.0,<3",
-        "pyarrow>=20",
+        "pyarrow>=24",
         "scipy>=1.13",
         "jinja2>=3.1",
         "filelock>=3.12",

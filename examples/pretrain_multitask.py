@@ -11,8 +11,9 @@ On several processes or GPUs the same program runs by the configuration of Accel
 Every option of the config is a flag (`--steps 2000`). An interrupted run goes on with `--resume`, and ends as if it had not been
 interrupted. The folder of the run holds `run.json` (options), `log.jsonl` (one entry per line), `checkpoints/` and in the end `model/`:
 
-    AutoModel.from_pretrained("pretrained/model")                # to be tuned on emotions; decoder and persons are dropped
-    AutoModelForPreTraining.from_pretrained("pretrained/model")  # with them
+    AutoModel.from_pretrained("pretrained/model")                # without the decoder
+    AutoModel.from_pretrained("pretrained/model", config=config, new_heads=True)  # to be tuned on the tasks of config
+    AutoModelForPreTraining.from_pretrained("pretrained/model")  # all of it
     AutoProcessor.from_pretrained("pretrained/model"); TranscriptTokenizer.from_pretrained("pretrained/model/transcripts")
 """
 

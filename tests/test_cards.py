@@ -1,11 +1,17 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
 """The finished card, read as a reader and as the Hub would read it."""
 
+import contextlib
+import io
+import re
+
 import numpy as np
 import pytest
 import yaml
-from huggingface_hub import ModelCard
+from corpora import sample_run
+from huggingface_hub import EvalResultEntry, ModelCard, parse_eval_result_entries
 
+from mm_affect import AffectProcessor, FusionConfig, FusionForAffect, Task
 from mm_affect.cards import write_card
 from mm_affect.metrics import compute_task_metrics
 from mm_affect.results import SUBSETS, summarise
@@ -21,6 +27,8 @@ TASKS = [
     {"name": "sentiment", "problem_type": "regression", "labels": ["sentiment"], "range": [-3, 3]},
     {"name": "sarcasm", "problem_type": "single_label_classification", "labels": ["no", "yes"], "range": None},
 ]
+
+NAMED = [{name: task[name] for name in ("name", "problem_type", "labels")} for task in TASKS]
 
 
 def make_results(synthetic=False, licence="CC BY-NC-SA 4.0", subsets=SUBSETS, seeds=2):
@@ -191,8 +199,8 @@ def test_what_is_needed_to_use_and_to_repeat(results, tmp_path):
 def test_features_without_extractor_promise_no_raw_clips(results, tmp_path):
     del results["corpus"]["extractors"]["visual"]
     text = card_of(results, tmp_path)
-    assert "| visual | none |" in text and "raw clips cannot be predicted" in text
-    assert 'clip = {"text": text, "audio": audio, "visual": visual}' in text
+    assert "| visual | none recorded |" in text and "raw clips cannot be predicted" in text
+    assert "for modality, size in processor.feature_sizes.items()" in text
     assert "mm-affect predict" not in text and "video_file" not in text
 
 
@@ -212,3 +220,65 @@ def test_the_card_is_the_same_each_time_and_wrong_results_write_nothing(results,
     with pytest.raises(ValueError, match="summary"):
         write_card(results, tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+def test_one_modality_is_not_said_to_be_missing_at_times(tmp_path):
+    text = card_of(make_results(subsets=("text",)), tmp_path)
+    assert "reads text of one utterance and predicts" in text and "Any subset" not in text
+    assert "| audio |" not in text and "| text | word_vectors |" in text, "of the features that it reads"
+
+
+def test_the_first_table_has_the_score_and_its_direction(results, tmp_path):
+    rows, full = table_rows(card_of(results, tmp_path)), results["summary"]["text+audio+visual"]
+    for task, metric, better in (("emotion", "wacc", "higher"), ("sentiment", "mae", "lower")):
+        score = full[f"{task}.{metric}"]
+        assert rows[task][0][2] == f"`{metric}` {score['mean']:.3f} ± {score['std']:.3f} ({better} is better)"
+
+
+def test_it_says_whom_to_ask_for_a_corpus_that_is_known(results, tmp_path):
+    assert "how to get it" not in card_of(results, tmp_path)
+    results["corpus"]["name"] = "IEMOCAP"
+    assert "| how to get it | Sign the licence at https://sail.usc.edu/iemocap" in card_of(results, tmp_path)
+
+
+@pytest.mark.parametrize("raw", [True, False], ids=["sample corpus", "features without extractor"])
+def test_its_example_runs_and_prints_what_it_says(raw, tmp_path, monkeypatch):
+    folder = sample_run() if raw else tmp_path / "untrained"
+    if not raw:
+        sizes = {"audio": 3, "visual": 5}
+        config = FusionConfig(feature_sizes=sizes, tasks=[Task(**task) for task in NAMED])
+        FusionForAffect(config).save_pretrained(folder)
+        AffectProcessor(sizes).save_pretrained(folder)
+        results = make_results(subsets=("audio+visual", "audio", "visual"))
+        results["corpus"]["extractors"] = {}
+        card_of(results, folder)
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    name = re.search(r'name = "(.*?)"', text).group(1)
+    (tmp_path / name).symlink_to(folder)
+    monkeypatch.chdir(tmp_path)
+    program, expected = re.search(r"```python\n(.*?)```\n\nIt prints\n\n```text\n(.*?)```", text, re.DOTALL).groups()
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(program, {})
+    assert printed.getvalue() == expected and expected.count("\n") == 3
+    assert ('"transcript"' in program) == ("mm-affect predict" in text) == raw
+
+
+def test_a_card_without_weights_says_where_they_come_from(results, tmp_path):
+    text = card_of(results, tmp_path)
+    assert "It prints" not in text and "weights are not kept beside this card" in text
+    assert "](#how-to-reproduce)" in text and "## How to reproduce" in text
+
+
+def test_scores_are_reported_to_a_data_set_of_the_hub_alone(results, tmp_path):
+    card_of(results, tmp_path)
+    assert not (tmp_path / ".eval_results").exists()
+    results["corpus"]["hub_dataset"] = "org/corpus-a"
+    card_of(results, tmp_path)
+    entries = parse_eval_result_entries(yaml.safe_load((tmp_path / ".eval_results" / "mm_affect.yaml").read_text()))
+    summary = results["summary"]["text+audio+visual"]
+    assert {entry.task_id: entry.value for entry in entries} == {
+        key: summary[key]["mean"] for key in ("emotion.wacc", "sentiment.mae", "sarcasm.accuracy")
+    }
+    assert isinstance(entries[0], EvalResultEntry) and entries[0].dataset_id == "org/corpus-a"
+    assert entries[0].date == "2026-01-01" and "text + audio + visual, mean of 2 seeds" in entries[0].notes

@@ -5,7 +5,6 @@ import json
 import runpy
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from corpora import tiny_rows
 from fixture_copies.iemocap import write_iemocap
 from fixture_copies.mustard import write_features, write_json
 from fixture_copies.voxceleb2 import write_voxceleb2
+from hub_stand_in import HubStandIn
 from huggingface_hub import DatasetCard
 
 from mm_affect.data import RowReader, load, read_corpus, shards
@@ -201,18 +201,11 @@ def test_every_corpus_has_its_program(name, tmp_path, monkeypatch, capsys):
 # cards and the Hub ------------------------------------------------------------------------------------------------
 
 
-class Recorder:
-    """Stands for the Hub."""
-
-    def create_repo(self, repo_id, repo_type, private, exist_ok):
-        self.repo = (repo_id, repo_type, private)
-
-    def update_repo_settings(self, repo_id, repo_type, gated):
-        self.gated = gated
-
-    def upload_folder(self, repo_id, repo_type, folder_path, allow_patterns, commit_message):
-        self.patterns = allow_patterns
-        return SimpleNamespace(commit_url=f"{repo_id}/commit/1")
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    with HubStandIn() as server:
+        server.serve_this_process(monkeypatch, tmp_path / "hub_cache")
+        yield server
 
 
 @pytest.fixture
@@ -226,41 +219,72 @@ def built(tmp_path):
     return folder
 
 
-def test_what_a_licence_protects_is_private_by_default(built):
-    hub = Recorder()
-    assert push_rows(built, "me/iemocap", "iemocap", api=hub) == "me/iemocap/commit/1"
-    assert hub.repo == ("me/iemocap", "dataset", True) and not hasattr(hub, "gated")
-    assert "corpus.json" in hub.patterns and "README.md" in hub.patterns
-    assert push_rows(built, "me/mustard", "mustard", api=hub) and hub.repo[2] is False
-    assert (
-        push_rows(built, "me/iemocap", "iemocap", "gated", api=hub) and hub.gated == "manual" and hub.repo[2] is False
-    )
+def test_what_a_licence_protects_is_private_by_default(built, hub):
+    address = push_rows(built, "me/iemocap", "iemocap")
+    repository = hub.repository("me/iemocap", "dataset")
+    assert address == f"{hub.url}/datasets/me/iemocap/commit/{repository.branches['main']}"
+    assert repository.private and not repository.gated
+    files = repository.files()
+    assert {"corpus.json", "README.md"} < files.keys() and any(name.endswith(".parquet") for name in files)
+    assert all(content == (built / name).read_bytes() for name, content in files.items() if name != ".gitattributes")
+    push_rows(built, "me/mustard", "mustard")
+    assert not hub.repository("me/mustard", "dataset").private
+    push_rows(built, "me/gated", "iemocap", "gated", revision="two")
+    gated = hub.repository("me/gated", "dataset")
+    assert gated.gated == "manual" and not gated.private
+    assert gated.files().keys() == {".gitattributes"} and "corpus.json" in gated.files("two")
     with pytest.raises(ValueError, match="may not be given to everyone.*University of Southern California"):
-        push_rows(built, "me/iemocap", "iemocap", "public", api=Recorder())
+        push_rows(built, "me/other", "iemocap", "public")
 
 
-def test_paths_of_this_machine_are_not_published(copy, tmp_path):
+def test_protected_rows_never_go_where_everybody_reads(built, hub):
+    hub.make("me/iemocap", "dataset")
+    with pytest.raises(ValueError, match="exists and is public"):
+        push_rows(built, "me/iemocap", "iemocap")
+    assert hub.repository("me/iemocap", "dataset").files().keys() == {".gitattributes"}
+
+
+def test_the_corpus_is_known_by_its_name_and_others_are_private(built, hub):
+    push_rows(built, "me/own")
+    assert hub.repository("me/own", "dataset").private
+    (built / "corpus.json").write_text(json.dumps(read_corpus(built) | {"name": "MUStARD"}), encoding="utf-8")
+    push_rows(built, "me/mustard")
+    assert not hub.repository("me/mustard", "dataset").private
+    (built / "corpus.json").write_text(json.dumps(read_corpus(built) | {"name": "IEMOCAP"}), encoding="utf-8")
+    with pytest.raises(ValueError, match="may not be given to everyone"):
+        push_rows(built, "me/iemocap", visibility="public")
+
+
+def test_data_of_something_else_are_left_alone(built, hub):
+    hub.make("me/x", "dataset", {"corpus.json": b"{}", "a.parquet": b"x"})
+    with pytest.raises(ValueError, match="holds something else .such as a.parquet"):
+        push_rows(built, "me/x", "mustard")
+
+
+def test_paths_of_this_machine_are_not_published(copy, tmp_path, hub):
     def card(folder, record):
         write_dataset_card(folder, record)
 
     build_rows(copy, tmp_path / "rows", beside=card)
     with pytest.raises(ValueError, match="names media files, which stay on this machine"):
-        push_rows(tmp_path / "rows", "me/vox", "voxceleb2", api=Recorder())
+        push_rows(tmp_path / "rows", "me/vox", "voxceleb2")
+    assert not hub.requests
 
 
-def test_rows_of_another_corpus_and_folders_without_rows_are_not_published(built, tmp_path):
+def test_rows_of_another_corpus_and_folders_without_rows_are_not_published(built, tmp_path, hub):
     record = read_corpus(built) | {"name": "IEMOCAP"}
     (built / "corpus.json").write_text(json.dumps(record), encoding="utf-8")
     with pytest.raises(ValueError, match="holds rows of IEMOCAP; push them with datasets_scripts/iemocap.py"):
-        push_rows(built, "me/x", "mustard", api=Recorder())
+        push_rows(built, "me/x", "mustard")
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError):
-        push_rows(tmp_path / "empty", "me/x", "mustard", api=Recorder())
+        push_rows(tmp_path / "empty", "me/x", "mustard")
+    assert not hub.requests
 
 
-def test_extracted_rows_get_their_card_when_they_are_pushed(built):
+def test_extracted_rows_get_their_card_when_they_are_pushed(built, hub):
     (built / "README.md").unlink()
-    push_rows(built, "me/x", "mustard", api=Recorder())
+    push_rows(built, "me/x", "mustard")
     assert "github.com/soujanyaporia/MUStARD" in (built / "README.md").read_text(encoding="utf-8")
 
 

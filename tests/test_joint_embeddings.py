@@ -378,7 +378,10 @@ def test_fine_tuning_drops_decoder_and_persons_and_says_so(tmp_path):
     model = pretraining()
     model.save_pretrained(tmp_path)
     config = JointEmbeddingsConfig(tasks=TASKS, feature_sizes=SIZES, **SMALL)
-    tuned, found = AutoModel.from_pretrained(tmp_path, config=config, output_loading_info=True)
+    with pytest.raises(ValueError, match=r"they lack heads.heads.emotion.bias, .*, also have heads.heads.person.bias"):
+        AutoModel.from_pretrained(tmp_path, config=config)
+    tuned = AutoModel.from_pretrained(tmp_path, config=config, new_heads=True)
+    _, found = AutoModel.from_pretrained(tmp_path, config=config, output_loading_info=True)
     assert type(tuned) is JointEmbeddingsForAffect
     assert {name.split(".")[2] for name in found["missing_keys"]} == {task.name for task in TASKS}
     assert {name.split(".")[0] for name in found["unexpected_keys"]} == {"decoder", "heads"}

@@ -7,10 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from transformers import AutoFeatureExtractor, AutoProcessor
 
+import mm_affect
+from mm_affect import AffectProcessor
 from mm_affect.models.log_mel import INT16_SCALE, LogMelExtractor
 
 
+ARCHITECTURES = [kind for name, kind in vars(mm_affect).items() if name.endswith("Config") and name != "AffectConfig"]
 FIXTURES = Path(__file__).parent / "fixtures"
 KALDI_TOLERANCE = 3e-4  # log units; both sides compute in float32, in another order
 DEPTH = (
@@ -115,6 +119,37 @@ def test_protocol_and_description():
     np.testing.assert_array_equal(again(noise(8000)), extractor(noise(8000)))
 
 
+@pytest.mark.parametrize("config", ARCHITECTURES)
+def test_auto_feature_extractor_gives_that_of_the_processor(config, tmp_path):
+    extractor, waveform = LogMelExtractor(num_mel_bins=23, stack=3), noise(8000)
+    AffectProcessor.from_extractors({"audio": extractor}).save_pretrained(tmp_path)
+    config(feature_sizes={"audio": 69}, modalities=["audio"]).save_pretrained(tmp_path)
+    found = AutoFeatureExtractor.from_pretrained(tmp_path)
+    assert type(found) is LogMelExtractor and found.describe() == extractor.describe()
+    processor = AutoProcessor.from_pretrained(tmp_path)
+    assert processor.extractors == {"audio": extractor.describe()}
+    np.testing.assert_array_equal(found(waveform), processor.extractor("audio")(waveform))
+
+
+def test_saved_alone_it_loads_again(tmp_path):
+    extractor = LogMelExtractor(sampling_rate=8000)
+    extractor.save_pretrained(tmp_path)
+    for kind in (AutoFeatureExtractor, LogMelExtractor):
+        found, unused = kind.from_pretrained(tmp_path, return_unused_kwargs=True)
+        assert found.describe() == extractor.describe() and found.to_dict() == extractor.to_dict()
+    saved = json.loads((tmp_path / "preprocessor_config.json").read_text())
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(saved | {"stack": 2}))
+    with pytest.raises(ValueError, match="does not fit `log_mel` of this version"):
+        AutoFeatureExtractor.from_pretrained(tmp_path)
+
+
+def test_sound_of_an_unknown_extractor_has_none(tmp_path):
+    AffectProcessor({"audio": 74}).save_pretrained(tmp_path)
+    mm_affect.BiGRUConfig().save_pretrained(tmp_path)
+    with pytest.raises(OSError, match="Can't load feature extractor"):
+        AutoFeatureExtractor.from_pretrained(tmp_path)
+
+
 @pytest.mark.parametrize("change", [{"name": "mfcc"}, {"version": 2}, {"size": 100}, {"colour": "red"}])
 def test_a_description_that_does_not_fit_is_refused(change):
     with pytest.raises(ValueError, match="descri"):
@@ -142,8 +177,8 @@ def test_impossible_parameters_are_refused_with_a_sentence(parameters, message):
         LogMelExtractor(**parameters)
 
 
-def test_needs_nothing_but_numpy_and_scipy():
+def test_needs_nothing_but_the_core():
     module = sys.modules[LogMelExtractor.__module__]
     source = Path(module.__file__).read_text()
     imported = {line.split()[1].split(".")[0] for line in source.splitlines() if line.startswith(("import ", "from "))}
-    assert imported == {"collections", "numpy", "scipy"}
+    assert imported == {"collections", "numpy", "scipy", "transformers"}

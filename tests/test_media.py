@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from corpora import write_video
 
 from mm_affect.models import media
 from mm_affect.models.media import MediaError, iter_audio, iter_frames, probe, read_audio
@@ -258,9 +259,25 @@ def test_flipped_bytes_give_a_sentence_or_samples_but_no_other_error(clip):
                 assert str(error).endswith(".")
 
 
+def test_a_codec_that_nobody_knows_is_refused_and_the_other_track_is_read(tmp_path):
+    pictures = write_video(tmp_path / "clip.mp4", sound=True).read_bytes().replace(b"avc1", b"zzzz")
+    assert probe(pictures).has_video and len(read_audio(pictures)) >= 8000
+    with pytest.raises(MediaError, match="the codec of its video track is unknown; convert it"):
+        list(iter_frames(pictures, 5))
+    with av.open(str(tmp_path / "sound.mkv"), "w") as container:
+        track = container.add_stream("pcm_s16le", rate=16000)
+        block = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), "s16", "mono")
+        block.sample_rate = 16000
+        container.mux([*track.encode(block), *track.encode(None)])
+    sound = (tmp_path / "sound.mkv").read_bytes().replace(b"A_PCM/INT/LIT", b"A_ZZZ/ZZZ/ZZZ")
+    assert probe(sound).has_audio and probe(sound).sampling_rate is None
+    with pytest.raises(MediaError, match="the codec of its audio track is unknown"):
+        read_audio(sound)
+
+
 def test_a_missing_library_is_named_with_the_command_that_installs_it(clip, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(ImportError, match=r"needs PyAV: pip install 'mm_affect\[audio\]'"):
+    with pytest.raises(ImportError, match=r"needs PyAV: pip install 'mm_affect\[audio,video\]'"):
         probe(clip)
 
 

@@ -2,8 +2,6 @@
 """Every metric against scikit-learn, SciPy or its definition written out sample by sample."""
 
 import math
-import subprocess
-import sys
 import warnings
 
 import numpy as np
@@ -405,35 +403,3 @@ def test_wrong_tuning_is_refused():
         metrics.tune_thresholds([[1.0]], [[0.5]], metric="f1")
     with pytest.raises(ValueError, match="shape"):
         metrics.tune_thresholds([[1.0]], [[0.5, 0.5]])
-
-
-# evaluate
-
-
-def test_evaluate_wrapper_equals_the_function(rng, tmp_path):
-    emotions, sentiment = (rng.random((20, 3)) < 0.5).astype(float), rng.uniform(-3, 3, 20)
-    emotions[0, 0] = sentiment[1] = np.nan
-    sarcasm = rng.integers(0, 2, 20)
-    for task, truth, scores in [
-        (EMOTION, emotions, rng.random((20, 3))),
-        (SENTIMENT, sentiment, rng.normal(size=20)),
-        (SARCASM, sarcasm, rng.normal(size=(20, 2))),
-    ]:
-        metric = metrics.AffectMetric(task, threshold=0.4, cache_dir=str(tmp_path))
-        expected = metrics.compute_task_metrics(task, truth, scores, 0.4)
-        assert metric.compute(predictions=scores, references=truth) == expected
-        for half in (slice(0, 10), slice(10, 20)):
-            metric.add_batch(predictions=scores[half], references=truth[half])
-        assert metric.compute() == expected
-
-
-def test_evaluate_is_asked_for_by_name_and_only_when_used():
-    program = (
-        "import sys; sys.modules['evaluate'] = None\n"
-        "from mm_affect import metrics\n"
-        "assert metrics.accuracy([1], [1]) == 1 and not hasattr(metrics, 'nonsense')\n"
-        "try: metrics.AffectMetric({})\n"
-        "except ImportError as error: assert 'mm_affect[metrics]' in str(error)\n"
-        "else: raise SystemExit('no ImportError')\n"
-    )
-    subprocess.run([sys.executable, "-c", program], check=True)

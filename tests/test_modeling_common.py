@@ -11,6 +11,7 @@ import inspect
 import itertools
 import json
 import warnings
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -113,14 +114,13 @@ def objective(output) -> torch.Tensor:
 class ModelTesterMixin:
     """Set `model_class`; `config_fields` makes the model small.
 
-    `untrained` lists endings of parameters that the paper's equations leave without gradient, `of_labels` beginnings of
-    those that belong to a set of labels, as heads do. A check that cannot apply is overridden to skip, with the reason.
+    `untrained` lists endings of parameters that the paper's equations leave without gradient. A check that cannot apply is
+    overridden to skip, with the reason.
     """
 
     model_class = None
     config_fields = {}
     untrained = ()
-    of_labels = ("heads.",)
 
     @property
     def config_class(self):
@@ -426,14 +426,14 @@ class ModelTesterMixin:
         model = self.model()
         model.save_pretrained(tmp_path)
         weights = load_file(tmp_path / "model.safetensors")
-        backbone = [name for name in weights if not name.startswith(self.of_labels)]
+        backbone = [name for name in weights if not name.startswith(self.model_class.of_labels)]
         lost = next((name for name in backbone if name.endswith("bias") or "bias_ih" in name), None)
         save_file({k: v for k, v in weights.items() if k != lost}, tmp_path / "model.safetensors", {"format": "pt"})
         task = Task("valence", "multi_label_classification", tuple("abcdefgh"))
         torch.manual_seed(1)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            loaded = AutoModel.from_pretrained(tmp_path, config=self.config(tasks=[task]))
+            loaded, _ = AutoModel.from_pretrained(tmp_path, config=self.config(tasks=[task]), output_loading_info=True)
         for name in backbone:
             if name != lost:
                 assert torch.equal(loaded.state_dict()[name], weights[name]), f"{name} was not kept"
@@ -445,6 +445,35 @@ class ModelTesterMixin:
                 assert torch.equal(found, usual), f"{name} is not initialised"
             else:
                 assert 1 / 3 < found.std() / usual.std() < 3, f"{name} is not initialised"
+
+    def test_weights_that_do_not_fit_are_refused(self, tmp_path):
+        """Missing, surplus and mis-shaped weights are named; there is no silent random head."""
+        self.model().save_pretrained(tmp_path)
+        weights = load_file(tmp_path / "model.safetensors")
+        head = next(name for name in sorted(weights) if name.startswith(self.model_class.of_labels))
+        for changed, complaint in (
+            ({name: value for name, value in weights.items() if name != head}, f"they lack {head};"),
+            (weights | {"other": torch.ones(1)}, "they also have other;"),
+            (weights | {head: torch.ones(2, 9)}, f"they have in another size {head};"),
+        ):
+            save_file(changed, tmp_path / "model.safetensors", {"format": "pt"})
+            for kind in (AutoModel, self.model_class):
+                with pytest.raises(ValueError, match=f"do not belong to its config.json: {complaint}"):
+                    kind.from_pretrained(tmp_path)
+
+    def test_new_heads_are_made_on_request_only(self, tmp_path):
+        """For other tasks, and for other labels of the same; the rest is the checkpoint's."""
+        model = self.model()
+        model.save_pretrained(tmp_path)
+        for task in (Task("valence", labels=tuple("abcdefgh")), Task("emotion", labels=("happy", "calm"))):
+            config = self.config(tasks=[task])
+            with pytest.raises(ValueError, match="do not belong to its config.json: they .*give `new_heads=True`"):
+                AutoModel.from_pretrained(tmp_path, config=config)
+            loaded = AutoModel.from_pretrained(tmp_path, config=config, new_heads=True)
+            assert list(loaded.config.tasks) == [task]
+            for name, value in model.state_dict().items():
+                if not name.startswith(self.model_class.of_labels):
+                    assert torch.equal(loaded.state_dict()[name], value), name
 
     def test_every_parameter_is_trained(self):
         model = self.model()
@@ -474,6 +503,15 @@ class ModelTesterMixin:
         models = [self.model(attn_implementation=implementation) for implementation in ("eager", "sdpa")]
         inputs = make_inputs(models[0].config)
         assert_same(*(model(**inputs) for model in models))
+
+    @torch.no_grad()
+    def test_the_way_of_an_export_answers_alike(self):
+        """While a model is exported no shape may depend on what a batch holds, so that much is computed otherwise."""
+        model = self.model()
+        inputs = without(make_inputs(model.config), model.config.modalities[-1], rows=[0, 3])
+        expected = model(**inputs)
+        with patch.object(torch.compiler, "is_exporting", lambda: True, create=True):  # torch 2.6 has no such function
+            assert_same(model(**inputs), expected)
 
     @torch.no_grad()
     def test_attentions_and_hidden_states_are_recorded(self):

@@ -12,6 +12,7 @@ import sys
 import numpy as np
 import pytest
 
+import mm_affect
 from mm_affect import plots
 from mm_affect import results as module
 from mm_affect.results import (
@@ -206,7 +207,8 @@ def test_environment_names_versions_and_the_machine_but_no_host():
     described = environment("cpu")
     assert set(described) == {"versions", "device"}
     assert described["versions"]["numpy"] == np.__version__
-    assert set(described["versions"]) == {"python", *module.PACKAGES}
+    assert set(described["versions"]) == {"python", "mm_affect", *module.PACKAGES}
+    assert described["versions"]["mm_affect"] == mm_affect.__version__
     assert described["device"].startswith("CPU") and "cores" in described["device"]
     assert socket.gethostname() not in json.dumps(described)
 

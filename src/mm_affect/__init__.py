@@ -5,7 +5,7 @@ Importing it registers every architecture, the processor and the pipeline with t
 `AutoProcessor` and `pipeline("affect-recognition")` know them.
 """
 
-from transformers import AutoProcessor, AutoTokenizer
+from transformers import AutoFeatureExtractor, AutoProcessor, AutoTokenizer
 
 from .models.bigru import BiGRUConfig, BiGRUForAffect
 from .models.characters import TranscriptTokenizer
@@ -18,6 +18,7 @@ from .models.joint_embeddings import (
     JointEmbeddingsForPreTraining,
 )
 from .models.lmr_cbt import LMRCBTConfig, LMRCBTForAffect
+from .models.log_mel import LogMelExtractor
 from .models.mfn import MFNConfig, MFNForAffect
 from .models.modeling import AffectOutput, AffectPreTrainedModel
 from .models.mult import MulTConfig, MulTForAffect
@@ -49,6 +50,7 @@ __all__ = [
     "JointEmbeddingsForPreTraining",
     "LMRCBTConfig",
     "LMRCBTForAffect",
+    "LogMelExtractor",
     "MFNConfig",
     "MFNForAffect",
     "MulTConfig",
@@ -76,4 +78,5 @@ for config in (
     TailorConfig,
 ):
     AutoProcessor.register(config, AffectProcessor)
+    AutoFeatureExtractor.register(config, LogMelExtractor)
 AutoTokenizer.register(JointEmbeddingsConfig, TranscriptTokenizer)

@@ -2,16 +2,17 @@
 """Model cards: results.json, and the notes of a person, through one template into a README.md for the Hub."""
 
 import json
-import re
 from pathlib import Path
 
-from huggingface_hub import EvalResult, ModelCard, ModelCardData
+import yaml
+from huggingface_hub import EvalResult, EvalResultEntry, ModelCard, ModelCardData, eval_result_entries_to_yaml
 
+from .data.corpora import CORPORA
+from .data.licences import licence_of_card, slug
 from .data.schema import weak_in_words
 from .data.splits import protocol_in_words
 from .metrics import definition, primary_metric
 from .results import (
-    MODALITIES,
     SUBSETS,
     check_results,
     format_score,
@@ -23,22 +24,26 @@ from .results import (
 
 
 TEMPLATE = Path(__file__).parent / "templates" / "model_card.md"
-HUB_LICENCES = (
-    *("apache-2.0", "mit", "bsd-3-clause", "gpl-3.0", "odbl", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0"),
-    *("cc-by-nc-4.0", "cc-by-nc-sa-4.0", "cc-by-nc-nd-4.0", "cc-by-nd-4.0"),
-)
+EVALUATIONS = Path(".eval_results") / "mm_affect.yaml"
 
 
 def write_card(results: dict, folder: str | Path, notes: str | None = None) -> Path:
     """Write `folder/README.md` from the results of a run and return its path.
 
-    `notes` is the Markdown of a person; unless given, `folder/notes.md` is taken where there is one.
+    Where the folder holds the checkpoint, the card shows what its own example prints. Where the results name a data set of the
+    Hub (`corpus.hub_dataset`), `folder/.eval_results/mm_affect.yaml` reports the scores to it; the Hub knows no such report on
+    data that it does not hold, so there is none otherwise.
+
+    Args:
+        notes: Markdown of a person; unless given, `folder/notes.md` is taken where there is one.
     """
     check_results(results)
     folder = Path(folder)
     if notes is None and (folder / "notes.md").is_file():
         notes = (folder / "notes.md").read_text(encoding="utf-8")
-    modalities = full_subset(results).split("+")
+    modalities, extractors = full_subset(results).split("+"), results["corpus"]["extractors"] or {}
+    raw_input = all(m in extractors for m in modalities)
+    said = raw_input and "text" in modalities
     card = ModelCard.from_template(
         _front_matter(results),
         template_path=str(TEMPLATE),
@@ -49,7 +54,9 @@ def write_card(results: dict, folder: str | Path, notes: str | None = None) -> P
         synthetic=results["corpus"]["synthetic"],
         modalities=" + ".join(modalities),
         modality_names=modalities,
-        raw_input=all(m in (results["corpus"]["extractors"] or {}) for m in modalities),
+        raw_input=raw_input,
+        said=said,
+        example=example_output(folder, said) if (folder / "model.safetensors").is_file() else "",
         notes=(notes or "").strip(),
         seeds=list(results["seeds"]),
         best=results.get("best"),
@@ -61,13 +68,29 @@ def write_card(results: dict, folder: str | Path, notes: str | None = None) -> P
         subset_table=_subset_table(results),
         corpus_table=_corpus_table(results["corpus"]),
         auxiliary_table=_auxiliary_table(results["corpus"].get("auxiliary", [])),
-        extractor_table=_extractor_table(results["corpus"]["extractors"]),
+        extractor_table=_extractor_table(extractors, modalities),
         run_table=_run_table(results),
         seed_table=_seed_table(results),
         definition_table=_definition_table(results),
     )
     write_atomically(folder / "README.md", str(card).rstrip() + "\n")
+    if results["corpus"].get("hub_dataset"):
+        write_atomically(
+            folder / EVALUATIONS, yaml.safe_dump(_evaluations(results), sort_keys=False, allow_unicode=True)
+        )
     return folder / "README.md"
+
+
+def example_output(folder: Path, said: bool) -> str:
+    """What the card's example prints with the checkpoint in the folder; `said`: its clip is a transcript, else features."""
+    import torch
+    from transformers import AutoModel, AutoProcessor
+
+    model, processor = AutoModel.from_pretrained(folder).eval(), AutoProcessor.from_pretrained(folder)
+    features = {modality: [[1.0] * size] * 8 for modality, size in processor.feature_sizes.items()}
+    with torch.no_grad():
+        logits = model(**processor([{"transcript": "what a lovely day"} if said else features])).logits
+    return "\n".join(f"{task} {[round(v, 2) for v in values.flatten().tolist()]}" for task, values in logits.items())
 
 
 def start_in_words(start: dict) -> str:
@@ -88,7 +111,7 @@ def _front_matter(results: dict) -> ModelCardData:
         EvalResult(
             task_type="affect-recognition",
             task_name="Affect recognition",
-            dataset_type=_slug(corpus["name"]),
+            dataset_type=slug(corpus["name"]),
             dataset_name=corpus["name"] + suffix,
             dataset_split="test",
             metric_type=key,
@@ -108,19 +131,27 @@ def _front_matter(results: dict) -> ModelCardData:
     )
 
 
+def _evaluations(results: dict) -> list[dict]:
+    """The scores as the Hub lists them beside a data set: `task_id` is the key of the metric."""
+    subset = full_subset(results)
+    return eval_result_entries_to_yaml(
+        [
+            EvalResultEntry(
+                dataset_id=results["corpus"]["hub_dataset"],
+                task_id=key,
+                value=score["mean"],
+                date=results["date"],
+                notes=f"test split, {subset.replace('+', ' + ')}, mean of {score['n']} seeds: {format_score(score)}",
+            )
+            for key, score in _primary_scores(results, subset).items()
+            if score is not None and score["mean"] is not None
+        ]
+    )
+
+
 def _licence(licences: list[str | None]) -> dict[str, str]:
     """Weights follow the licences of their corpora; where there is none they are Apache-2.0, like the software."""
-    licence = " and ".join(dict.fromkeys(filter(None, licences)))
-    if not licence:
-        return {"license": "apache-2.0"}
-    identifier = licence.strip().lower().replace(" ", "-")
-    if identifier in HUB_LICENCES:
-        return {"license": identifier}
-    return {"license": "other", "license_name": _slug(licence)}
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-")[:60] or "unnamed"
+    return licence_of_card(" and ".join(dict.fromkeys(filter(None, licences))) or "apache-2.0")
 
 
 def _primary_scores(results: dict, subset: str) -> dict[str, dict | None]:
@@ -138,8 +169,12 @@ def _scores_of_task(results: dict, task: dict) -> dict[str, dict]:
 
 
 def _tasks_table(results: dict) -> str:
-    rows = [[t["name"], t["problem_type"].replace("_", " "), ", ".join(t["labels"])] for t in results["tasks"]]
-    return markdown_table(["task", "kind", "labels"], rows)
+    scores, rows = _primary_scores(results, full_subset(results)), []
+    for task, (key, score) in zip(results["tasks"], scores.items(), strict=True):
+        better = "higher" if primary_metric(task)[1] else "lower"
+        shown = f"`{key.split('.')[1]}` {format_score(score)} ({better} is better)"
+        rows.append([task["name"], task["problem_type"].replace("_", " "), ", ".join(task["labels"]), shown])
+    return markdown_table(["task", "kind", "labels", "test score"], rows)
 
 
 def _task_tables(results: dict, task: dict) -> dict[str, str]:
@@ -174,6 +209,9 @@ def _corpus_table(corpus: dict) -> str:
         ["split protocol", protocol_in_words(corpus["split_protocol"])],
         ["manifest hash", f"`{corpus['manifest_hash']}`" if corpus["manifest_hash"] else "none"],
     ]
+    access = next((known.access for known in CORPORA.values() if corpus["name"].startswith(known.title)), None)
+    if access:
+        rows.insert(2, ["how to get it", access])
     for name, count in corpus.get("labels_used", {}).items():
         rows.append([f"training labels used, `{name}`", f"{count['used']:,} of {count['known']:,}"])
     return markdown_table(["", ""], rows)
@@ -189,17 +227,17 @@ def _auxiliary_table(corpora: list[dict]) -> str:
     return markdown_table(["corpus", "licence", "training utterances", "manifest hash"], rows) if rows else ""
 
 
-def _extractor_table(extractors: dict | None) -> str:
+def _extractor_table(extractors: dict, modalities: list[str]) -> str:
     rows = []
-    for modality in MODALITIES:
-        description = (extractors or {}).get(modality)
+    for modality in modalities:
+        description = extractors.get(modality)
         if description:
             rate = description.get("rate", "–")
             pace = description.get("steps", "one per word" if rate is None else f"{rate} per second")
             facts = [description.get(fact, "–") for fact in ("name", "version", "size")]
             rows.append([modality, *facts, pace])
         else:
-            rows.append([modality, "none", "–", "–", "–"])
+            rows.append([modality, "none recorded", "–", "–", "–"])
     return markdown_table(["modality", "extractor", "version", "size", "steps"], rows)
 
 

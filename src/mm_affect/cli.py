@@ -7,9 +7,13 @@ import shlex
 import sys
 from pathlib import Path
 
+from .card_commands import add_card_commands
 from .console import as_json, print_error, print_scores
 from .data_commands import add_data_commands
+from .demo_commands import add_demo_command
+from .export_commands import add_export_commands
 from .front_commands import add_front_commands, add_visual_options, chosen_visual
+from .hub_commands import add_hub_commands
 from .models.media import MEDIA
 from .run_commands import add_run_commands
 from .study_commands import add_study_commands
@@ -35,7 +39,10 @@ The road from clips to a checkpoint:
   mm-affect evaluate runs/x --data rows/              scores for every subset of the modalities
   mm-affect weak-labels --model runs/x --rows rows/   its predictions as labels of other rows, to be trained on
   mm-affect predict clip.mp4 --model runs/x           labels of a raw clip
+  mm-affect demo --model runs/x                       a local page that does it, and shows why
+  mm-affect reproduce model_cards/x --data rows/      a published card once more, compared with what it says
   mm-affect plot runs/x --rows rows/ --output plots/  the figures of its paper, for the architectures that have some
+  mm-affect push runs/x org/name                      to the Hub; --model org/name reads it from there
 """
 
 
@@ -99,6 +106,9 @@ def build_parser() -> argparse.ArgumentParser:
     add_study_commands(commands)
     add_weak_commands(commands)
     add_front_commands(commands)
+    add_demo_command(commands)
+    add_hub_commands(commands)
+    add_export_commands(commands)
 
     evaluate = commands.add_parser("evaluate", help="measure a checkpoint on rows, for every subset of modalities")
     evaluate.add_argument("model", type=Path, help="folder of a checkpoint")
@@ -129,9 +139,7 @@ def build_parser() -> argparse.ArgumentParser:
     plot.add_argument("--compare", metavar="MODEL", help="another checkpoint, drawn beside where that tells something")
     plot.set_defaults(run=plot_figures)
 
-    card = commands.add_parser("card", help="write card and plots of a run again, from its results.json")
-    card.add_argument("folder", type=Path, help="output folder of a run")
-    card.set_defaults(run=write_run_card)
+    add_card_commands(commands)
 
     conversion = commands.add_parser("convert", help="a checkpoint of the authors' public code to a folder of ours")
     conversion.add_argument(
@@ -241,21 +249,28 @@ def load_split(folder: Path, split: str, *processors):
 
 
 def load_checkpoint(name: str, **options):
-    """Model (evaluating; `options` as of `from_pretrained`) and processor of a checkpoint of ours that is whole."""
+    """Model (evaluating; `options` as of `from_pretrained`) and processor of a checkpoint of ours that is whole.
+
+    `name` is a folder, or else a name on the Hub, with `@revision` behind it if not the newest.
+    """
     from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModel, AutoModelForPreTraining, AutoProcessor
 
-    from .conversion import listed
+    from .hub import pull
     from .models.configuration import AffectConfig
 
     advice = "give the output folder of `mm-affect train`"
     if Path(name).exists() and not (Path(name) / "config.json").is_file():
         raise FileNotFoundError(f"{name} is not a checkpoint (it has no config.json); {advice}.")
+    if not Path(name).exists():
+        try:
+            name = str(pull(name))
+        except (ValueError, OSError) as error:
+            raise ValueError(f"{name} is not a checkpoint (no such folder, nor on the Hub): {error}") from error
     try:
         config = AutoConfig.from_pretrained(name)
     except OSError as error:
-        where = "its config.json cannot be read" if Path(name).exists() else "no such folder, nor found on the Hub"
-        raise FileNotFoundError(f"{name} is not a checkpoint ({where}); {advice}.") from error
+        raise FileNotFoundError(f"{name} is not a checkpoint (its config.json cannot be read); {advice}.") from error
     if not isinstance(config, AffectConfig):
         raise ValueError(
             f"{name} is a checkpoint of another architecture ({config.model_type}); give one that mm_affect made."
@@ -265,20 +280,9 @@ def load_checkpoint(name: str, **options):
         raise FileNotFoundError(f"{name} has no processor (it has no processor_config.json); {advice}.")
     pretrained = (config.architectures or [""])[0].endswith("ForPreTraining")  # with more parts than `AutoModel` reads
     try:
-        model, found = (AutoModelForPreTraining if pretrained else AutoModel).from_pretrained(
-            name, config=config, output_loading_info=True, ignore_mismatched_sizes=True, **options
-        )
+        model = (AutoModelForPreTraining if pretrained else AutoModel).from_pretrained(name, config=config, **options)
     except SafetensorError as error:
         raise ValueError(f"The weights in {name} are damaged ({error}); copy or train them again.") from error
-    resized = {key for key, *_ in found["mismatched_keys"]}
-    for complaint, keys in (  # `AutoModel` alone would initialise what is missing anew
-        ("lack", found["missing_keys"]), ("also have", found["unexpected_keys"]), ("have in another size", resized)
-    ):  # fmt: skip
-        if keys:
-            raise ValueError(
-                f"The weights in {name} do not belong to its config.json: they {complaint} {listed(sorted(keys))}; "
-                "copy the whole folder again, or train or convert it again."
-            )
     return model.eval(), processor
 
 
@@ -389,15 +393,6 @@ def plot_figures(arguments) -> int:
     return int(not drawn)
 
 
-def write_run_card(arguments) -> None:
-    """`mm-affect card`."""
-    from .experiments import publish
-    from .selection import best_of
-
-    publish(arguments.folder, best_of(arguments.folder))
-    print(f"Card: {arguments.folder / 'README.md'}")
-
-
 def convert_checkpoint(arguments) -> None:
     """`mm-affect convert`."""
     from transformers.utils import logging
@@ -425,7 +420,7 @@ def print_environment(arguments) -> None:
         print(f"{name:18} {version}")
     print(f"{'device':18} {found['device']}")
     extras = {"audio": ("soundfile", "soxr", "av"), "video": ("av", "cv2"), "metrics": ("evaluate", "sklearn"),
-              "plots": ("matplotlib",), "data": ("h5py",)}  # fmt: skip
+              "plots": ("matplotlib",), "data": ("h5py",), "demo": ("gradio", "av", "cv2")}  # fmt: skip
     for extra, modules in extras.items():
         missing = [module for module in modules if find_spec(module) is None]
         state = "works" if not missing else f"lacks {', '.join(missing)}: pip install 'mm_affect[{extra}]'"

@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 
 from . import __version__
 from .models.configuration import suggestion
-from .models.modeling import AffectPreTrainedModel
+from .models.modeling import AffectPreTrainedModel, listed
 from .models.processing import AffectProcessor
 from .public_code import CONVERSIONS, Conversion
 from .runs import reason_of
@@ -188,12 +188,6 @@ def build_model(
         )
     model.load_state_dict(weights, assign=True)
     return model.eval(), dropped
-
-
-def listed(names: list[str]) -> str:
-    """The first few names, and how many there are."""
-    shown = ", ".join(names[:3])
-    return f"{shown}, ... ({len(names)} in all)" if len(names) > 3 else shown
 
 
 def report(record: dict, folder: str | Path) -> str:

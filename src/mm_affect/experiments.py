@@ -114,7 +114,7 @@ def best_by_validation(output: Path, best: int, metric: str, seeds: dict) -> dic
     }
 
 
-def prepare(config: RunConfig, names: tuple[str, ...]):
+def prepare(config: RunConfig, names: tuple[str, ...]) -> tuple[dict, dict, list[Task], AffectProcessor]:
     """What every seed of a run is trained with: splits of these names, what the rows say of themselves, tasks, processor.
 
     Raises:

@@ -5,9 +5,7 @@ Every function takes the truth first and the prediction second. Unknown labels, 
 array of classes, are left out. A metric of no known label, or one that its definition leaves open, is NaN.
 """
 
-import functools
 import warnings
-from collections.abc import Callable
 
 import numpy as np
 
@@ -337,7 +335,7 @@ def definition(metric: str) -> str:
     functions = REGRESSION | SENTIMENT | SINGLE_LABEL | PER_LABEL | ALL_LABELS
     if metric not in functions:
         raise ValueError(f"Unknown metric {metric!r}; expected one of {', '.join(functions)}.")
-    return functions[metric].__doc__.split("\n")[0]
+    return (functions[metric].__doc__ or "").split("\n")[0]
 
 
 def compute_task_metrics(task: dict, truth, scores, threshold=0.5) -> dict[str, float]:
@@ -374,7 +372,7 @@ def compute_task_metrics(task: dict, truth, scores, threshold=0.5) -> dict[str, 
     for name, function in PER_LABEL.items():
         decided = scores if name == "auc" else prediction
         values = [function(truth[:, i], decided[:, i]) for i in range(len(labels))]
-        metrics[name] = _mean_of_defined(name, values, labels)
+        metrics[name] = mean_of_defined(name, values, labels)
         metrics |= {f"{name}.{label}": value for label, value in zip(labels, values, strict=True)}
     return metrics | {name: function(truth, prediction) for name, function in ALL_LABELS.items()}
 
@@ -403,7 +401,8 @@ def _threshold_vector(threshold, labels: list[str]) -> np.ndarray:
     return threshold
 
 
-def _mean_of_defined(name: str, values: list[float], labels: list[str]) -> float:
+def mean_of_defined(name: str, values: list[float], labels: list[str]) -> float:
+    """The mean of a metric over the labels where it is defined, with a warning that names the others; NaN if it nowhere is."""
     undefined = [label for label, value in zip(labels, values, strict=True) if np.isnan(value)]
     if undefined:
         warnings.warn(
@@ -434,47 +433,3 @@ def tune_thresholds(truth, probabilities, metric: str = "f1_binary", grid=None) 
         for i in range(truth.shape[1])
     ]
     return grid[np.nan_to_num(np.array(scores).reshape(truth.shape[1], len(grid)), nan=-1.0).argmax(axis=1)]
-
-
-# The same for `evaluate`, an optional dependency: the class exists once it is asked for
-
-
-@functools.cache
-def _affect_metric_class() -> type:
-    try:
-        import datasets
-        import evaluate
-    except ImportError as error:
-        raise ImportError("AffectMetric needs evaluate: pip install 'mm_affect[metrics]'") from error
-
-    class AffectMetric(evaluate.Metric):
-        """`compute_task_metrics` of one label field as an `evaluate.Metric`; works offline."""
-
-        def __init__(self, task: dict, threshold=0.5, **kwargs):
-            self.task, self.threshold = task, threshold
-            super().__init__(config_name=task["name"], **kwargs)
-
-        def _info(self):
-            number, numbers = datasets.Value("float64"), datasets.Sequence(datasets.Value("float64"))
-            features = {
-                "regression": {"predictions": number, "references": number},
-                "single_label_classification": {"predictions": numbers, "references": datasets.Value("int64")},
-                "multi_label_classification": {"predictions": numbers, "references": numbers},
-            }[self.task["problem_type"]]
-            return evaluate.MetricInfo(
-                description=f"All metrics of the label field {self.task['name']!r}.",
-                citation="",
-                inputs_description=compute_task_metrics.__doc__,
-                features=datasets.Features(features),
-            )
-
-        def _compute(self, predictions, references) -> dict[str, float]:
-            return compute_task_metrics(self.task, np.asarray(references), np.asarray(predictions), self.threshold)
-
-    return AffectMetric
-
-
-def __getattr__(name: str) -> Callable:
-    if name == "AffectMetric":
-        return _affect_metric_class()
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,8 +1,8 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
 """`pipeline("affect-recognition")`: a raw clip to labels with scores per task, on request along its time."""
 
-from itertools import pairwise
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from transformers import AutoModel, Pipeline
 from transformers.pipelines import PIPELINE_REGISTRY
 
 from .models.configuration import MODALITIES, Task
-from .models.media import probe
+from .pipeline_inputs import as_row
 
 
 WINDOWS_AT_ONCE = 32
@@ -19,14 +19,20 @@ WINDOWS_AT_ONCE = 32
 class AffectRecognitionPipeline(Pipeline):
     """Predict every task of a model for raw clips.
 
-    An input is the path of an audio or video file, or a dict with any of `"video"` and `"audio"` (paths) and `"text"`
-    (the transcript; with `"spans"`, `[start, end]` seconds per word, it takes part in windows), or a
-    list of such inputs.
+    A clip is the path of an audio or video file, or its bytes; a waveform, float, at the rate of the model, or a dict of
+    `array` and `sampling_rate`; a dict of `frames` and `fps`; or a dict with any of `"video"` and `"audio"` (in one of these
+    forms) and `"text"` (the transcript; with `"spans"`, `[start, end]` seconds per word, it takes part in windows). One clip
+    has one answer; a list or a column of clips has a list of answers; a generator or a data set has an iterator.
 
     Args (of the call):
+        batch_size: clips that share a forward pass; default: 1.
         modalities: what the model may look at; default: all it reads and the clip has.
         window: seconds; also answer for each stretch of this length along the clip in which there is anything to read.
         hop: seconds from one window to the next; default: `window`.
+
+    Raises:
+        ValueError: a clip that cannot be read, or has nothing to read; of several clips, its place is named.
+        ImportError: a package that decodes the clip is missing; it names the extra.
     """
 
     _load_processor = True
@@ -44,13 +50,47 @@ class AffectRecognitionPipeline(Pipeline):
         for name, value in (("window", window), ("hop", hop)):
             if value is not None and value <= 0:
                 raise ValueError(f"`{name}` is {value} seconds; it must be positive.")
-        if hop is not None and window is None:
+        if hop is not None and window is None and "window" not in getattr(self, "_preprocess_params", ()):
             raise ValueError("`hop` needs `window`, the length in seconds of the stretches that it moves.")
-        return {"modalities": modalities, "window": window, "hop": hop}, {}, {}
+        given = {"modalities": modalities, "window": window, "hop": hop}
+        return {name: value for name, value in given.items() if value is not None}, {}, {}
+
+    def __call__(self, inputs, **options):
+        if isinstance(inputs, Sequence) and not isinstance(inputs, str | bytes | bytearray | memoryview):
+            return list(super().__call__((clip for clip in inputs), **options))
+        return super().__call__(inputs, **options)
+
+    def run_single(self, inputs, preprocess_params, forward_params, postprocess_params):
+        prepared = self.preprocess(inputs, **preprocess_params)
+        return self.postprocess(self.forward([prepared])[0])
+
+    def get_iterator(
+        self, inputs: Iterable, num_workers, batch_size, preprocess_params, forward_params, postprocess_params
+    ) -> Iterator[dict]:
+        """The answers to many clips, read as they are asked for. Rows have masks, which transformers' own way to batch, by
+        the padding of a tokenizer, does not know."""
+        if num_workers:
+            raise ValueError(
+                f"`num_workers` is {num_workers}, but this pipeline reads clips in its own process; leave it out, or let "
+                "`mm-affect extract` read many clips in parallel."
+            )
+        if batch_size < 1:
+            raise ValueError(f"`batch_size` is {batch_size}; it must be a positive whole number.")
+        clips = enumerate(inputs)
+        while numbered := list(islice(clips, batch_size)):
+            prepared = [self._prepared(number, clip, preprocess_params) for number, clip in numbered]
+            yield from map(self.postprocess, self.forward(prepared))
+
+    def _prepared(self, number: int, clip, preprocess_params: dict) -> dict:
+        try:
+            return self.preprocess(clip, **preprocess_params)
+        except (ValueError, OSError) as error:
+            raise ValueError(f"Input {number} (the first is 0): {error}") from error
 
     def preprocess(self, inputs, modalities=None, window=None, hop=None):
-        row, source = as_row(inputs)
+        """The rows of a clip: the whole, and each window in which there is anything."""
         chosen = modalities or MODALITIES
+        row, source = as_row(inputs, self.processor, chosen)
         if "text" not in chosen:
             row["spans"] = None  # the times of words that are not read
         features = self.processor.extract(row, chosen)
@@ -62,18 +102,26 @@ class AffectRecognitionPipeline(Pipeline):
         stretches = [(None, None)] + windows_of(self.processor, features, window, hop)
         parts = [(stretch, cut(self.processor, features, *stretch)) for stretch in stretches]
         stretches, rows = zip(*(found for found in parts if any(steps_of(self.processor, found[1]).values())))
-        cuts = [0, *range(1, len(rows), WINDOWS_AT_ONCE), len(rows)]  # the whole clip is not a batch with its windows
-        batches = [self.processor(rows[i:j]) for i, j in pairwise(cuts)]
-        return {"batches": batches, "stretches": stretches, "source": source, "steps": steps}
+        return {"rows": rows, "stretches": stretches, "source": source, "steps": steps}
 
     def _forward(self, model_inputs):
-        outputs = [self.model(**batch).logits for batch in model_inputs.pop("batches")]
-        return {
-            "logits": {task: torch.cat([logits[task] for logits in outputs]) for task in outputs[0]},
-            **model_inputs,
-        }
+        """Logits `(rows, outputs)` per task of each clip. Whole clips share a batch, and windows share others."""
+        whole = [clip["rows"][0] for clip in model_inputs]
+        windows = [row for clip in model_inputs for row in clip["rows"][1:]]
+        batches = [whole, *(windows[i : i + WINDOWS_AT_ONCE] for i in range(0, len(windows), WINDOWS_AT_ONCE))]
+        answers = [self.model(**self.processor(rows).to(self.device)).logits for rows in batches]
+        logits = {name: torch.cat([answer[name] for answer in answers]) for name in answers[0]}
+        outputs, first = [], len(whole)
+        for i, clip in enumerate(model_inputs):
+            last = first + len(clip["rows"]) - 1
+            mine = [i, *range(first, last)]
+            of_clip = {name: clip[name] for name in ("stretches", "source", "steps")}
+            outputs.append(of_clip | {"logits": {name: values[mine] for name, values in logits.items()}})
+            first = last
+        return outputs
 
     def postprocess(self, model_outputs):
+        """The answer to one clip, of plain numbers and words."""
         tasks = self.model.config.tasks
         answers = [
             {task.name: answer(task, model_outputs["logits"][task.name][i].float().numpy()) for task in tasks}
@@ -86,26 +134,10 @@ class AffectRecognitionPipeline(Pipeline):
         found = {name: model_outputs[name] for name in ("source", "steps")}
         return found | {"tasks": answers[0], "timeline": timeline}
 
-
-def as_row(inputs) -> tuple[dict, str]:
-    """A path or a dict of modalities as a raw row, and a name for it."""
-    if isinstance(inputs, (str, Path)):
-        kind = "video_file" if probe(inputs).has_video else "audio_file"
-        return {"id": str(inputs), kind: str(inputs)}, str(inputs)
-    known = ("text", "audio", "video", "spans", "id")
-    surplus = set(inputs) - set(known)
-    if surplus:
-        raise ValueError(f"Unknown input {sorted(surplus)[0]!r}; expected some of {', '.join(known)}.")
-    spans, words = inputs.get("spans"), len((inputs.get("text") or "").split())
-    if spans is not None and len(spans) != words:
-        raise ValueError(f"The input has {len(spans)} spans for {words} words of its text; give one per word.")
-    path = inputs.get("video") or inputs.get("audio")
-    row = {"transcript": inputs.get("text"), "spans": spans, "audio_file": inputs.get("audio")}
-    if inputs.get("video"):
-        medium = probe(inputs["video"])
-        row["video_file" if medium.has_video else "audio_file"] = inputs["video"]
-    source = str(inputs.get("id") or path or "transcript")
-    return row | {"id": source}, source
+    def save_pretrained(self, save_directory, **kwargs):
+        """Write the model (`kwargs` as of its own) and the processor, of which `pipeline` makes this pipeline again."""
+        self.model.save_pretrained(save_directory, **kwargs)
+        self.processor.save_pretrained(save_directory)
 
 
 def steps_of(processor, features: dict) -> dict[str, int]:

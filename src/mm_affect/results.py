@@ -8,8 +8,9 @@
     tasks             label fields: {"name", "problem_type", "labels", "range"}, with "weak" if a model predicted the labels
     corpus            {"name", "synthetic", "licence", "counts": {split: n}, "manifest_hash", "split_protocol",
                       "extractors": {modality: description}}, with "auxiliary" if other corpora were trained on, too:
-                      [{"name", "synthetic", "licence", "counts", "manifest_hash"}], and with "labels_used" if a
-                      share of the training labels was: {column: {"known", "used"}}
+                      [{"name", "synthetic", "licence", "counts", "manifest_hash"}], with "labels_used" if a
+                      share of the training labels was: {column: {"known", "used"}}, and with "hub_dataset" if a
+                      person named the data set of the Hub that the test split is of
     seeds             {seed: {"epochs", "seconds", "best_epoch", "validation": {"task.metric": value},
                       "test": {subset: {"task.metric": value}}}}
     summary           {subset: {"task.metric": {"mean", "std", "n"}}}, always `summarise(seeds)`
@@ -36,8 +37,8 @@ from pathlib import Path
 FORMAT, VERSION = "mm_affect results", 1
 MODALITIES = ("text", "audio", "visual")
 SUBSETS = tuple("+".join(subset) for size in (3, 2, 1) for subset in combinations(MODALITIES, size))
-PACKAGES = ("mm_affect", "torch", "transformers", "datasets", "accelerate", "numpy")
-REQUIRED = {
+PACKAGES = ("torch", "transformers", "datasets", "accelerate", "numpy")
+REQUIRED: dict[str, type | tuple] = {
     "format": str,
     "version": int,
     "name": str,
@@ -63,7 +64,7 @@ def summarise(seeds: dict) -> dict:
 
     Undefined values are left out of n; the deviation of one value, and the mean of none, is None.
     """
-    values = {}
+    values: dict[str, dict[str, list[float]]] = {}
     for run in seeds.values():
         for subset, scores in run["test"].items():
             for key, value in scores.items():
@@ -229,7 +230,9 @@ def _plain(value):
 
 def environment(device: str | None = None) -> dict:
     """`versions` of the software and the `device` in words; "cuda" if there is one, unless `device` says otherwise."""
-    versions = {"python": platform.python_version()}
+    from . import __version__
+
+    versions = {"python": platform.python_version(), "mm_affect": __version__}
     for package in PACKAGES:
         try:
             versions[package] = metadata.version(package)

@@ -3,6 +3,7 @@
 
 import copy
 import json
+from collections.abc import Collection
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 
@@ -107,7 +108,7 @@ class TrainingOptions:
             raise ValueError(
                 f"Config training.warmup is {self.warmup}; it is a share of the steps, from 0 to below 1."
             )
-        choices = {"optimizer": OPTIMIZERS, "scheduler": SCHEDULERS}
+        choices: dict[str, Collection[str]] = {"optimizer": OPTIMIZERS, "scheduler": SCHEDULERS}
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise ValueError(

@@ -205,6 +205,11 @@ class AffectTrainer(Trainer):
         if self.args.should_save:
             self.processor.save_pretrained(output_dir or self.args.output_dir)
 
+    def _push_from_checkpoint(self, checkpoint_folder):
+        if self.is_world_process_zero():  # or the Hub has no processor until the end of training
+            self.processor.save_pretrained(self.args.output_dir)
+        super()._push_from_checkpoint(checkpoint_folder)
+
     def _save_optimizer_and_scheduler(self, output_dir):
         super()._save_optimizer_and_scheduler(output_dir)
         if self.unimodal_labels is not None and self.args.should_save:

@@ -1,18 +1,19 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
 """The card of a folder of rows for the Hub, from its corpus.json through one template."""
 
-import re
 from collections import Counter
 from pathlib import Path
 
 from huggingface_hub import DatasetCard, DatasetCardData
 
+from .licences import licence_of_card
 from .schema import weak_in_words
 from .splits import protocol_in_words
 
 
 TEMPLATE = Path(__file__).parents[1] / "templates" / "dataset_card.md"
 SHOWN_REASONS = 30
+SIZES = ((1e3, "n<1K"), (1e4, "1K<n<10K"), (1e5, "10K<n<100K"), (1e6, "100K<n<1M"), (float("inf"), "n>1M"))
 
 
 def write_dataset_card(folder: Path, corpus: dict, access: str = "", command: str = "") -> Path:
@@ -48,11 +49,11 @@ def _made_by(corpus: dict, modality: str) -> str:
 
 def _front_matter(corpus: dict) -> DatasetCardData:
     splits = [{"split": split, "path": f"{split}-*.parquet"} for split, count in corpus["counts"].items() if count]
-    slug = re.sub(r"[^a-z0-9.]+", "-", (corpus["licence"] or "unknown").lower()).strip("-")[:60]
+    rows = sum(corpus["counts"].values())
     return DatasetCardData(
         pretty_name=corpus["name"],
-        license="other" if corpus["licence"] else "unknown",
         tags=["mm_affect", "multimodal", "affect-recognition"] + (["synthetic-data"] if corpus["synthetic"] else []),
+        size_categories=next(name for most, name in SIZES if rows < most),
         configs=[{"config_name": "default", "data_files": splits}],
-        **({"license_name": slug} if corpus["licence"] else {}),
+        **(licence_of_card(corpus["licence"]) if corpus["licence"] else {"license": "unknown"}),
     )

@@ -19,7 +19,7 @@ from .pickle_parts import Array, Budget, Constructor, Refused, Settings, Type, n
 from .torch_file import MAGIC, Storage, Storages, Tensor, check_legacy_header, open_zip, torch_parts
 
 
-def read_pickle(path: str | Path):
+def read_pickle(path: str | Path) -> object:
     """The contents of a pickle or a torch.save file: arrays, numbers, texts and builtin containers.
 
     Reads files of Python 2 (their texts and bytes come as latin-1 `str`), of numpy before and after 2.0, and both

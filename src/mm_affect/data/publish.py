@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from huggingface_hub import HfApi
 
+from ..hub import upload
 from .corpora import CORPORA, find_copy, get_corpus
 from .dataset_card import write_dataset_card
 from .doctor import examine, in_words
@@ -22,25 +23,33 @@ PUBLISHED = ["*.parquet", "corpus.json", "README.md", "processor_config.json", "
 
 
 def push_rows(
-    folder: str | Path, repo_id: str, corpus: str, visibility: str | None = None, api: HfApi | None = None
+    folder: str | Path,
+    repo_id: str,
+    corpus: str | None = None,
+    visibility: str | None = None,
+    revision: str | None = None,
+    api: HfApi | None = None,
 ) -> str:
-    """Upload a folder of rows to the data set `repo_id`, with its card; returns the address of the commit.
+    """Upload a folder of rows to the data set `repo_id`, with its card, in one commit; returns the commit's address.
 
-    `visibility` is by default `private` where the licence of the corpus asks for it, else `public`; `gated` shows the
-    card to everyone and the rows to whom you grant it. Raises `ValueError` if such a corpus is to be public, if the
-    rows are those of another corpus, or if they name media files of this machine instead of holding features.
+    `corpus` is by default the published one whose name the rows carry, if any. `visibility` is by default `private` where
+    the licence of the corpus asks for it, or where the rows are of no published corpus, else `public`; `gated` shows the
+    card to everyone and the rows to whom you grant it. Raises `ValueError` if a protected corpus is to be public, if the
+    rows are those of another corpus, or if they name media files of this machine instead of holding features; and what
+    `hub.upload` raises.
     """
-    folder, known = Path(folder), get_corpus(corpus)
-    visibility = visibility or ("private" if known.gated else "public")
+    folder = Path(folder)
+    record = read_corpus(folder)
+    owner = {other.title: name for name, other in CORPORA.items()}.get(record["name"], corpus)
+    known = None if (corpus or owner) is None else get_corpus(corpus or owner)
+    visibility = visibility or ("public" if known and not known.gated else "private")
     if visibility not in VISIBILITY:
         raise ValueError(f"`visibility` is {visibility!r}; expected one of {', '.join(VISIBILITY)}.")
-    if known.gated and visibility == "public":
+    if known and known.gated and visibility == "public":
         raise ValueError(
             f"{known.title} may not be given to everyone ({known.licence}); push it as private, or as gated."
         )
-    record = read_corpus(folder)
-    owner = {other.title: name for name, other in CORPORA.items()}.get(record["name"], corpus)
-    if owner != corpus:
+    if corpus is not None and owner != corpus:
         raise ValueError(f"{folder} holds rows of {record['name']}; push them with datasets_scripts/{owner}.py.")
     for path in sorted(folder.glob("*.parquet")):
         for column in pq.read_table(path, columns=["audio_file", "video_file"]).columns:
@@ -50,19 +59,18 @@ def push_rows(
                     "and push those."
                 )
     if not (folder / "README.md").is_file():  # as after `mm-affect extract`
-        write_dataset_card(folder, record, known.access)
-    api = api or HfApi()
-    api.create_repo(repo_id, repo_type="dataset", private=visibility == "private", exist_ok=True)
-    if visibility == "gated":
-        api.update_repo_settings(repo_id, repo_type="dataset", gated="manual")
-    info = api.upload_folder(
-        repo_id=repo_id,
+        write_dataset_card(folder, record, known.access if known else "")
+    return upload(
+        folder,
+        PUBLISHED,
+        repo_id,
+        {"corpus.json": "label_fields"},
         repo_type="dataset",
-        folder_path=folder,
-        allow_patterns=PUBLISHED,
-        commit_message=f"Upload {known.title}",
+        private=visibility == "private",
+        gated=visibility == "gated",
+        revision=revision,
+        api=api,
     )
-    return info.commit_url
 
 
 def main(corpus: str, description: str, argv: list[str] | None = None) -> int:

@@ -49,7 +49,8 @@ def write_rows(
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
     try:
         temporary.chmod(0o755)  # mkdtemp makes it private
-        counts, non_finite = {}, Counter()
+        counts: dict[str, int] = {}
+        non_finite: Counter = Counter()
         sizes = corpus.get("sizes", {})
         for split, rows in splits.items():
             counts[split] = write_split(temporary, split, rows, fields, sizes, shard_rows, non_finite)
@@ -170,7 +171,8 @@ def write_split(
 ) -> int:
     """Write one split to `folder` in shards of `shard_rows` rows; return the number of rows."""
     schema = features(fields, sizes).arrow_schema
-    shards, held, count, writer = [], 0, 0, None
+    shards: list[Path] = []
+    held, count, writer = 0, 0, None
     try:
         for part in in_tables(rows):
             table, replaced = to_table(part, fields, sizes)

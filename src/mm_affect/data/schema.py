@@ -97,7 +97,7 @@ def check_label_fields(fields: Iterable[dict]) -> list[dict]:
     return checked
 
 
-def check_label(value, field: dict, where: str):
+def check_label(value, field: dict, where: str) -> float | int | list[float] | None:
     """One label as a row holds it (float, class index, list of intensities, or None for unknown).
 
     `where` names the row in the error, for instance "manifest.csv line 4".

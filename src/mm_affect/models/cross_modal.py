@@ -21,12 +21,11 @@ import math
 import torch
 from huggingface_hub.dataclasses import strict
 from torch import nn
-from torch.nn import functional as F
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .configuration import AffectConfig, check_choices, check_dropouts, check_heads, check_sizes
 from .dropout import Dropout
-from .layers import SinusoidalPositions, Stream, extent, last_real
+from .layers import SinusoidalPositions, Stream, exporting, extent, last_real, lengthened
 from .packing import PackedAttention, PackedRows, RowPairs
 
 
@@ -98,16 +97,15 @@ class TemporalConvolution(nn.Conv1d):
         (values, mask), (size,) = stream, self.kernel_size
         if not self.padding[0] and size > 1:
             first, length = extent(mask)
-            if ((length > 0) & (length < size)).any():
+            if not exporting() and ((length > 0) & (length < size)).any():
                 raise ValueError(
                     f"A row has {int(length[length > 0].min())} steps of `{self.modality}`, and the kernel of its convolution "
                     f"spans {size}; set `kernel_sizes` to less, or `conv_padding` to 'same'."
                 )
-            missing = max(0, size - mask.shape[1])
-            values, mask = F.pad(values, (0, 0, 0, missing)), F.pad(mask, (0, missing))
+            values, mask = lengthened(stream, torch.sym_max(size, mask.shape[1]))
             begin = torch.arange(mask.shape[1] - size + 1, device=mask.device)
             inside = (begin >= first.unsqueeze(1)) & (begin + size <= (first + length).unsqueeze(1))
-            mask = mask[:, (size - 1) // 2 :][:, : len(begin)] & inside
+            mask = mask[:, (size - 1) // 2 :][:, : begin.shape[0]] & inside
         return Stream(super().forward(values.transpose(1, 2)).transpose(1, 2), mask).cleaned()
 
 

@@ -42,6 +42,7 @@ from .layers import (
     TransformerBlock,
     TransformerEncoder,
     extent,
+    longest,
     masked_mean,
     masked_segments,
     masked_statistics,
@@ -219,7 +220,7 @@ class TransformerBranch(GradientCheckpointingLayer):
         values = F.pad(self.input_dropout(values), (0, self.size - values.shape[-1]))
         if self.positions is not None:
             values = self.positions(Stream(values, mask)).values
-        values = torch.cat([self.cls.expand(len(values), 1, -1), values], dim=1)
+        values = torch.cat([self.cls.expand(values.shape[0], 1, -1), values], dim=1)
         encoded = self.encoder(Stream(values, F.pad(mask, (1, 0), value=True))).values[:, 0]
         return encoded.masked_fill(~mask.any(1, keepdim=True), 0.0)
 
@@ -296,8 +297,7 @@ class FusionForAffect(AffectPreTrainedModel):
     def _early_stream(streams: dict[str, Stream]) -> Stream:
         """The modalities side by side, each row as long as its longest stream."""
         lengths = torch.stack([extent(stream.mask)[1] for stream in streams.values()]).amax(0)
-        steps = max(stream.mask.shape[1] for stream in streams.values())
-        brought = [resample(stream, lengths, steps) for stream in streams.values()]
+        brought = [resample(stream, lengths, longest(streams.values())) for stream in streams.values()]
         mask = torch.stack([stream.mask for stream in brought]).any(0)
         return Stream(torch.cat([stream.values for stream in brought], dim=-1), mask)
 

@@ -33,14 +33,13 @@ from typing import ClassVar
 import torch
 from huggingface_hub.dataclasses import strict
 from torch import nn
-from torch.nn import functional as F
 from transformers import AutoConfig, AutoModel, AutoModelForPreTraining
 from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .character_decoder import CharacterDecoder, ResidualLayer
 from .configuration import MODALITIES, AffectConfig, Task, check_choices, check_dropouts, check_heads, check_sizes
 from .dropout import Dropout
-from .layers import Attention, SinusoidalPositions, Stream, masked_mean
+from .layers import Attention, SinusoidalPositions, Stream, lengthened, longest, masked_mean
 from .modeling import AffectOutput, AffectPreTrainedModel, FusionOutput
 from .packing import PackedAttention, PackedRows, RowPairs
 
@@ -181,10 +180,11 @@ class JointEmbeddingsForAffect(AffectPreTrainedModel):
 
     Example:
         >>> config = JointEmbeddingsConfig(tasks=[...])  # and the sizes of the pretrained one, if they are not the paper's
-        >>> model = AutoModel.from_pretrained("pretrained", config=config)  # without decoder and persons, with new heads
+        >>> model = AutoModel.from_pretrained("pretrained", config=config, new_heads=True)  # no decoder, no persons
     """
 
     config_class = JointEmbeddingsConfig
+    left_out = ("decoder.",)
     supports_gradient_checkpointing = True
     _no_split_modules: ClassVar = ["CrossModalLayer", "DecoderLayer"]
     _can_record_outputs: ClassVar = {
@@ -240,16 +240,13 @@ class JointEmbeddingsForAffect(AffectPreTrainedModel):
         audio, words = projected.get("audio"), projected.get("text")
         if self.config.missing_audio is None:
             return audio
-        other = words if self.queries is None else self.queries(len(next(iter(projected.values())).mask))
+        other = words if self.queries is None else self.queries(next(iter(projected.values())).mask.shape[0])
         if audio is None or other is None:
             return audio or other
-        length, heard = max(audio.mask.shape[1], other.mask.shape[1]), audio.mask.any(1)
-        audio, other = (
-            Stream(*(F.pad(part, (0, 0) * (part.ndim - 2) + (0, length - part.shape[1])) for part in stream))
-            for stream in (audio, other)
-        )
+        heard, steps = audio.mask.any(1), longest([audio, other])
+        audio, other = lengthened(audio, steps), lengthened(other, steps)
         values = torch.where(heard[:, None, None], audio.values, other.values)
-        return Stream(values, torch.where(heard[:, None], audio.mask, other.mask))
+        return Stream(values, (audio.mask & heard[:, None]) | (other.mask & ~heard[:, None]))
 
     def _weights(self, streams: dict[str, Stream]) -> dict[str, torch.Tensor]:
         """What each encoder counts in each row, `(batch,)`; 0 where the row lacks the modality."""
@@ -264,6 +261,8 @@ class JointEmbeddingsForAffect(AffectPreTrainedModel):
 
 class JointEmbeddingsForPreTraining(JointEmbeddingsForAffect):
     """The joint embeddings with their decoder: the loss `"speech"` beside those of the tasks, and transcripts."""
+
+    left_out = ()
 
     def build(self, config: JointEmbeddingsConfig) -> dict[str, int]:
         sizes = super().build(config)

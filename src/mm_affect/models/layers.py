@@ -3,9 +3,14 @@
 
 Sizes are named in words: `(batch, length, size)`. Masks are bool, True = a real step; padding may stand on either side and
 steps inside may be masked too (a frame without a face).
+
+While a model is exported (`exporting()`), no shape and no branch may depend on what a batch holds: padding is then computed
+along, and masked. Sizes are asked for by `shape[0]`, which stays a symbol there; `len` would make it the number of the moment.
 """
 
 import math
+from collections.abc import Callable, Iterable
+from functools import reduce
 from typing import NamedTuple
 
 import torch
@@ -14,8 +19,10 @@ from torch.nn import functional as F
 from transformers.masking_utils import create_bidirectional_mask
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.utils import is_torchdynamo_exporting as exporting
 
 
+LEAST_VARIANCE = 1.0000001e-8  # under a root; what is not above 1e-8, the optimiser of ONNX graphs takes for nothing
 RESAMPLED_AT_ONCE = 256  # steps: `resample` of a long clip would otherwise hold (length, length) tables
 
 
@@ -39,7 +46,7 @@ def masked_statistics(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Mean and standard deviation over the real steps: `(batch, 2 * size)`; zeros where a row has none."""
     mean = masked_mean(values, mask)
     variance = masked_mean((values - mean.unsqueeze(1)) ** 2, mask)
-    return torch.cat([mean, (variance + 1e-8).sqrt() * mask.any(1, keepdim=True)], dim=-1)
+    return torch.cat([mean, (variance + LEAST_VARIANCE).sqrt() * mask.any(1, keepdim=True)], dim=-1)
 
 
 def masked_segments(values: torch.Tensor, mask: torch.Tensor, segments: int = 3) -> torch.Tensor:
@@ -71,13 +78,30 @@ def last_real(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
 def take_steps(values: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     """Steps `index` `(batch, steps)` of `values` `(batch, length, size)`."""
-    first = torch.arange(len(values), device=values.device).unsqueeze(1) * values.shape[1]
+    first = torch.arange(values.shape[0], device=values.device).unsqueeze(1) * values.shape[1]
     return values.flatten(0, 1).index_select(0, (first + index).flatten()).unflatten(0, index.shape)
+
+
+def longest(streams: Iterable[Stream]) -> int:
+    """The steps of the longest stream."""
+    return reduce(torch.sym_max, (stream.mask.shape[1] for stream in streams))
+
+
+def front_order(mask: torch.Tensor) -> torch.Tensor:
+    """The steps of each row, `(batch, length)`: first the real ones, then the others, both in their order."""
+    place = torch.where(mask, mask.cumsum(1), mask.sum(1, keepdim=True) + (~mask).cumsum(1)) - 1
+    return torch.empty_like(place).scatter(1, place, torch.arange(mask.shape[1], device=mask.device).expand_as(place))
+
+
+def front_places(mask: torch.Tensor) -> torch.Tensor:
+    """Where the steps of `front_order` stand among those of all rows, one row after the other, `(batch, length)`."""
+    batch, length = mask.shape
+    return front_order(mask) + torch.arange(batch, device=mask.device).unsqueeze(1) * length
 
 
 def to_front(stream: Stream) -> Stream:
     """The same real steps in the same order, standing at the front; zeros behind them."""
-    order = torch.argsort(~stream.mask, dim=1, stable=True)
+    order = front_order(stream.mask)
     return Stream(take_steps(stream.values, order), stream.mask.gather(1, order)).cleaned()
 
 
@@ -91,9 +115,16 @@ def extent(mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 def starting_at(first: torch.Tensor, stream: Stream) -> Stream:
     """The stream with step `first` `(batch,)` of each row at the front, and what stood before it at the end."""
-    position = torch.arange(stream.mask.shape[1], device=stream.mask.device)
-    index = (position + first.unsqueeze(1)) % stream.mask.shape[1]
+    length = stream.mask.shape[1]
+    index = torch.arange(length, device=stream.mask.device) + first.unsqueeze(1)
+    index = torch.where(index < length, index, index - length)
     return Stream(take_steps(stream.values, index), stream.mask.gather(1, index))
+
+
+def lengthened(stream: Stream, steps: int) -> Stream:
+    """The stream with masked steps at the end, so that there are `steps` of them."""
+    missing = steps - stream.mask.shape[1]
+    return Stream(F.pad(stream.values, (0, 0, 0, missing)), F.pad(stream.mask, (0, missing)))
 
 
 def of_one_length(streams: dict[str, Stream]) -> dict[str, Stream]:
@@ -104,17 +135,15 @@ def of_one_length(streams: dict[str, Stream]) -> dict[str, Stream]:
     Raises:
         ValueError: a row has steps of one modality beyond the end of another that it has, too.
     """
-    lengths = {m: stream.mask.shape[1] for m, stream in streams.items()}
-    longest = max(lengths.values())
-    if min(lengths.values()) == longest:
+    lengths, steps = {m: stream.mask.shape[1] for m, stream in streams.items()}, longest(streams.values())
+    if not exporting() and min(lengths.values()) == steps:
         return streams
-    streams = {
-        m: Stream(*(F.pad(part, (0, 0) * (part.ndim - 2) + (0, longest - lengths[m])) for part in stream))
-        for m, stream in streams.items()
-    }
-    steps = torch.stack([stream.mask for stream in streams.values()]).any(0)
+    streams = {m: lengthened(stream, steps) for m, stream in streams.items()}
+    if exporting():
+        return streams
+    some = torch.stack([stream.mask for stream in streams.values()]).any(0)
     for m, length in lengths.items():
-        if (steps[:, length:].any(1) & streams[m].mask.any(1)).any():
+        if (some[:, length:].any(1) & streams[m].mask.any(1)).any():
             raise ValueError(
                 f"The streams have {', '.join(f'{n} ({m})' for m, n in lengths.items())} steps, but this model reads "
                 "word-aligned streams: align them to the words, or set `aligner` if the model has one."
@@ -140,7 +169,8 @@ def resample(stream: Stream, lengths: torch.Tensor, steps: int) -> Stream:
     old = (torch.arange(mask.shape[1], device=mask.device).view(1, -1) - first.view(-1, 1)).float().unsqueeze(1)
     share = (length / lengths.clamp_min(1)).view(-1, 1, 1).float()  # old steps per new step
     target, parts = torch.arange(steps, device=mask.device), []
-    for new in target.float().view(1, -1, 1).split(RESAMPLED_AT_ONCE, dim=1):
+    at_once = steps if exporting() else RESAMPLED_AT_ONCE
+    for new in target.float().view(1, -1, 1).split(at_once, dim=1):
         cover = (torch.minimum((new + 1) * share, old + 1) - torch.maximum(new * share, old)).clamp_min(0)
         cover = cover * mask.unsqueeze(1)
         cover = cover / cover.sum(-1, keepdim=True).clamp_min(1e-6)
@@ -334,8 +364,9 @@ class CTCAligner(nn.Module):
         self.max_length = max_length
         self.lstm = nn.LSTM(input_size, max_length + 1, num_layers, batch_first=True)
 
-    def forward(self, stream: Stream, target_length: torch.Tensor) -> tuple[Stream, torch.Tensor]:
-        """The stream at `target_length` `(batch,)` steps, at most `max_length`, and the CTC loss of each row `(batch,)`.
+    def forward(self, stream: Stream, target_length: torch.Tensor) -> tuple[Stream, Callable[[], torch.Tensor]]:
+        """The stream at `target_length` `(batch,)` steps, at most `max_length`, and what computes the CTC loss of each row,
+        `(batch,)`.
 
         The loss is 0 for a row without anything to align, or with fewer steps than its target.
         """
@@ -346,16 +377,20 @@ class CTCAligner(nn.Module):
         target_length, length = target_length.clamp_max(self.max_length), mask.sum(1)
         position = torch.arange(self.max_length, device=mask.device)
         possible = (length > 0) & (target_length > 0)
-        loss = F.ctc_loss(
-            scores.log_softmax(-1).transpose(0, 1),
-            (position + 1).expand(len(mask), -1),
-            length.clamp_min(1),
-            target_length.clamp_min(1),
-            reduction="none",
-            zero_infinity=True,
-        )
         real = (position < target_length.unsqueeze(1)) & possible.unsqueeze(1)
-        return Stream(aligned, real).cleaned(), loss.masked_fill(~possible, 0.0)
+
+        def loss() -> torch.Tensor:
+            found = F.ctc_loss(
+                scores.log_softmax(-1).transpose(0, 1),
+                (position + 1).expand(len(mask), -1),
+                length.clamp_min(1),
+                target_length.clamp_min(1),
+                reduction="none",
+                zero_infinity=True,
+            )
+            return found.masked_fill(~possible, 0.0)
+
+        return Stream(aligned, real).cleaned(), loss
 
 
 class TaskHeads(nn.Module):

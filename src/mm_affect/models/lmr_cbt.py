@@ -139,6 +139,8 @@ class StepNorm(nn.BatchNorm1d):
 
     def forward(self, stream: Stream) -> Stream:
         values, mask = stream
+        if not self.training:  # every step is normed by the running statistics, whichever are real
+            return Stream(super().forward(values.flatten(0, 1)).unflatten(0, mask.shape), mask).cleaned()
         counted = mask if self.masked else torch.ones_like(mask)
         steps = values[counted]
         normed = F.batch_norm(
@@ -147,7 +149,7 @@ class StepNorm(nn.BatchNorm1d):
             self.running_var,
             self.weight,
             self.bias,
-            training=self.training and len(steps) > 1,
+            training=len(steps) > 1,
             momentum=self.momentum,
             eps=self.eps,
         )

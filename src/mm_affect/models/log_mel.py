@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 import scipy.fft
+from transformers import FeatureExtractionMixin
 
 
 INT16_SCALE = 32768.0  # Kaldi reads 16-bit integers; waveforms here are in [-1, 1]
@@ -19,8 +20,10 @@ LOW_FREQUENCY = 20.0  # Hz
 STEPS_PER_BLOCK = 50  # steps computed at once: 2.5 s by default, small enough for the processor's cache
 
 
-class LogMelExtractor:
+class LogMelExtractor(FeatureExtractionMixin):
     """Mono waveform -> `(steps, stack * num_mel_bins)` log energies, 20 steps of 200 numbers per second by default.
+
+    A feature extractor of transformers as far as files go: `AutoFeatureExtractor` finds it in the folder of a processor.
 
     Dimension `frame1_mel03` is band 3 of the second frame of the step. The last step is filled up with zeros when
     fewer than `stack` frames are left; a waveform shorter than one frame has zero steps.
@@ -40,6 +43,7 @@ class LogMelExtractor:
         frame_shift_ms: float = 10.0,
         stack: int = 5,
     ):
+        super().__init__()
         self.sampling_rate = sampling_rate
         self.num_mel_bins = num_mel_bins
         self.frame_length_ms = frame_length_ms
@@ -84,6 +88,18 @@ class LogMelExtractor:
                 f"got {description}. Extract the features again with this version, or use the version that made them."
             )
         return extractor
+
+    def to_dict(self) -> dict:
+        """The description, and what `AutoFeatureExtractor` wants to know."""
+        code = {"auto_map": self.auto_map} if hasattr(self, "auto_map") else {}
+        return self.describe() | code | {"feature_extractor_type": type(self).__name__}
+
+    @classmethod
+    def from_dict(cls, feature_extractor_dict: dict, return_unused_kwargs: bool = False, **kwargs):
+        """What `to_dict` gave; as `from_description`, which accepts no other numbers."""
+        of_transformers = ("feature_extractor_type", "auto_map")
+        extractor = cls.from_description({k: v for k, v in feature_extractor_dict.items() if k not in of_transformers})
+        return (extractor, kwargs) if return_unused_kwargs else extractor
 
     def __call__(self, waveform: np.ndarray) -> np.ndarray:
         """Features `(steps, size)`, float32, of a float waveform `(samples,)` in [-1, 1] at `sampling_rate`.

@@ -62,7 +62,7 @@ def probe(source: Source) -> MediaInfo:
             duration=_duration(container),
             has_audio=audio is not None,
             has_video=video is not None,
-            sampling_rate=audio.rate if audio else None,
+            sampling_rate=audio.rate if audio and audio.codec_context else None,  # else its codec is unknown
             frame_rate=float(video.average_rate) if video and video.average_rate else None,
         )
 
@@ -89,7 +89,7 @@ def iter_audio(
     size = max(1, round(chunk_seconds * sampling_rate))
     waiting = np.zeros(0, np.float32)
     empty = True
-    for samples in _resampled(blocks(source, start, end), sampling_rate):
+    for samples in resampled(blocks(source, start, end), sampling_rate):
         waiting = np.concatenate([waiting, samples])
         while len(waiting) >= size:
             yield waiting[:size]
@@ -135,7 +135,7 @@ def _need(module: str, shown: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise ImportError(f"Decoding this needs {shown}: pip install 'mm_affect[audio]'.") from error
+        raise ImportError(f"Decoding this needs {shown}: pip install 'mm_affect[audio,video]'.") from error
 
 
 def _open(source: Source) -> io.BufferedIOBase:
@@ -171,7 +171,7 @@ def _cut_off(source: Source, readable: float, duration: float) -> MediaError:
     )
 
 
-def _resampled(blocks: Iterable[tuple[int, np.ndarray]], sampling_rate: int) -> Iterator[np.ndarray]:
+def resampled(blocks: Iterable[tuple[int, np.ndarray]], sampling_rate: int) -> Iterator[np.ndarray]:
     """Pairs (rate, samples) -> samples at `sampling_rate`; the rate may change on the way."""
     stream, current = None, sampling_rate
     for rate, samples in blocks:
@@ -316,6 +316,11 @@ def _need_track(container, kind: str, source: Source):
     track = _track(container, kind)
     if track is None:
         raise MediaError(f"{_name(source)} has no {kind} track.")
+    if track.codec_context is None:
+        raise MediaError(
+            f"{_name(source)} cannot be decoded here: the codec of its {kind} track is unknown; convert it, for example to "
+            "H.264 and AAC."
+        )
     return track
 
 

@@ -29,7 +29,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .configuration import AffectConfig, Task, check_dropouts, check_sizes, published_emotions
 from .dropout import Dropout
-from .layers import Stream, of_one_length
+from .layers import Stream, exporting, of_one_length
 from .modeling import AffectPreTrainedModel, FusionOutput
 from .recurrent import RaggedLSTM, Steps, first_rows, going_on, in_turn, pick, places_before
 
@@ -189,9 +189,27 @@ class GatedMemory(GradientCheckpointingLayer):
             attended, proposal = attended.to(weight.dtype), proposal.to(weight.dtype)
             of_attended, of_memory = weight.split([attended.shape[1], proposal.shape[1]], dim=1)
             given = F.linear(attended, of_attended, torch.cat([layer.bias for layer in first]))
+            if exporting():
+                return self._scanned(given, proposal, of_memory, sizes)
             kept = [drop(given.new_ones(len(given), layer.out_features)) for drop, layer in zip(dropouts, first)]
             outputs = [part for layer in last for part in (layer.weight, layer.bias)]
             return Gating.apply(given, torch.cat(kept, dim=1), proposal, of_memory, *outputs, sizes)
+
+    def _scanned(self, given, proposal, recurrent, real):
+        """`Gating` as one loop of an exported graph, over all steps `(times, batch)`, of which some are `real`."""
+        from torch._higher_order_ops.scan import scan
+
+        retain, update = self.retain[-1], self.update[-1]
+
+        def step(memory, now):
+            added, proposed = now
+            hidden = F.relu(added + memory @ recurrent.t()).split([retain.in_features, update.in_features], dim=1)
+            memory = retain(hidden[0]).sigmoid() * memory + update(hidden[1]).sigmoid() * proposed
+            return memory, memory.clone()
+
+        start = proposal.new_zeros(real.shape[1], proposal.shape[1])
+        steps = given.unflatten(0, real.shape), proposal.unflatten(0, real.shape)
+        return scan(step, start, steps)[1].flatten(0, 1)
 
 
 class MFNForAffect(AffectPreTrainedModel):

@@ -13,7 +13,7 @@ from transformers.utils import ModelOutput
 from transformers.utils.output_capturing import capture_outputs
 
 from .configuration import MODALITIES, AffectConfig, Task
-from .layers import Stream, TaskHeads, take_steps
+from .layers import Stream, TaskHeads, exporting, front_order, take_steps
 
 
 PADDED_TOKENS = 16  # of a row, at most, on a CPU; with more a pass of its own costs less
@@ -71,6 +71,8 @@ class AffectPreTrainedModel(PreTrainedModel):
     base_model_prefix = "model"
     main_input_name = "audio"
     input_modalities = MODALITIES
+    of_labels: tuple[str, ...] = ("heads.",)  # beginnings of the weights that depend on what the tasks ask for
+    left_out: tuple[str, ...] = ()  # beginnings of the weights of a larger class, which this one does without
     accepts_loss_kwargs = False  # the loss is a mean over known labels; Trainer must not divide it again
     _supports_sdpa = True
     _supports_attention_backend = True
@@ -109,17 +111,49 @@ class AffectPreTrainedModel(PreTrainedModel):
             module.reset_parameters()
 
     @classmethod
-    def from_pretrained(cls, *args, **kwargs):
-        """As in transformers, with every weight moved to memory of its own.
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path,
+        *args,
+        new_heads: bool = False,
+        ignore_mismatched_sizes: bool = False,
+        output_loading_info: bool = False,
+        **kwargs,
+    ):
+        """As in transformers, but strict, and with every weight moved to memory of its own.
 
-        Loaded tensors start wherever the file has them, and matrix products round by the alignment of their memory;
-        moved, a loaded model gives the numbers of the saved one to the bit.
+        Weights that are missing, surplus or of another size are an error, never a silent random head. Loaded tensors start
+        wherever the file has them, and matrix products round by the alignment of their memory; moved, a loaded model gives
+        the numbers of the saved one to the bit.
+
+        Args:
+            new_heads: heads that the checkpoint lacks, or has for other labels, are new, and its other heads are dropped:
+                to train on other tasks than it was trained on. The rest must fit all the same.
+            ignore_mismatched_sizes: weights of another size are new.
+            output_loading_info: return a second value, the names of missing and surplus weights, instead of refusing them.
+
+        Raises:
+            ValueError: naming weights that do not fit.
         """
-        loaded = super().from_pretrained(*args, **kwargs)
-        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        model, found = super().from_pretrained(
+            pretrained_model_name_or_path, *args, ignore_mismatched_sizes=True, output_loading_info=True, **kwargs
+        )
+        resized = set() if ignore_mismatched_sizes else {name for name, *_ in found["mismatched_keys"]}
+        misfits = {"have in another size": resized}
+        if not output_loading_info and kwargs.get("state_dict") is None:  # else they are the caller's own matter
+            surplus = {name for name in found["unexpected_keys"] if not name.startswith(cls.left_out)}
+            misfits = {"lack": found["missing_keys"], "also have": surplus} | misfits
+        if new_heads:
+            misfits = {word: {n for n in names if not n.startswith(cls.of_labels)} for word, names in misfits.items()}
+        if any(misfits.values()):
+            complaints = ", ".join(f"{word} {listed(sorted(names))}" for word, names in misfits.items() if names)
+            raise ValueError(
+                f"The weights in {pretrained_model_name_or_path} do not belong to its config.json: they {complaints}; copy the "
+                "whole folder again, train or convert it again, or, to train other heads on it, give `new_heads=True`."
+            )
         for parameter in model.parameters():
             parameter.data = parameter.data.clone()
-        return loaded
+        return (model, found) if output_loading_info else model
 
     @classmethod
     def from_encoders_pretrained(cls, config: AffectConfig, text: str) -> "AffectPreTrainedModel":
@@ -219,10 +253,18 @@ class AffectPreTrainedModel(PreTrainedModel):
                 f"`input_ids` has shape {tuple(input_ids.shape)} and `attention_mask` {tuple(mask.shape)}; expected "
                 "(batch, tokens >= 1) of both."
             )
-        longest = max(1, int(mask.sum(1).max()))
-        order = torch.argsort(~mask, dim=1, stable=True)[:, :longest]
+        longest = mask.shape[1] if exporting() else max(1, int(mask.sum(1).max()))
+        order = front_order(mask)[:, :longest]
         real = mask.gather(1, order)
         tokens = input_ids.gather(1, order).masked_fill(~real, getattr(encoder, "pad_token_id", None) or 0)
+        if not exporting():
+            self._check_tokens(tokens, encoder)
+        first = torch.arange(longest, device=real.device) == 0
+        real = real | first  # a row without text passes one token, so that the attention has something to look at
+        return take_steps(self._encode_alike(tokens, real), (mask.cumsum(1) - 1).clamp_min(0)), mask
+
+    def _check_tokens(self, tokens, encoder):
+        longest = tokens.shape[1]
         if not 0 <= tokens.min() <= tokens.max() < encoder.vocab_size:
             raise ValueError(
                 f"`input_ids` has tokens from {tokens.min()} to {tokens.max()}; the text encoder knows 0 to "
@@ -233,12 +275,12 @@ class AffectPreTrainedModel(PreTrainedModel):
             raise ValueError(
                 f"A row has {longest} tokens; the text encoder reads {room} at most: set the processor's `max_tokens`."
             )
-        real[:, 0] = True  # a row without text passes one token, so that the attention has something to look at
-        return take_steps(self._encode_alike(tokens, real), (mask.cumsum(1) - 1).clamp_min(0)), mask
 
     def _encode_alike(self, tokens, real):
         """The encoder's answer to rows that begin at the front; on a CPU rows of like length are read together, which spares
         padding."""
+        if exporting():
+            return self.text_encoder(input_ids=tokens, attention_mask=real.long()).last_hidden_state
         lengths, order = real.sum(1).sort(descending=True, stable=True)
         lengths, parts = lengths.tolist(), []
         for rows in alike(lengths, PADDED_TOKENS if tokens.device.type == "cpu" else lengths[0]):
@@ -275,7 +317,7 @@ class AffectPreTrainedModel(PreTrainedModel):
         for modality in self.config.modalities:
             (values, mask), size = given[modality], self.config.feature_sizes[modality]
             if values is None:
-                values = present[0].new_zeros(len(present[0]), 1, size)
+                values = present[0].new_zeros(present[0].shape[0], 1, size)
                 mask = torch.zeros(values.shape[:2], dtype=torch.bool, device=values.device)
             if values.ndim != 3 or values.shape[1] < 1:
                 raise ValueError(
@@ -283,7 +325,7 @@ class AffectPreTrainedModel(PreTrainedModel):
                 )
             if values.shape[-1] != size:
                 raise ValueError(f"`{modality}` has {values.shape[-1]} features per step; the config says {size}.")
-            if len(values) != len(present[0]):
+            if values.shape[0] != present[0].shape[0]:
                 raise ValueError(f"`{modality}` has {len(values)} rows; the other modalities have {len(present[0])}.")
             if mask is None:
                 mask = torch.ones(values.shape[:2], dtype=torch.bool, device=values.device)
@@ -302,3 +344,9 @@ def alike(lengths: list[int], difference: int) -> list[slice]:
         if lengths[first[-1]] - length > difference:
             first.append(place)
     return [slice(*ends) for ends in pairwise([*first, len(lengths)])]
+
+
+def listed(names: list[str]) -> str:
+    """The first few names, and how many there are."""
+    shown = ", ".join(names[:3])
+    return f"{shown}, ... ({len(names)} in all)" if len(names) > 3 else shown

@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 from transformers.masking_utils import create_bidirectional_mask
 
 from .dropout import Draws, draw_seed
-from .layers import Attention
+from .layers import Attention, Stream, exporting
 
 
 CELLS_AT_ONCE = 2**20  # of an attention table; about what the cache of a core holds
@@ -35,6 +35,7 @@ class PackedRows:
         mask: `(batch, length)`, True = a real step.
 
     Attributes:
+        padded: whether the padding is packed along, as is the way while a model is exported.
         lengths: real steps of each row of the batch, `(batch,)`.
         first_steps: where each begins in the packed batch, `(batch,)`.
     """
@@ -42,9 +43,9 @@ class PackedRows:
     def __init__(self, mask: torch.Tensor):
         self.mask = mask
         self.lengths = mask.sum(1)
-        order = torch.arange(len(mask), device=mask.device)
-        self.index = None
-        if not mask.all():
+        order = torch.arange(mask.shape[0], device=mask.device)
+        self.index, self.padded = None, exporting()
+        if not self.padded and not mask.all():
             order = self.lengths.argsort(descending=True, stable=True)
             place = torch.arange(mask.numel(), device=mask.device).view(mask.shape)
             self.index = place[order][mask[order]]
@@ -59,7 +60,8 @@ class PackedRows:
     def unpack(self, packed: torch.Tensor) -> torch.Tensor:
         """`pack` undone, with zeros in the padding."""
         if self.index is None:
-            return packed.unflatten(0, self.mask.shape)
+            values = packed.unflatten(0, self.mask.shape)
+            return Stream(values, self.mask).cleaned().values if self.padded else values
         values = packed.new_zeros(self.mask.numel(), packed.shape[-1])
         return values.index_copy(0, self.index, packed).unflatten(0, self.mask.shape)
 
@@ -191,7 +193,7 @@ class RowPairs:
         self.queries, self.keys, self.future_mask = queries, queries if keys is None else keys, future_mask
         self.shift = (self.keys.lengths - queries.lengths).abs()
         some = self.keys.lengths > 0
-        everywhere = keys is None or some.all()
+        everywhere = keys is None or (not exporting() and some.all())
         self.readable = None if everywhere else queries.pack(some[:, None, None].expand(*queries.mask.shape, 1))
         self._plans, self._padded_mask = {}, None
 
@@ -372,7 +374,7 @@ class PackedAttention(Attention):
 
     def forward(self, packed: torch.Tensor, pairs: RowPairs, memory: torch.Tensor | None = None):
         kind, dropout = self.config._attn_implementation, self.dropout if self.training else 0.0
-        if kind != "sdpa" or packed.device.type != "cpu":
+        if kind != "sdpa" or packed.device.type != "cpu" or exporting():
             queries = pairs.queries.unpack(packed)
             keys = queries if memory is None else pairs.keys.unpack(memory)
             attended, weights = super().forward(queries, pairs.padded_mask(self.config, queries, keys), keys)

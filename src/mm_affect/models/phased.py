@@ -30,7 +30,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .configuration import AffectConfig, Task, check_choices, check_dropouts, check_heads, check_sizes
 from .dropout import Dropout
-from .layers import SinusoidalPositions, Stream
+from .layers import SinusoidalPositions, Stream, exporting, front_places, longest
 from .windows import Rows, Subset, WindowAttention, Windows, joined
 
 
@@ -144,29 +144,31 @@ class Plan:
     """
 
     def __init__(self, config: PhasedConfig, masks: list[torch.Tensor], training: bool):
-        self.config, self.training, self.modalities, self.batch = config, training, len(masks), len(masks[0])
-        self.steps = Rows(torch.cat([mask.sum(1) for mask in masks]))
-        self.hidden = Rows(-(-self.steps.lengths // config.stride))
-        self.last = (self.hidden.first + self.hidden.lengths - 1)[self.hidden.lengths > 0]
-        self.phases, chosen = [], Subset(len(self.hidden), self.last)
+        self.config, self.training, self.modalities, self.batch = config, training, len(masks), masks[0].shape[0]
+        rooms = [mask.shape[1] for mask in masks]
+        self.steps = Rows(torch.cat([mask.sum(1) for mask in masks]), rooms)
+        self.hidden = Rows(-(-self.steps.lengths // config.stride), [-(-room // config.stride) for room in rooms])
+        ends = self.hidden.first + self.hidden.lengths - 1
+        self.last = ends.clamp_min(0) if exporting() else ends[self.hidden.lengths > 0]
+        self.phases, chosen = [], Subset(self.hidden.count, self.last)
         for number in reversed(range(config.num_hidden_layers)):
             chosen = self.prepend(number, chosen)
         self.first = chosen.places
-        read = Subset(len(self.steps), *(phase.input.places for phase in self.phases))
+        read = Subset(self.steps.count, *(phase.input.places for phase in self.phases))
         self.phases = [phase._replace(input=phase.input.among(read)) for phase in self.phases]
         self.read = read.places
 
     def prepend(self, number: int, kept: Subset) -> Subset:
         """Put pass `number`, which gives the hidden states `kept`, before those that there are; what it starts with."""
         own = self.look("self", number, kept)
-        readers = Subset(len(self.hidden), kept.places, own.places)
+        readers = Subset(self.hidden.count, kept.places, own.places)
         cross = [self.look("cross", number, readers, turn) for turn in range(1, self.modalities)]
-        start = Subset(len(self.hidden), readers.places, *(windows.places for windows in cross))
+        start = Subset(self.hidden.count, readers.places, *(windows.places for windows in cross))
         phase = Phase(
             self.look("input", number, start),
             start.number[readers.places],
-            joined([windows.among(start) for windows in cross], len(start.places)) if cross else None,
-            self.counts(self.hidden.row[readers.places]),
+            joined([windows.among(start) for windows in cross], start.places.shape[0]) if cross else None,
+            self.counts(self.hidden, readers.places),
             readers.number[kept.places],
             own.among(readers),
         )
@@ -183,11 +185,14 @@ class Plan:
         width = 2 * self.config.radii[("input", "cross", "self").index(kind)] + 1
         start = (position + 1) * stride - width + self.shift(kind, number, row, position)
         place = start + torch.arange(width, device=start.device).unsqueeze(1)
-        other = (row + turn * self.batch) % len(context.lengths)
+        other, rows = row + turn * self.batch, context.lengths.shape[0]
+        other = torch.where(other < rows, other, other - rows)
         length = context.lengths[other]
         inside = (place >= 0) & (place < length) if self.config.window == "clip" else (length > 0).expand(width, -1)
-        found = (context.first[other] + place % length.clamp_min(1)).clamp_max(len(context) - 1)
-        return Windows(found, None if inside.all() else inside, self.counts(row))
+        found = (context.first[other] + place % length.clamp_min(1)).clamp_max(context.count - 1)
+        return Windows(
+            found, None if not exporting() and inside.all() else inside, self.counts(self.hidden, chosen.places)
+        )
 
     def shift(self, kind: str, number: int, row, position):
         """Phase shift of hidden states at `row` and `position` in pass `number`: an int, or one for each."""
@@ -201,9 +206,11 @@ class Plan:
             shift = shift + (torch.rand(len(below), device=below.device) * below).long()
         return shift
 
-    def counts(self, row) -> list[int]:
-        """How many of these rows belong to each modality."""
-        return torch.bincount(row // self.batch, minlength=self.modalities).tolist()
+    def counts(self, rows: Rows, places) -> list[int]:
+        """How many of these places of `rows` belong to each modality."""
+        if exporting():
+            return rows.counts
+        return torch.bincount(rows.row[places] // self.batch, minlength=self.modalities).tolist()
 
 
 class XavierLinear(nn.Linear):
@@ -291,7 +298,7 @@ class PhasedLayer(GradientCheckpointingLayer):
                 for i, part in enumerate(parts)
             ])  # fmt: skip
             read = self.attend(sum(turns, []), torch.cat([hidden] * len(turns)), memory, phase.cross)
-            hidden = read.unflatten(0, (len(turns), len(hidden))).sum(0)
+            hidden = read.unflatten(0, (len(turns), -1)).sum(0)
         blocks = list(self.self_attention.values())
         memory = torch.cat([block.remember(part) for block, part in zip(blocks, hidden.split(phase.counts))])
         return self.attend([(block, False) for block in blocks], hidden.index_select(0, phase.kept), memory, phase.own)
@@ -331,21 +338,25 @@ class PhasedEncoder(nn.Module):
 
     def forward(self, streams: dict[str, Stream]) -> dict[str, torch.Tensor]:
         plan = Plan(self.config, [stream.mask for stream in streams.values()], self.training)
-        memory, parts = [], plan.read.split(plan.counts(plan.steps.row[plan.read]))
+        memory, parts = [], plan.read.split(plan.counts(plan.steps, plan.read))
         for i, ((m, stream), read) in enumerate(zip(streams.items(), parts)):
-            real = stream.mask.flatten().nonzero().flatten()
+            real = (front_places(stream.mask) if exporting() else stream.mask.flatten().nonzero()).flatten()
             steps = stream.values.flatten(0, 1).index_select(0, real[read - plan.steps.first[i * plan.batch]])
             steps = self.embed(steps, plan.steps.position[read], stream.mask.shape[1])
             memory.append(self.layer.input_attention[m].remember(steps))
-        hidden = self.initial.index_select(0, plan.hidden.row[plan.first] // plan.batch)
-        longest = max(stream.mask.shape[1] for stream in streams.values())
-        hidden, memory = self.embed(hidden, plan.hidden.position[plan.first], longest), torch.cat(memory)
+        initial = self.initial.unsqueeze(1).expand(-1, plan.batch, -1).flatten(0, 1)
+        hidden = initial.index_select(0, plan.hidden.row[plan.first])
+        room = longest(streams.values())
+        hidden, memory = self.embed(hidden, plan.hidden.position[plan.first], room), torch.cat(memory)
         for phase in plan.phases:
             hidden = self.layer(hidden, memory, phase)
         last = self.norm(hidden)
-        views = last.new_zeros(len(plan.hidden.lengths), last.shape[1])
-        views = views.index_copy(0, plan.hidden.row[plan.last], last)
-        return dict(zip(streams, views.split(plan.batch)))
+        if exporting():
+            views = last.index_select(0, plan.last).masked_fill(plan.hidden.lengths.unsqueeze(1) == 0, 0.0)
+        else:
+            views = last.new_zeros(len(plan.hidden.lengths), last.shape[1])
+            views = views.index_copy(0, plan.hidden.row[plan.last], last)
+        return dict(zip(streams, views.unflatten(0, (len(streams), -1))))
 
     def embed(self, packed, position, longest: int):
         """Scaled steps `(steps, size)` with their positions."""

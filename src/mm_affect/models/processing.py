@@ -12,6 +12,7 @@ from transformers.utils import cached_file, logging
 
 from .configuration import MODALITIES, Task, suggestion
 from .extractors import extractor_of
+from .log_mel import LogMelExtractor
 from .media import iter_audio, iter_frames, probe
 from .word_vectors import VECTORS_FILE, VOCABULARY_FILE, WordVectors, tokenize
 
@@ -20,6 +21,7 @@ logger = logging.get_logger(__name__)
 
 NORMALISATIONS = ("standard", "none")
 MOST_TOKENS = 512  # of a transcript, where neither `max_tokens` nor the tokenizer says fewer
+OF_THE_HUB = ("cache_dir", "force_download", "local_files_only", "revision", "token")  # options of `from_pretrained`
 SAVED = ("feature_sizes", "extractors", "normalisation", "statistics", "padding_side", "max_tokens", "auto_map")
 
 
@@ -325,13 +327,18 @@ class AffectProcessor(ProcessorMixin):
             kwargs["tokenizer"] = load_tokenizer(pretrained_model_name_or_path, **kwargs)
         processor = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
         if processor.extractors.get("text", {}).get("name") == WordVectors.name:
-            files = [cached_file(pretrained_model_name_or_path, name) for name in (VECTORS_FILE, VOCABULARY_FILE)]
+            place = {name: value for name, value in kwargs.items() if name in OF_THE_HUB}
+            names = (VECTORS_FILE, VOCABULARY_FILE)
+            files = [cached_file(pretrained_model_name_or_path, name, **place) for name in names]
             processor._made["text"] = WordVectors.load(Path(files[0]).parent)
         return processor
 
     def to_dict(self):
-        """What `processor_config.json` holds; the tokenizer has files of its own."""
+        """What `processor_config.json` holds; the tokenizer has files of its own. The extractor of sound is there twice: the
+        second time under the name by which `AutoFeatureExtractor` looks for one."""
         kept = {name: vars(self)[name] for name in SAVED if vars(self).get(name) is not None}
+        if (self.extractors.get("audio") or {}).get("name") == LogMelExtractor.name:
+            kept["feature_extractor"] = self.extractors["audio"]
         return copy.deepcopy(kept) | {"processor_class": type(self).__name__}
 
 

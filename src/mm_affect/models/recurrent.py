@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
 from .dropout import Dropout
+from .layers import exporting, front_places
 
 
 sigmoid_backward, tanh_backward = torch.ops.aten.sigmoid_backward, torch.ops.aten.tanh_backward
@@ -25,12 +26,16 @@ class Steps:
         mask: `(batch, length)`, True = a real step; masked steps inside a row are skipped.
 
     Attributes:
-        sizes: rows that have a first, a second, ... step; the packed steps are as many as their sum.
+        sizes: rows that have a first, a second, ... step; the packed steps are as many as their sum. While a model is
+            exported, all rows have a step at every time, and this tells which are real, `(times, batch)`.
         latest: `(batch, length)`, the packed place of the newest real step of the row at each time; before the first
             one it is the place behind the end, where `pick` finds zeros.
     """
 
     def __init__(self, mask: torch.Tensor):
+        if exporting():
+            self._pad(mask)
+            return
         count = mask.cumsum(1)
         lengths, time = count[:, -1], torch.arange(mask.shape[1], device=mask.device)
         rank = lengths.argsort(descending=True, stable=True).argsort()
@@ -41,12 +46,22 @@ class Steps:
         self.cells = torch.empty(sum(self.sizes), dtype=torch.long, device=mask.device)
         self.cells[self.latest[mask]] = mask.flatten().nonzero().flatten()
 
+    def _pad(self, mask: torch.Tensor):
+        """All rows have a step at every time, the real ones first; the padding is behind them, where nothing looks."""
+        (batch, length), count = mask.shape, mask.cumsum(1)
+        row = torch.arange(batch, device=mask.device)
+        self.sizes = torch.arange(length, device=mask.device).unsqueeze(1) < count[:, -1]
+        self.latest = torch.where(count > 0, (count - 1) * batch + row.unsqueeze(1), batch * length)
+        self.cells = front_places(mask).t().flatten()
+
     def pack(self, values: torch.Tensor) -> torch.Tensor:
         """The real steps of `(batch, length, ...)` as `(steps, ...)`."""
         return values.flatten(0, 1).index_select(0, self.cells)
 
     def before(self, packed: torch.Tensor) -> torch.Tensor:
         """At every step the one before it in its row, zeros at the first."""
+        if exporting():
+            return F.pad(packed, (0, 0, self.sizes.shape[1], 0))[: packed.shape[0]]
         earlier = packed.index_select(0, places_before(self.sizes, packed.device))
         return F.pad(earlier, (0, 0, len(packed) - len(earlier), 0))
 
@@ -148,6 +163,23 @@ class Recurrence(torch.autograd.Function):
         return to_gates, to_gates[first:].t() @ hidden.index_select(0, earlier), None, None
 
 
+def scanned(given: torch.Tensor, weight: torch.Tensor, real: torch.Tensor, backwards: bool):
+    """`Recurrence` as one loop of an exported graph, over all steps `(times, batch)`, of which some are `real`."""
+    from torch._higher_order_ops.scan import scan  # still a prototype: only an export needs it
+
+    def step(state, now):
+        (hidden, cell), (added, some) = state, now
+        enter, forget, propose, show = (added + hidden @ weight.t()).chunk(4, dim=1)
+        cell = (forget.sigmoid() * cell + enter.sigmoid() * propose.tanh()) * some
+        hidden = show.sigmoid() * cell.tanh()
+        return (hidden, cell), (hidden.clone(), cell.clone())
+
+    start = given.new_zeros(real.shape[1], weight.shape[1])
+    steps = given.unflatten(0, real.shape), real.to(given.dtype).unsqueeze(-1)
+    hidden, cell = scan(step, (start, start.clone()), steps, reverse=backwards)[1]
+    return hidden.flatten(0, 1), cell.flatten(0, 1)
+
+
 class RaggedLSTM(nn.LSTM):
     """`nn.LSTM` over packed steps, with its weights and its names for them, and with all states where they are wanted.
 
@@ -167,6 +199,8 @@ class RaggedLSTM(nn.LSTM):
         of_input, recurrent, *biases = (getattr(self, name + ending) for name in names)
         with torch.autocast(packed.device.type, enabled=False):
             given = F.linear(packed.to(of_input.dtype), of_input, sum(biases))
+            if exporting():
+                return scanned(given, recurrent, sizes, backwards)
             return Recurrence.apply(given, recurrent, sizes, backwards)
 
     def last_step(self, packed: torch.Tensor, steps: Steps) -> torch.Tensor:
@@ -184,7 +218,8 @@ class RaggedLSTM(nn.LSTM):
         layer = self.num_layers - 1
         last = [steps.last(self.states(packed, steps.sizes, layer)[0])]
         if self.bidirectional:
-            at_end = self.states(steps.last(packed), [len(steps.latest)], layer, backwards=True)[0]
-            some = steps.latest[:, -1:] < len(packed)
+            end = Steps(torch.ones_like(steps.latest[:, -1:], dtype=torch.bool))
+            at_end = self.states(steps.last(packed), end.sizes, layer, backwards=True)[0]
+            some = steps.latest[:, -1:] < packed.shape[0]
             last.append(at_end.masked_fill(~some, 0.0))
         return torch.cat(last, dim=-1)

@@ -2,9 +2,8 @@
 """TAILOR: adversarial refinement, hierarchical cross-modal encoder, label-guided decoder.
 
 Paper: Zhang, Chen, Shen, Wang (2022), "Tailor Versatile Multi-modal Learning for Multi-label Emotion Recognition", AAAI.
-Each modality is encoded and split into a private part and a common part, which a modality discriminator tells apart and
-is confused by; a hierarchy of cross-modal encoders fuses the parts one by one; each label then reads from the fusion
-what concerns it.
+Each modality is encoded and split into a private part and a common part, which a modality discriminator tells apart and is
+confused by; a hierarchy of cross-modal encoders fuses the parts one by one; each label reads from the fusion what concerns it.
 
 Where this file differs from the paper or from the authors' public code, and why:
 
@@ -52,7 +51,9 @@ from .layers import (
     Attention,
     CTCAligner,
     Stream,
+    exporting,
     extent,
+    longest,
     masked_mean,
     resample,
     reverse_gradient,
@@ -294,7 +295,7 @@ class LabelDecoder(nn.Module):
 
     def forward(self, fused: Stream) -> torch.Tensor:
         labels = torch.cat([table.weight for table in self.labels.values()])
-        labels = self.dropout(self.norm(labels)).expand(len(fused.mask), -1, -1)
+        labels = self.dropout(self.norm(labels)).expand(fused.mask.shape[0], -1, -1)
         if self.correlation is not None:
             labels = self.correlation(labels)
         if isinstance(self.guidance, AttentionStep):
@@ -327,6 +328,7 @@ class TailorForAffect(AffectPreTrainedModel):
     `"common_<modality>"`, as far as the config has them."""
 
     config_class = TailorConfig
+    of_labels = ("heads.", "common_classifiers.", "decoder.labels.")
     supports_gradient_checkpointing = True
     _no_split_modules: ClassVar = ["TailorLayer"]
     _can_record_outputs: ClassVar = {
@@ -404,8 +406,8 @@ class TailorForAffect(AffectPreTrainedModel):
             words = torch.where(words > 0, words, self.config.aligned_length).clamp_max(self.config.aligned_length)
             for m, aligner in self.aligners.items():
                 aligned[m], loss = aligner(aligned[m], words)
-                rows = aligned[m].mask.any(1).sum().clamp_min(1)
-                ctc[m] = loss.sum() if self.config.ctc_reduction == "sum" else (loss / words).sum() / rows
+                share = words * aligned[m].mask.any(1).sum().clamp_min(1) if self.config.ctc_reduction == "mean" else 1
+                ctc[m] = lambda loss=loss, share=share: (loss() / share).sum()
         return {m: self.encoders[m](stream) for m, stream in aligned.items()}, ctc
 
     def _refine(self, encoded):
@@ -421,7 +423,8 @@ class TailorForAffect(AffectPreTrainedModel):
         if self.config.aligner != "given":
             lengths = torch.stack([extent(stream.mask)[1] for stream in streams])
             shortest = torch.where(lengths > 0, lengths, lengths.amax(0)).amin(0)
-            streams = [resample(stream, shortest, max(1, int(shortest.max()))) for stream in streams]
+            steps = longest(common.values()) if exporting() else max(1, int(shortest.max()))
+            streams = [resample(stream, shortest, steps) for stream in streams]
         return Stream(sum(stream.values for stream in streams), torch.stack([s.mask for s in streams]).any(0))
 
     def _cross_encode(self, parts: dict[str, Stream]) -> Stream:
@@ -433,7 +436,7 @@ class TailorForAffect(AffectPreTrainedModel):
         return fused
 
     def _losses(self, private, common, ctc, supervise) -> dict[str, torch.Tensor]:
-        losses = {"ctc": sum(ctc.values())} if ctc else {}
+        losses = {"ctc": sum(loss() for loss in ctc.values())} if ctc else {}
         if common:
             reversed_ = {m: Stream(reverse_gradient(values), mask) for m, (values, mask) in common.items()}
             losses["common_adversarial"] = self._discrimination(reversed_)

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import torch
 from torch.autograd.function import once_differentiable
 
+from .layers import exporting
+
 
 STEPS_AT_ONCE = 2**13  # steps in windows that are looked at together; about what the cache of a core holds
 
@@ -17,16 +19,31 @@ class Rows:
     """Packed rows: which row each step belongs to, and where it stands there.
 
     Args:
-        lengths: steps of each row, `(batch,)`.
+        lengths: steps of each row, `(rows,)`: those of the first group, then those of the second, ...
+        rooms: steps that a row of each group has room for. While a model is exported each row takes as many, the real ones
+            first, because no shape may depend on the lengths.
+
+    Attributes:
+        count: all steps.
+        counts: of each group, while a model is exported.
     """
 
-    def __init__(self, lengths: torch.Tensor):
-        self.lengths, self.first = lengths, lengths.cumsum(0) - lengths
-        self.row = torch.arange(len(lengths), device=lengths.device).repeat_interleave(lengths)
-        self.position = torch.arange(len(self.row), device=lengths.device) - self.first[self.row]
-
-    def __len__(self) -> int:
-        return len(self.row)
+    def __init__(self, lengths: torch.Tensor, rooms: list[int]):
+        self.lengths = lengths
+        if exporting():
+            batch = lengths.shape[0] // len(rooms)
+            self.counts = [batch * room for room in rooms]
+            row = torch.arange(batch, device=lengths.device).unsqueeze(1)
+            before = [sum(self.counts[:i]) for i in range(len(rooms))]
+            self.first = torch.cat([row.squeeze(1) * room + begin for room, begin in zip(rooms, before)])
+            rows = [(row + i * batch).expand(batch, room) for i, room in enumerate(rooms)]
+            places = [torch.arange(room, device=lengths.device).expand(batch, room) for room in rooms]
+            self.row, self.position = (torch.cat([part.flatten() for part in parts]) for parts in (rows, places))
+        else:
+            self.first = lengths.cumsum(0) - lengths
+            self.row = torch.arange(len(lengths), device=lengths.device).repeat_interleave(lengths)
+            self.position = torch.arange(len(self.row), device=lengths.device) - self.first[self.row]
+        self.count = self.row.shape[0]
 
 
 class Windows(NamedTuple):
@@ -56,9 +73,13 @@ def joined(parts: list[Windows], size: int) -> Windows:
 
 
 class Subset:
-    """Some of `count` places, in order: `places`, and the `number` of each of them among them."""
+    """Some of `count` places, in order: `places`, and the `number` of each of them among them. While a model is exported
+    all are taken."""
 
     def __init__(self, count: int, *places: torch.Tensor):
+        if exporting():
+            self.places = self.number = torch.arange(count, device=places[0].device)
+            return
         chosen = torch.zeros(count, dtype=torch.bool, device=places[0].device)
         for some in places:
             chosen[some] = True
@@ -113,6 +134,8 @@ class WindowAttention(torch.autograd.Function):
 
 def parts(windows: Windows) -> list[slice]:
     """Ranges of hidden states that are looked at together."""
+    if exporting():
+        return [slice(None)]
     width, count = windows.places.shape
     size = max(1, STEPS_AT_ONCE // width)
     return [slice(first, first + size) for first in range(0, count, size)]

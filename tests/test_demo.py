@@ -1,0 +1,346 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""The demo without a browser: what is read of a clip, what counts in it, what is drawn, and what is said when it fails."""
+
+import csv
+import re
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from corpora import sample_corpus, sample_run, write_corpus, write_video, write_wav
+from transformers import AutoProcessor, pipeline
+
+from mm_affect.cli import load_checkpoint, main
+from mm_affect.demo import clips, drawings, marks, recognition, strips
+from mm_affect.demo.about import about
+from mm_affect.demo.clips import Clip, samples_of
+from mm_affect.demo.recognition import Recogniser
+from mm_affect.demo.timeline import timeline
+from mm_affect.models.configuration import Task
+from mm_affect.models.mult import MulTConfig, MulTForAffect
+
+
+ROOT = Path(__file__).resolve().parent.parent
+SUBSETS = ["text+audio+visual", "text+audio", "text+visual", "audio+visual", "text", "audio", "visual"]
+
+
+@pytest.fixture(scope="module")
+def recogniser():
+    return Recogniser(*load_checkpoint(str(sample_run()), attn_implementation="eager"))
+
+
+@pytest.fixture(scope="module")
+def sample():
+    return next(sample for sample in samples_of(sample_corpus()) if sample.clip.transcript)
+
+
+@pytest.fixture(scope="module")
+def reading(recogniser, sample):
+    return recogniser.read(sample.clip)
+
+
+class Balanced(HTMLParser):
+    """Fails where an element is closed that is not open, or left open."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.open = []
+        self.feed(html)
+        assert not self.open
+
+    def handle_starttag(self, tag, attributes):
+        if tag not in ("img", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        pass
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+# what is read -----------------------------------------------------------------------------------------------------
+
+
+def test_samples_are_of_the_test_split_and_can_be_played():
+    found = samples_of(sample_corpus())
+    assert found and all(Path(sample.clip.path).is_file() for sample in found)
+    with open(sample_corpus() / "manifest.csv", newline="") as file:
+        splits = {row["id"]: row["split"] for row in csv.DictReader(file)}
+    assert {splits[sample.name.split(":")[0]] for sample in found} == {"test"}
+    assert set(found[0].labels) == {"emotion", "sentiment", "sarcasm"}
+
+
+def test_a_corpus_without_files_has_no_samples(tmp_path):
+    with pytest.raises(ValueError, match="has a sound or video file"):
+        samples_of(write_corpus(tmp_path, [{"id": "a", "transcript": "well", "split": "test", "mood": 1.5}]))
+
+
+def test_answers_are_the_pipeline_s(recogniser, reading, sample):
+    expected = pipeline("affect-recognition", model=str(sample_run()))(
+        {"video": sample.clip.path, "text": sample.clip.transcript, "spans": sample.clip.spans}, window=1.0, hop=0.5
+    )
+    subsets = recogniser.subsets(reading)
+    assert subsets[("text", "audio", "visual")]["emotion"] == expected["tasks"]["emotion"]
+    windows = recogniser.timeline(reading, reading.present)
+    assert [window["tasks"]["sarcasm"] for window in windows] == [w["tasks"]["sarcasm"] for w in expected["timeline"]]
+    assert ["+".join(subset) for subset in subsets] == SUBSETS
+
+
+def test_a_subset_is_the_clip_without_the_others(recogniser, reading, sample):
+    """Switched off is as if it had not been given."""
+    alone = recogniser.read(Clip(None, sample.clip.transcript))
+    assert recogniser.subsets(alone) == {("text",): recogniser.subsets(reading)[("text",)]}
+    windows = recogniser.timeline(reading, ("visual",))
+    quiet = recogniser.only(reading.row, ("visual",))
+    assert windows != recogniser.timeline(reading, ("audio", "visual")) and not len(quiet["audio"])
+
+
+def test_of_an_hour_the_first_minute_is_read(recogniser, tmp_path, monkeypatch):
+    monkeypatch.setattr(clips, "LIMIT", 1.0)
+    monkeypatch.setattr(recognition, "LIMIT", 1.0)
+    monkeypatch.setattr(drawings, "LIMIT", 1.0)
+    reading = recogniser.read(Clip(str(write_wav(tmp_path / "long.wav", seconds=3.0))))
+    rate = recogniser.processor.extractor("audio").rate
+    assert reading.duration == 1.0 and reading.whole == 3.0
+    assert reading.steps["audio"] == pytest.approx(rate, abs=2)
+    assert "The clip lasts 0:03; its first 1 seconds were read." in drawings.read_summary(reading)
+    assert drawings.clock(3600) == "1:00:00" and drawings.clock(75) == "1:15"
+
+
+def test_windows_are_few_however_long_the_clip_is(recogniser, tmp_path):
+    reading = recogniser.read(Clip(str(write_wav(tmp_path / "a.wav", seconds=30.0))))
+    assert len(recogniser.timeline(reading, ["audio"])) == 2 * recognition.MOST_WINDOWS
+    assert len(marks.cuts(recogniser, reading.row, "audio")) <= marks.PIECES
+
+
+def test_rows_are_batched_by_their_length(recogniser, reading, monkeypatch):
+    whole = recogniser.answers([reading.row] * 3)
+    monkeypatch.setattr(recognition, "STEPS_AT_ONCE", 1)
+    assert recogniser.answers([reading.row] * 3) == whole
+
+
+@pytest.mark.parametrize(
+    "clip, sentence",
+    [
+        (lambda folder: Clip(), "There is nothing to recognise: give a clip"),
+        (lambda folder: Clip(None, "  "), "There is nothing to recognise: give a clip"),
+        (lambda folder: Clip(None, "so " * 1001), "has 1001 words; give 1000 at most"),
+        (lambda folder: Clip(garbage(folder)), "is not media"),
+        (lambda folder: Clip(unknown_codec(folder)), "decoded|neither"),
+        (lambda folder: Clip(str(folder / "absent.mp4")), "does not exist"),
+        (lambda folder: Clip(str(write_video(folder / "grey.mp4"))), "no words, no sound, no faces"),
+    ],
+)
+def test_bad_clips_are_told_in_a_sentence(recogniser, tmp_path, clip, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        recogniser.read(clip(tmp_path))
+
+
+def garbage(folder: Path) -> str:
+    (folder / "garbage.mp4").write_bytes(bytes(range(256)) * 20)
+    return str(folder / "garbage.mp4")
+
+
+def unknown_codec(folder: Path) -> str:
+    path = write_video(folder / "odd.mp4", sound=True)
+    content = path.read_bytes()
+    assert b"avc1" in content and b"mp4a" in content
+    path.write_bytes(content.replace(b"avc1", b"zzz1").replace(b"mp4a", b"zzz2"))
+    return str(path)
+
+
+def test_a_clip_without_a_face_is_heard(recogniser, tmp_path):
+    reading = recogniser.read(Clip(str(write_video(tmp_path / "grey.mp4", seconds=1.0, sound=True))))
+    assert reading.present == ["audio"]
+    assert "<b>no words</b>" in drawings.read_summary(reading) and "<b>no faces</b>" in drawings.read_summary(reading)
+
+
+# what counts ------------------------------------------------------------------------------------------------------
+
+
+def test_occlusion_is_the_change_when_a_piece_is_hidden(recogniser, reading):
+    found = marks.marks_of(recogniser, reading, reading.present)
+    assert found.way == "occlusion"
+    row, word = reading.row, 2
+    batches = [recogniser.processor([row]) for _ in range(2)]
+    batches[1]["text_mask"][0, word] = False
+    with torch.no_grad():
+        whole, less = (recogniser.model(**batch).logits for batch in batches)
+    piece = found.pieces["sentiment"]["text"][word]
+    assert (piece.first, piece.last) == (word, word + 1)
+    assert piece.weight == pytest.approx((whole["sentiment"] - less["sentiment"]).item(), abs=1e-5)
+    label = whole["emotion"][0].argmax()
+    change = (whole["emotion"] - less["emotion"])[0, label].item()  # a logit is the log-odds of its label
+    assert found.pieces["emotion"]["text"][word].weight == pytest.approx(change, abs=1e-4)
+
+
+def test_pieces_cover_every_step_once(recogniser, reading):
+    for modality in ("text", "audio", "visual"):
+        cuts = marks.cuts(recogniser, reading.row, modality)
+        assert [i for first, last in cuts for i in range(first, last)] == list(range(len(reading.row[modality])))
+
+
+def test_what_is_switched_off_gets_no_marks(recogniser, reading):
+    assert set(marks.marks_of(recogniser, reading, ("audio",)).pieces["emotion"]) == {"audio"}
+
+
+@pytest.fixture(scope="module")
+def attending():
+    """MulT, untrained: each of its attention layers reads one modality."""
+    processor = AutoProcessor.from_pretrained(str(sample_run()))
+    torch.manual_seed(0)
+    config = MulTConfig(
+        feature_sizes=processor.feature_sizes,
+        hidden_size=8,
+        num_attention_heads=2,
+        tasks=[Task("mood", labels=("good",))],
+    )
+    config._attn_implementation = "eager"
+    return Recogniser(MulTForAffect(config).eval(), processor)
+
+
+def test_attention_is_what_the_layers_give(attending, sample):
+    reading = attending.read(sample.clip)
+    found = marks.marks_of(attending, reading, reading.present)
+    assert found.way == "attention"
+    steps = {modality: len(pieces) for modality, pieces in found.pieces["mood"].items()}
+    assert steps == reading.steps  # frames without a face have no weight
+    for pieces in found.pieces["mood"].values():
+        weights = [piece.weight for piece in pieces]
+        assert min(weights) >= 0 and np.mean(weights) == pytest.approx(1, abs=1e-4)
+        assert np.std(weights) > 0
+
+
+def test_attention_layers_are_told_apart_by_length(attending, sample):
+    """Equal lengths get padding, which changes no weight."""
+    row = attending.read(sample.clip).row
+    visual = row["visual"][~np.isnan(row["visual"]).any(1)][:8]
+    one = row | {"audio": row["audio"][:20], "visual": visual}
+    lengths = {m: torch.ones(n, dtype=torch.bool) for m, n in (("text", 8), ("audio", 8), ("visual", 1))}
+    assert sorted(len(mask) for mask in marks.told_apart(lengths).values()) == [2, 8, 9]
+    apart = marks.attention(attending, one, ["text", "audio", "visual"])
+    same = one | {"visual": np.concatenate([visual, np.full((12, visual.shape[1]), np.nan, np.float32)])}
+    again = marks.attention(attending, same, ["text", "audio", "visual"])
+    for modality, pieces in apart.items():
+        np.testing.assert_allclose([p.weight for p in again[modality]], [p.weight for p in pieces], atol=1e-5)
+
+
+# what is drawn ----------------------------------------------------------------------------------------------------
+
+
+def test_every_drawing_is_html_that_escapes_what_a_visitor_typed(recogniser, sample):
+    said = " ".join(["<b>so</b>", *sample.clip.transcript.split()[1:]])
+    reading = recogniser.read(Clip(sample.clip.path, said, sample.clip.spans))
+    subsets, ranges = recogniser.subsets(reading), {"sentiment": (-3.0, 3.0)}
+    windows = recogniser.timeline(reading, reading.present)
+    found = marks.marks_of(recogniser, reading, reading.present)
+    answers = subsets[tuple(reading.present)]
+    for task in recogniser.tasks:
+        for html in (
+            timeline(task, windows, reading, ranges.get(task.name)),
+            strips.strips(task, found, reading, answers[task.name]),
+        ):
+            Balanced(html)
+            assert "<b>so</b>" not in html and "&lt;b&gt;so&lt;/b&gt;" in html
+    Balanced(drawings.bars(recogniser.tasks, answers, ranges))
+    Balanced(drawings.subset_table(recogniser.tasks, subsets, ("text",)))
+    Balanced(drawings.read_summary(reading, sample.labels))
+    assert "&lt;script&gt;" in drawings.notice("<script>")
+
+
+def test_bars_show_scores_thresholds_and_values():
+    tasks = [
+        Task("mood", labels=("good", "bad"), threshold=(0.3, 0.9)),
+        Task("tone", "regression", view="fusion"),
+        Task("<odd>", "regression"),
+    ]
+    answers = {
+        "mood": {"scores": {"good": 0.4, "bad": 0.8}, "predicted": ["good"]},
+        "tone": {"value": -1.5},
+        "<odd>": {"value": 7.0},
+    }
+    html = drawings.bars(tasks, answers, {"tone": (-3.0, 3.0)})
+    assert re.search(r"left:30.0%.*<span>0.40</span>", html) and re.search(r"left:90.0%.*", html)
+    assert html.index("bad") < html.index("<span>good</span>")  # sorted by score
+    assert "left:25.0%;width:25.0%" in html  # from -1.5 to zero of -3 to 3
+    assert "&lt;odd&gt;" in html and "does not say its scale" in html
+
+
+def test_a_cell_of_the_table_scores_what_it_names():
+    """A label below its own threshold may be stronger than one that is predicted."""
+    task = Task("mood", labels=("good", "bad"), threshold=(0.3, 0.9))
+    answer = {"scores": {"good": 0.4, "bad": 0.8}, "predicted": ["good"]}
+    assert ">0.40<" in drawings.subset_cell(task, answer, answer) and "<em>" not in drawings.subset_cell(
+        task, answer, answer
+    )
+    none = answer | {"predicted": []}
+    assert "<em>none</em>" in drawings.subset_cell(task, none, answer)
+    assert ">0.80<" in drawings.subset_cell(task, none, answer)
+
+
+def test_many_classes_are_counted_not_drawn():
+    task = Task("mood", "single_label_classification", tuple("abcdefghijkl"))
+    html = drawings.bars([task], {"mood": {"scores": dict.fromkeys(task.labels, 1 / 12), "predicted": "a"}}, {})
+    assert html.count("mma-bar") == drawings.MOST_BARS and "and 4 more" in html
+
+
+def test_the_strip_of_the_time_line_covers_the_clip(recogniser, reading):
+    windows = recogniser.timeline(reading, reading.present)
+    html = timeline(recogniser.tasks[0], windows, reading, None)
+    strip = html[html.index("mma-strip") : html.index("<svg")]
+    widths = [float(width) for width in re.findall(r"width:([\d.]+)%", strip)]
+    assert len(widths) == len(windows) and sum(widths) == pytest.approx(100, abs=0.1)
+    for word in reading.clip.transcript.split():
+        assert f">{word}</span>" in html
+    assert "No time line" in timeline(recogniser.tasks[0], [], reading, None)
+
+
+def test_resampling_is_a_mean_of_what_was_measured():
+    pieces = [marks.Piece(0, 2, 1.0), marks.Piece(2, 4, 3.0), marks.Piece(6, 8, 5.0)]
+    np.testing.assert_allclose(strips.resampled(pieces, 8, 4), [1, 3, 0, 5])
+    np.testing.assert_allclose(strips.resampled(pieces, 8, 2), [2, 5])
+
+
+# what the page says of the model, and the command -----------------------------------------------------------------
+
+
+def test_the_page_says_what_the_model_is(recogniser):
+    facts = about(str(sample_run()), recogniser.model)
+    html = drawings.head(facts)
+    assert facts.synthetic and "SYNTHETIC" in html and facts.corpus in html
+    assert facts.ranges == {"sentiment": (-3.0, 3.0)}
+    assert "prohibited" in html and "consent" in html
+
+
+def test_a_checkpoint_without_results_says_so(recogniser, tmp_path):
+    recogniser.model.save_pretrained(tmp_path)
+    facts = about(str(tmp_path), recogniser.model)
+    assert facts.corpus is None and not facts.synthetic
+    assert "do not say on what it was trained" in drawings.head(facts)
+
+
+def test_without_a_model_one_sentence_says_how_to_get_one(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo", "--no-browser"]) == 1
+    told = capsys.readouterr().err
+    assert "make demo" in told and "--model" in told and len(told.strip().splitlines()) == 1
+
+
+def test_without_gradio_the_extra_is_named(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    assert main(["demo", "--model", "x"]) == 1
+    assert capsys.readouterr().err == "mm-affect: The demo needs Gradio: pip install 'mm_affect[demo]'.\n"
+
+
+def test_the_space_is_described_as_the_hub_wants_it():
+    from huggingface_hub import SpaceCard
+
+    card = SpaceCard.load(ROOT / "examples" / "space" / "README.md", ignore_metadata_errors=False)
+    constraints = (ROOT / "constraints.txt").read_text()
+    assert card.data.sdk == "gradio" and f"gradio=={card.data.sdk_version}\n" in constraints
+    assert (ROOT / "examples" / "space" / card.data.app_file).is_file()
+    assert len(card.data.short_description) <= 60

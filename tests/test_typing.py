@@ -1,0 +1,57 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""The package tells its types, and warns of nothing. `make check` reads it, and `typed_use.py`, with mypy."""
+
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mm_affect
+from mm_affect import data, experiments, metrics, results, runs
+
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def public_functions(module) -> dict:
+    """The functions of `__all__` or, without one, all that the module defines."""
+    names = getattr(module, "__all__", [name for name in vars(module) if not name.startswith("_")])
+    found = {name: getattr(module, name) for name in names}
+    return {
+        name: value
+        for name, value in found.items()
+        if inspect.isfunction(value) and value.__module__.startswith(module.__name__)
+    }
+
+
+@pytest.mark.parametrize("module", [data, experiments, metrics, results, runs], ids=lambda module: module.__name__)
+def test_public_functions_say_what_they_return(module):
+    silent = [
+        name
+        for name, function in public_functions(module).items()
+        if inspect.signature(function).return_annotation is inspect.Signature.empty
+    ]
+    assert public_functions(module) and not silent
+
+
+def test_types_are_shipped_and_checked():
+    assert (Path(mm_affect.__file__).parent / "py.typed").is_file() and '"py.typed"' in (ROOT / "setup.py").read_text()
+    assert "mypy src/mm_affect tests/typed_use.py" in (ROOT / "Makefile").read_text()
+
+
+def test_modules_that_are_not_checked_yet_exist():
+    """So that the list can only become shorter."""
+    table = (ROOT / "pyproject.toml").read_text().split("[[tool.mypy.overrides]]")[1].split("]\n")[0]
+    listed = re.findall(r'"(mm_affect\.[\w.]+)"', table)
+    assert 0 < len(listed) <= 101
+    assert not [name for name in listed if not (ROOT / "src" / f"{name.replace('.', '/')}.py").is_file()]
+
+
+def test_the_import_warns_of_nothing():
+    """Where every warning is an error."""
+    command = [sys.executable, "-W", "error", "-c", "import mm_affect, mm_affect.data, mm_affect.runs, mm_affect.cli"]
+    ran = subprocess.run(command, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
