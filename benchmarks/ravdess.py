@@ -40,6 +40,7 @@ LABELS = {
     "intensity": ["normal", "strong"],
 }
 ACTION_UNITS = 35
+SIZES = {"audio": 40, "visual": ACTION_UNITS}
 FOLDS = 6
 PROTOCOL = "six folds by actor: four test, the next four validate, sixteen train; scores are means over the folds"
 
@@ -78,7 +79,8 @@ def averaged(frames: np.ndarray, frames_per_step: int) -> np.ndarray:
     return np.add.reduceat(frames, starts) / np.diff(starts, append=len(frames))[:, None]
 
 
-def prepare(target: str, fold: int, clips: list[dict]) -> None:
+def prepare(target: str | Path, fold: int, clips: list[dict], sizes: dict[str, int] = SIZES) -> None:
+    """Write the rows of a fold: four actors to test, four to validate, sixteen to train on."""
     actors = {"test": fold, "validation": (fold + 1) % FOLDS}
     members = {split: {f"actor-{4 * k + i:02d}" for i in (1, 2, 3, 4)} for split, k in actors.items()}
     splits = {split: [row for row in clips if row["group"] in group] for split, group in members.items()}
@@ -91,7 +93,7 @@ def prepare(target: str, fold: int, clips: list[dict]) -> None:
             {"name": name, "problem_type": "single_label_classification", "labels": labels, "range": None}
             for name, labels in LABELS.items()
         ],
-        "sizes": {"audio": 40, "visual": ACTION_UNITS},
+        "sizes": sizes,
         "split_protocol": PROTOCOL,
     }
     write_rows(target, splits, corpus, overwrite=True)
