@@ -420,7 +420,8 @@ def print_environment(arguments) -> None:
         print(f"{name:18} {version}")
     print(f"{'device':18} {found['device']}")
     extras = {"audio": ("soundfile", "soxr", "av"), "video": ("av", "cv2"), "metrics": ("evaluate", "sklearn"),
-              "plots": ("matplotlib",), "data": ("h5py",), "demo": ("gradio", "av", "cv2")}  # fmt: skip
+              "plots": ("matplotlib",), "data": ("h5py",), "demo": ("gradio", "av", "cv2"),
+              "onnx": ("onnx", "onnxscript", "onnxruntime"), "ray": ("ray",)}  # fmt: skip
     for extra, modules in extras.items():
         missing = [module for module in modules if find_spec(module) is None]
         state = "works" if not missing else f"lacks {', '.join(missing)}: pip install 'mm_affect[{extra}]'"
