@@ -51,7 +51,7 @@ setup(
         "safetensors>=0.8",
         "huggingface-hub>=2.0,<3",
         "numpy>=2.0,<3",
-        "pyarrow>=24",
+        "pyarrow>=26",
         "scipy>=1.13",
         "jinja2>=3.1",
         "filelock>=3.12",

@@ -11,6 +11,7 @@ are stacked by five, steps of 150 ms. Every recipe was fixed before any of them 
 An interrupted benchmark goes on where it stopped; delete runs/ravdess_embeddings to begin anew.
 """
 
+import argparse
 import json
 import shlex
 import subprocess
@@ -30,7 +31,7 @@ PRETRAINING = Path("examples/configs/pretrain_ravdess.json")
 STATEMENTS = {"01": "kids are talking by the door", "02": "dogs are sitting by the door"}  # the fifth field of an id
 STACKED = 5
 SIZES = ravdess.SIZES | {"audio": 40 * STACKED}
-FROZEN = {"projections": 0, "encoders": 0}
+WAYS = {"scratch": {}, "tuned": {}, "frozen": {"projections": 0, "encoders": 0}}  # other learning rates of parts
 
 
 def clips() -> list[dict]:
@@ -59,14 +60,19 @@ def pretrained(fold: int) -> Path:
 
 
 def main() -> None:
-    command, combined = shlex.join(["python", "benchmarks/ravdess_embeddings.py"]), []
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shares", nargs="+", type=float, default=[1.0, 0.1], help="of the labels; default: 1 0.1")
+    parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS), help="default: all three")
+    options = parser.parse_args()
+    command, combined = shlex.join(["python", "benchmarks/ravdess_embeddings.py", *sys.argv[1:]]), []
     rows = clips()
     for fold in range(ravdess.FOLDS):
         if not (PLACE / f"fold-{fold}" / "rows").is_dir():
             ravdess.prepare(PLACE / f"fold-{fold}" / "rows", fold, rows, SIZES)
     models = [str(pretrained(fold)) for fold in range(ravdess.FOLDS)]
-    for share, ending in ((1.0, ""), (0.1, "-few-labels")):
-        for way, learning_rates in (("scratch", {}), ("tuned", {}), ("frozen", FROZEN)):
+    for share in options.shares:
+        ending = "" if share == 1 else f"-{share:g}"
+        for way in options.ways:
             name, folds = f"joint-embeddings-ravdess-{way}{ending}", []
             for fold, model in enumerate(models):
                 place = PLACE / f"fold-{fold}"
@@ -76,12 +82,12 @@ def main() -> None:
                     "output_dir": str(place / name),
                     "pretrained": None if way == "scratch" else model,
                     "label_share": share,
-                    "training.learning_rates": learning_rates,
+                    "training.learning_rates": WAYS[way],
                 }
                 folds.append(run(RunConfig.load(ROOT / CONFIG, changes), command, resume=True))
             combined.append(combine_folds(folds, name, ravdess.PROTOCOL))
             keep(combined[-1])
-            if way != "scratch":
+            if way != "scratch" and "scratch" in options.ways:
                 pair = [
                     [PLACE / f"fold-{fold}" / run_name for fold in range(ravdess.FOLDS)]
                     for run_name in (name, f"joint-embeddings-ravdess-scratch{ending}")

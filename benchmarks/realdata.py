@@ -1,7 +1,9 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Where the real data lie that the accuracy benchmarks read, and how their results are kept."""
 
+import ast
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -77,7 +79,13 @@ def _mean(values: list) -> float | None:
 
 
 def keep(results: dict) -> None:
-    """Write results and card to `model_cards/<name>/`, from which README's table is made."""
+    """Write results and card to `model_cards/<name>/`, from which README's table is made.
+
+    What the program that made them says of itself (recipe, what to compare with) becomes their notes.
+    """
+    program = shlex.split(results["command"])[1]
+    told = ast.get_docstring(ast.parse((ROOT / program).read_text(encoding="utf-8")))
+    results = results | {"notes": f"`{program}`, the program that made this card, says:\n\n{told}"}
     target = ROOT / "model_cards" / results["name"]
     target.mkdir(parents=True, exist_ok=True)
     write_results(target / "results.json", results)

@@ -11,7 +11,7 @@ import sys
 
 from transformers import TrainingArguments, set_seed
 
-from mm_affect.cli import load_checkpoint
+from mm_affect.checkpoint import load_checkpoint
 from mm_affect.data import load, read_corpus
 from mm_affect.training import AffectTrainer, RowDataset
 

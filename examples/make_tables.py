@@ -1,8 +1,6 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Make the cards in model_cards/ and the results table of README.md again, from the results.json files: `make cards`."""
 
-import ast
-import shlex
 from pathlib import Path
 
 from mm_affect.cards import write_card
@@ -24,23 +22,11 @@ def results_rows(results: dict) -> list[list[str]]:
     return [[results["name"], corpus, full_subset(results).replace("+", " + "), metric, score, seeds]]
 
 
-def notes_of(results: dict, folder: Path) -> str:
-    """What the program that made a result says of itself (recipe, what to compare with), then `notes.md`, as far as they are."""
-    interpreter, program, *_ = shlex.split(results["command"])
-    notes = []
-    if interpreter == "python":
-        told = ast.get_docstring(ast.parse((ROOT / program).read_text(encoding="utf-8")))
-        notes.append(f"`{program}`, the program that made this card, says:\n\n{told}")
-    if (folder / "notes.md").is_file():
-        notes.append((folder / "notes.md").read_text(encoding="utf-8"))
-    return "\n\n".join(notes)
-
-
 def main() -> None:
     lines = []
     for path in sorted(ROOT.glob("model_cards/*/results.json")):
         results = read_results(path)
-        write_card(results, path.parent, notes_of(results, path.parent))
+        write_card(results, path.parent)
         lines += results_rows(results)
     table = markdown_table(["run", "corpus", "modalities", "metric", "test, mean ± std", "seeds"], lines)
     readme = ROOT / "README.md"

@@ -2,8 +2,11 @@
 """The finished card, read as a reader and as the Hub would read it."""
 
 import contextlib
+import importlib.util
 import io
 import re
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,10 +16,12 @@ from huggingface_hub import EvalResultEntry, ModelCard, parse_eval_result_entrie
 
 from mm_affect import AffectProcessor, FusionConfig, FusionForAffect, Task
 from mm_affect.cards import write_card
+from mm_affect.cli import main
 from mm_affect.metrics import compute_task_metrics
-from mm_affect.results import SUBSETS, summarise
+from mm_affect.results import SUBSETS, read_results, summarise
 
 
+ROOT = Path(__file__).resolve().parent.parent
 TASKS = [
     {
         "name": "emotion",
@@ -88,8 +93,8 @@ def results():
     return make_results()
 
 
-def card_of(results, folder, **options):
-    return write_card(results, folder, **options).read_text(encoding="utf-8")
+def card_of(results, folder):
+    return write_card(results, folder).read_text(encoding="utf-8")
 
 
 def table_rows(text):
@@ -204,14 +209,42 @@ def test_features_without_extractor_promise_no_raw_clips(results, tmp_path):
     assert "mm-affect predict" not in text and "video_file" not in text
 
 
-def test_notes_of_a_person(results, tmp_path):
+def test_notes_of_a_person_and_of_a_program(results, tmp_path):
     assert "## Notes" not in card_of(results, tmp_path)
-    assert "## Notes\n\nby hand {{ x }} --- kept\n\n## How" in card_of(
-        results, tmp_path, notes="by hand {{ x }} --- kept\n"
-    )
-    (tmp_path / "notes.md").write_text("from the file", encoding="utf-8")
-    assert "from the file" in card_of(results, tmp_path)
-    assert "from the file" not in card_of(results, tmp_path, notes="given")
+    (tmp_path / "notes.md").write_text("by hand {{ x }} --- kept\n", encoding="utf-8")
+    assert "## Notes\n\nby hand {{ x }} --- kept\n\n## How" in card_of(results, tmp_path)
+    results["notes"] = "A program says."
+    assert "## Notes\n\nA program says.\n\nby hand {{ x }} --- kept\n\n## How" in card_of(results, tmp_path)
+
+
+def test_a_benchmark_says_of_itself_what_its_cards_note(results, tmp_path, monkeypatch):
+    spec = importlib.util.spec_from_file_location("realdata", ROOT / "benchmarks" / "realdata.py")
+    realdata = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(realdata)
+    monkeypatch.setattr(realdata, "ROOT", tmp_path)
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks" / "tiny.py").write_text('"""Tiny.\n\n    Two lines.\n    """')
+    results["command"] = "python benchmarks/tiny.py --config 'a b.json'"
+    realdata.keep(results)
+    folder = tmp_path / "model_cards" / results["name"]
+    told = "`benchmarks/tiny.py`, the program that made this card, says:\n\nTiny.\n\nTwo lines."
+    assert read_results(folder / "results.json")["notes"] == told
+    assert f"## Notes\n\n{told}\n\n## How" in (folder / "README.md").read_text(encoding="utf-8")
+
+
+def test_published_cards_are_what_their_results_give(tmp_path):
+    for folder in (path.parent for path in ROOT.glob("model_cards/*/results.json")):
+        copy = shutil.copytree(folder, tmp_path / folder.name)
+        card = write_card(read_results(copy / "results.json"), copy)
+        assert card.read_bytes() == (folder / "README.md").read_bytes(), f"run `make cards` for {folder.name}"
+
+
+def test_a_published_card_is_written_again_without_what_its_seeds_left(tmp_path):
+    folder = shutil.copytree(ROOT / "model_cards" / "mult-ravdess", tmp_path / "card")
+    (folder / "README.md").unlink()
+    assert main(["card", str(folder)]) == 0
+    assert (folder / "README.md").read_bytes() == (ROOT / "model_cards" / "mult-ravdess" / "README.md").read_bytes()
+    assert {path.name for path in (folder / "plots").glob("*.png")} == {"subsets.png"}
 
 
 def test_the_card_is_the_same_each_time_and_wrong_results_write_nothing(results, tmp_path):

@@ -24,7 +24,8 @@ from torch import nn
 from transformers import AutoModel
 
 from mm_affect import Task, __version__
-from mm_affect.cli import load_checkpoint, main
+from mm_affect.checkpoint import load_checkpoint
+from mm_affect.cli import main
 from mm_affect.conversion import convert
 from mm_affect.models.configuration import EMOTIONS
 from mm_affect.models.layers import Stream

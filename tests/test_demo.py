@@ -13,7 +13,9 @@ import torch
 from corpora import sample_corpus, sample_run, write_corpus, write_video, write_wav
 from transformers import AutoProcessor, pipeline
 
-from mm_affect.cli import load_checkpoint, main
+from mm_affect import pipelines
+from mm_affect.checkpoint import load_checkpoint
+from mm_affect.cli import main
 from mm_affect.demo import clips, drawings, marks, recognition, strips
 from mm_affect.demo.about import about
 from mm_affect.demo.clips import Clip, samples_of
@@ -119,7 +121,7 @@ def test_windows_are_few_however_long_the_clip_is(recogniser, tmp_path):
 
 def test_rows_are_batched_by_their_length(recogniser, reading, monkeypatch):
     whole = recogniser.answers([reading.row] * 3)
-    monkeypatch.setattr(recognition, "STEPS_AT_ONCE", 1)
+    monkeypatch.setattr(pipelines, "STEPS_AT_ONCE", 1)
     assert recogniser.answers([reading.row] * 3) == whole
 
 
@@ -132,7 +134,7 @@ def test_rows_are_batched_by_their_length(recogniser, reading, monkeypatch):
         (lambda folder: Clip(garbage(folder)), "is not media"),
         (lambda folder: Clip(unknown_codec(folder)), "decoded|neither"),
         (lambda folder: Clip(str(folder / "absent.mp4")), "does not exist"),
-        (lambda folder: Clip(str(write_video(folder / "grey.mp4"))), "no words, no sound, no faces"),
+        (lambda folder: Clip(str(write_video(folder / "grey.mp4"))), "grey.mp4: nothing to read; the chosen"),
     ],
 )
 def test_bad_clips_are_told_in_a_sentence(recogniser, tmp_path, clip, sentence):
@@ -267,6 +269,8 @@ def test_bars_show_scores_thresholds_and_values():
     assert re.search(r"left:30.0%.*<span>0.40</span>", html) and re.search(r"left:90.0%.*", html)
     assert html.index("bad") < html.index("<span>good</span>")  # sorted by score
     assert "left:25.0%;width:25.0%" in html  # from -1.5 to zero of -3 to 3
+    fixed = Task("mood", labels=("good", "bad"), threshold=1)  # one number for all, and no float
+    assert drawings.class_card(fixed, answers["mood"]).count("left:100.0%") == 2
     assert "&lt;odd&gt;" in html and "does not say its scale" in html
 
 

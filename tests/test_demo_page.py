@@ -7,12 +7,15 @@ import shutil
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from corpora import sample_corpus, sample_run, write_video
 
+from mm_affect.checkpoint import load_checkpoint
 from mm_affect.cli import main
 
 
@@ -81,6 +84,40 @@ def upload(page, path: Path) -> None:
     page.locator("#video input[type=file]").first.set_input_files(path)
 
 
+def test_only_the_clips_that_are_offered_are_served(address):
+    from mm_affect.demo.clips import samples_of
+
+    offered = samples_of(sample_corpus())[0].clip.path
+    for path, status in ((offered, 200), (sample_corpus() / "manifest.csv", 403)):
+        try:
+            with urllib.request.urlopen(f"{address}gradio_api/file={path}", timeout=30) as answer:
+                found = answer.status
+        except urllib.error.HTTPError as error:
+            found = error.code
+        assert found == status
+
+
+def test_another_task_asks_the_model_nothing_and_words_need_no_file(tmp_path, monkeypatch):
+    from mm_affect.demo import page
+    from mm_affect.demo.about import about
+    from mm_affect.demo.clips import Sample, samples_of
+    from mm_affect.demo.recognition import Recogniser
+
+    sample = next(sample for sample in samples_of(sample_corpus()) if sample.clip.spans)
+    file = shutil.copy(sample.clip.path, tmp_path)
+    model, processor = load_checkpoint(str(sample_run()), attn_implementation="eager")
+    mine = Sample("mine", replace(sample.clip, path=file), sample.labels)
+    desk = page.Desk(Recogniser(model, processor), about(str(sample_run()), model), [mine])
+    shown, *first = desk.recognise("mine", file, None, mine.clip.transcript, ["text"], "emotion")
+    assert [bool(html) for html in first] == [True] * 4 and "mma-words" in first[1]
+
+    Path(file).unlink()
+    monkeypatch.setattr(model, "forward", None)
+    other = desk.show(shown, ["text"], "sentiment")
+    assert "sentiment over time" in other[1] and "count for sentiment" in other[2] and "mma-words" in other[1]
+    assert desk.show(shown, ["text"], "emotion") == tuple(first)
+
+
 @needs_chromium
 def test_a_sample_is_recognised_and_explained(page):
     assert "SYNTHETIC" in page.locator(".mma-head").inner_text()
@@ -147,13 +184,32 @@ def test_what_cannot_be_recognised_is_told_in_a_sentence(page, tmp_path):
     assert page.locator("#subsets table").count() == 0
 
 
-def test_a_port_that_is_taken_is_told_in_a_sentence(capsys):
+def test_a_port_that_is_taken_is_told_in_a_sentence(monkeypatch, capsys):
+    from gradio import http_server
+
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         assert main(["demo", "--model", str(sample_run()), "--port", str(port), "--no-browser"]) == 1
-    assert f"mm-affect: Port {port} is taken; give a free one with --port.\n" in capsys.readouterr().err
+        told = f"mm-affect: Port {port} is taken or not permitted; give another with --port.\n"
+        assert told in capsys.readouterr().err
+        monkeypatch.setattr(http_server, "INITIAL_PORT_VALUE", port)  # as GRADIO_SERVER_PORT sets it
+        monkeypatch.setattr(http_server, "TRY_NUM_PORTS", 1)
+        assert main(["demo", "--model", str(sample_run()), "--no-browser"]) == 1
+        assert told in capsys.readouterr().err
+    assert main(["demo", "--model", str(sample_run()), "--port", "65536", "--no-browser"]) == 1
+    assert "The port is 65536; give a number from 1 to 65535." in capsys.readouterr().err
+
+
+def test_another_failure_is_not_told_as_one_of_the_port(monkeypatch, capsys):
+    def full(self, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("gradio.Blocks.launch", full)
+    assert main(["demo", "--model", str(sample_run()), "--no-browser"]) == 1
+    told = capsys.readouterr().err
+    assert "No space left on device" in told and "ort " not in told
 
 
 def test_the_space_serves_the_page():

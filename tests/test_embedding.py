@@ -11,7 +11,8 @@ from corpora import SIZES, make_rows, run_config, sample_rows, sample_run, tiny_
 from transformers import AutoModel, AutoProcessor
 
 from mm_affect import AffectProcessor, JointEmbeddingsConfig, JointEmbeddingsForPreTraining, experiments
-from mm_affect.cli import load_checkpoint, main
+from mm_affect.checkpoint import load_checkpoint
+from mm_affect.cli import main
 from mm_affect.data import RowReader, load, read_corpus
 from mm_affect.embedding import Embedder, embed_rows
 from mm_affect.runs import RunConfig

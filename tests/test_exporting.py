@@ -117,6 +117,11 @@ def test_a_folder_is_replaced_on_request_only(exported, tmp_path, monkeypatch, c
         exporting.export_onnx(AutoModel.from_pretrained(sample_run()), exported, overwrite=True)
     assert {path.name: path.read_bytes() for path in exported.iterdir()} == kept
     assert [path.name for path in exported.parent.iterdir()] == [exported.name]
+    monkeypatch.undo()
+    (exported / "notes.txt").write_text("seen by a person")
+    with pytest.raises(FileExistsError, match="notes.txt"):
+        exporting.export_onnx(AutoModel.from_pretrained(sample_run()), exported, overwrite=True)
+    (exported / "notes.txt").unlink()
     (tmp_path / "thesis.tex").write_text("years of work")
     assert main(["export", str(sample_run()), str(tmp_path), "--overwrite"]) == 1
     assert "something else" in capsys.readouterr().err and (tmp_path / "thesis.tex").is_file()

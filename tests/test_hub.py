@@ -10,7 +10,7 @@ from huggingface_hub import HfApi, constants
 from safetensors.torch import save_file
 
 from mm_affect.cli import main
-from mm_affect.hub import REQUIRED, pull, push
+from mm_affect.hub import OF_A_RUN, REQUIRED, pull, push
 
 
 NAME = "org/ef-lf"
@@ -22,7 +22,7 @@ CARD = "---\nlicense: apache-2.0\n---\n# ef-lf\n"
 def finished(tmp_path):
     """A folder like that of a finished run."""
     folder = tmp_path / "run"
-    contents = dict.fromkeys(REQUIRED, "x") | {"config.json": CONFIG, "README.md": CARD, "tokenizer.json": "{}"}
+    contents = dict.fromkeys((*REQUIRED, *OF_A_RUN), "x") | {"config.json": CONFIG, "README.md": CARD, "tokenizer.json": "{}"}
     left = {"rows.json": "[]", "seeds/seed-0/config.json": CONFIG, "seeds/seed-0/vocab.txt": "x", "thesis.tex": "x"}
     for name, text in (contents | {"run.json": "{}", "plots/training.png": "png"} | left).items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -44,7 +44,7 @@ def visible(hub, revision="main", kind="model"):
     return {path: content for path, content in files.items() if path != ".gitattributes"}
 
 
-SENT = sorted([*REQUIRED, "run.json", "plots/training.png", "tokenizer.json"])
+SENT = sorted([*REQUIRED, *OF_A_RUN, "run.json", "plots/training.png", "tokenizer.json"])
 
 
 def test_the_checkpoint_is_sent_in_one_commit_and_the_rest_stays(finished, hub):
@@ -76,10 +76,18 @@ def test_private_branches_and_the_newest_weights(finished, hub):
     assert pull(f"{NAME}@main") == pull(NAME) != pull(f"{NAME}@ablation/one")
 
 
-@pytest.mark.parametrize("name", REQUIRED)
+def test_a_checkpoint_without_a_run_is_pushed_as_it_is(finished, hub):
+    """Pretrained, or converted: there is no card and there are no results."""
+    for name in ("run.json", *OF_A_RUN):
+        (finished / name).unlink()
+    push(finished, NAME)
+    assert {*REQUIRED} <= hub.repository(NAME).files("main").keys()
+
+
+@pytest.mark.parametrize("name", (*REQUIRED, *OF_A_RUN))
 def test_an_unfinished_run_is_refused(finished, hub, name):
     (finished / name).unlink()
-    with pytest.raises(FileNotFoundError, match=f"no {name}, so it is not a finished run"):
+    with pytest.raises(FileNotFoundError, match=f"no {name}, so it is neither a finished run nor a whole checkpoint"):
         push(finished, NAME)
     assert not hub.requests
 
@@ -235,7 +243,7 @@ def test_the_command_says_what_it_cannot_push(finished, tmp_path, hub, capsys):
             "none is no folder; give the output folder of a finished run, or one of rows",
         ),
         ([str(tmp_path), NAME, "--with-code"], "holds rows, which have no code; leave --with-code out"),
-        ([str(finished / "seeds"), NAME], "has no config.json, so it is not a finished run"),
+        ([str(finished / "seeds"), NAME], "has no config.json, so it is neither a finished run nor a whole checkpoint"),
         ([str(finished), "a b/c"], "'a b/c' is not a name that a repository can have"),
     ):
         assert main(["push", *words]) == 1

@@ -96,7 +96,8 @@ import torch
 from datasets import load_dataset
 from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModel, AutoProcessor, pipeline
-from mm_affect.cli import load_checkpoint, main
+from mm_affect.checkpoint import load_checkpoint
+from mm_affect.cli import main
 
 place, sha, found = Path(sys.argv[1]), sys.argv[2], {}
 answers = {}

@@ -13,8 +13,9 @@ import soundfile
 import torch
 from corpora import sample_corpus, write_video, write_wav
 from transformers import pipeline
+from transformers.pipelines.pt_utils import KeyDataset
 
-from mm_affect import AffectProcessor, AffectRecognitionPipeline, FusionConfig, FusionForAffect, Task
+from mm_affect import AffectProcessor, AffectRecognitionPipeline, FusionConfig, FusionForAffect, Task, pipelines
 from mm_affect.models.faces import FaceDescriptor
 from mm_affect.models.log_mel import LogMelExtractor
 from mm_affect.models.media import iter_frames, probe, read_audio
@@ -59,14 +60,18 @@ def without_source(found: dict) -> dict:
 
 
 def logits_of(recogniser, inputs, **options) -> list[dict]:
-    """What the pipeline answers before it rounds."""
+    """What the pipeline answers before it rounds: per clip and task `(rows, outputs)`."""
     kept, postprocess = [], recogniser.postprocess
-    recogniser.postprocess = lambda output: kept.append(output["logits"]) or postprocess(output)
+    recogniser.postprocess = lambda output: kept.append(stacked(output["logits"])) or postprocess(output)
     try:
         recogniser(inputs, **options)
     finally:
         del recogniser.postprocess
     return kept
+
+
+def stacked(logits: list[dict]) -> dict:
+    return {task: torch.from_numpy(np.stack([row[task] for row in logits])) for task in logits[0]}
 
 
 # one clip in many forms -------------------------------------------------------------------------------------------
@@ -194,6 +199,22 @@ def test_a_batch_is_one_pass(recogniser, clips):
     assert rows == [4, 3] and [answer["source"] for answer in found[:5]] == clips[:5]
 
 
+def test_clips_too_long_for_one_pass_are_answered_in_several(recogniser, clips, monkeypatch):
+    expected = logits_of(recogniser, clips, batch_size=7)
+    monkeypatch.setattr(pipelines, "STEPS_AT_ONCE", 120)  # the longest of the clips has 60 steps
+    rows = []
+    hook = recogniser.model.register_forward_pre_hook(
+        lambda m, a, inputs: rows.append(len(inputs["audio"])), with_kwargs=True
+    )
+    try:
+        found = logits_of(recogniser, clips, batch_size=7)
+    finally:
+        hook.remove()
+    assert rows == [2, 2, 2, 1]
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-6)
+
+
 def test_lists_columns_and_generators(recogniser, clips):
     sounds = clips[:3]
     expected = [recogniser(clip) for clip in sounds]
@@ -202,6 +223,8 @@ def test_lists_columns_and_generators(recogniser, clips):
     assert recogniser(column, batch_size=2) == expected
     encoded = datasets.Dataset.from_dict({"sound": sounds}).cast_column("sound", datasets.Audio(decode=False))
     assert recogniser(encoded["sound"]) == expected
+    of_torch = recogniser(KeyDataset(datasets.Dataset.from_dict({"sound": sounds}), "sound"), batch_size=2)
+    assert isinstance(of_torch, types.GeneratorType) and list(of_torch) == expected
     read = []
     answers = recogniser((read.append(clip) or clip for clip in itertools.cycle(sounds)), batch_size=2)
     assert isinstance(answers, types.GeneratorType)
@@ -243,6 +266,8 @@ def test_a_clip_that_cannot_be_read_is_named_by_its_place(recogniser, clips, tmp
     (np.zeros((3, 8, 8, 3), np.uint8), r"shape \(3, 8, 8, 3\).*frames are given as"),
     (np.zeros(0), r"A waveform has shape \(0,\)"),
     (np.zeros(9, np.uint8), "A waveform is of uint8; expected floats"),
+    ({"array": [0, 12000, -12000]}, "A waveform is of int64; expected floats"),
+    (np.array([0.0, 12000.0]), "A waveform of floats reaches 12000; expected -1 to 1"),
     (np.full(900, np.nan), "900 samples that are NaN or infinite"),
     ({"array": np.zeros(9), "sampling_rate": -1}, "`sampling_rate` is -1 Hz; it must be positive"),
     ({"frames": [np.zeros((8, 8, 3), np.uint8)]}, "`fps` of the frames is None; give the frames per second"),

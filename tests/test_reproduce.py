@@ -7,12 +7,14 @@ import statistics
 
 import pytest
 from corpora import FIELDS, SHARED, run_config, write_tiny_rows
+from hub_stand_in import HubStandIn
+from huggingface_hub import HfApi
 from scipy import stats
 
 from mm_affect import experiments, reproduce
 from mm_affect.card_commands import seeds_of
 from mm_affect.cli import main
-from mm_affect.reproduce import EQUAL, OUTSIDE, UNKNOWN, WITHIN
+from mm_affect.reproduce import ABSENT, EQUAL, OUTSIDE, UNKNOWN, WITHIN
 from mm_affect.results import read_results, summarise, write_results
 from mm_affect.runs import RunConfig
 
@@ -104,6 +106,14 @@ def test_without_a_spread_only_equality_counts_and_a_missing_value_never():
     assert not reproduce.reproduced(card, lines)
 
 
+@pytest.mark.parametrize("value", [0.9, None])
+def test_a_card_without_the_metric_is_not_reproduced(value):
+    card, here = side([0.9, 1.0], "sentiment.older"), side([value, value])
+    lines = reproduce.compare(card, here)
+    assert [(line.published, line.difference) for line in lines] == 3 * [("–", None)]
+    assert lines[-1].verdict == ABSENT and not reproduce.reproduced(card, lines)
+
+
 def test_lines_are_per_seed_then_over_seeds_and_only_primary_metrics_decide():
     card, here = side([1.0, 2.0]), side([1.0, 2.5])
     for part, value in ((card, 0.1), (here, 0.9)):
@@ -181,6 +191,26 @@ def test_another_number_is_told_apart(card, says, tmp_path):
     assert code == 1 and "is not empty" in told
 
 
+def test_an_undefined_score_is_equal_to_an_undefined_one(card, says, tmp_path, monkeypatch):
+    def undefined(value):
+        def change(results):
+            for run in results["seeds"].values():
+                run["test"]["text+audio+visual"][MAE] = value
+
+        return change
+
+    def run(config, command):
+        results = json.loads((card / "results.json").read_text())
+        undefined(float("nan"))(results)
+        results["summary"] = summarise(results["seeds"])
+        write_results(f"{config.output_dir}/results.json", results)
+        return results
+
+    monkeypatch.setattr(reproduce, "run", run)
+    code, told = says(changed(card, tmp_path / "card", undefined(None)))
+    assert code == 0 and f"| `{MAE}` | 0 and 0 seeds | – | – | – | {EQUAL} |" in told
+
+
 def test_other_data_is_refused_before_training(card, says, tmp_path, monkeypatch):
     monkeypatch.setattr(reproduce, "run", None)
     code, told = says(card, "--data", write_tiny_rows(tmp_path / "rows", name="other"))
@@ -196,8 +226,27 @@ def test_a_card_without_results_and_no_card_are_one_sentence(says, tmp_path):
     )
     for name in ("org/nothing", "no such card", "a/b/c"):
         code, told = says(name)
-        assert code == 1 and f"{name} is no folder here, and no results.json was had from the Hub" in told
+        assert code == 1 and f"{name} is not a card (no such folder, nor on the Hub): " in told
         assert "Traceback" not in told and told.count("mm-affect:") == 1
+
+
+def test_a_card_on_the_hub_at_its_revision(card, tmp_path, monkeypatch):
+    with HubStandIn() as hub:
+        hub.serve_this_process(monkeypatch, tmp_path / "cache")
+        HfApi().create_repo("org/tiny")
+        HfApi().upload_file(path_or_fileobj=card / "results.json", path_in_repo="results.json", repo_id="org/tiny")
+        HfApi().create_tag("org/tiny", tag="v1")
+        HfApi().delete_file("results.json", "org/tiny")
+        assert reproduce.card_results("org/tiny@v1") == read_results(card / "results.json")
+        for name, reason in (
+            ("org/tiny", "org/tiny on the Hub has no results.json"),
+            ("org/tiny@v2", "The model org/tiny has no revision v2"),
+            ("org/other", "There is no model org/other on the Hub, or it is private"),
+        ):
+            with pytest.raises(
+                ValueError, match=rf"{name} is not a card \(no such folder, nor on the Hub\): {reason}"
+            ):
+                reproduce.card_results(name)
 
 
 def test_the_card_reports_to_a_data_set_of_the_hub_that_is_named(card, tmp_path, capsys):
@@ -223,28 +272,52 @@ def test_seeds_as_typed():
 @pytest.fixture
 def checkout(card, tmp_path, monkeypatch):
     """A checkout whose program publishes what lies in its data folder for the seeds of its config; makes cards by a command."""
+    root = tmp_path / "checkout"
     for name in ("benchmarks", "examples/configs", "data"):
-        (tmp_path / name).mkdir(parents=True)
-    (tmp_path / "benchmarks" / "tiny.py").write_text(PROGRAM)
-    (tmp_path / "examples" / "configs" / "tiny.json").write_text('{"seeds": [0, 1]}')
-    shutil.copy(card / "results.json", tmp_path / "data" / "seeds-[0, 1].json")
-    changed(card, tmp_path, lambda results: results["seeds"].pop("0"))
-    (tmp_path / "results.json").rename(tmp_path / "data" / "seeds-[1].json")
-    monkeypatch.chdir(tmp_path)
+        (root / name).mkdir(parents=True)
+    (root / "benchmarks" / "tiny.py").write_text(PROGRAM)
+    (root / "examples" / "configs" / "tiny.json").write_text('{"seeds": [0, 1]}')
+    shutil.copy(card / "results.json", root / "data" / "seeds-[0, 1].json")
+    changed(card, root, lambda results: results["seeds"].pop("0"))
+    (root / "results.json").rename(root / "data" / "seeds-[1].json")
+    monkeypatch.chdir(root)
+    monkeypatch.delenv("MM_AFFECT_REALDATA", raising=False)
     return lambda command: changed(card, tmp_path / "card", lambda results: results.update(command=command))
 
 
 def test_a_program_is_run_in_a_copy(checkout, says, tmp_path):
     folder = checkout("python benchmarks/tiny.py")
-    assert says(folder, "--data", "data")[0] == 0
+    code, told = says(folder, "--data", "data")
+    assert code == 0 and ": python benchmarks/tiny.py " in told.partition("Running in ")[2]
     code, told = says(folder, "--data", "data", "--seeds", "1", "--output", tmp_path / "kept")
     assert code == 0 and "seed 1" in told and "seed 0" not in told
-    assert json.loads((tmp_path / "examples" / "configs" / "tiny.json").read_text()) == {"seeds": [0, 1]}
-    assert not (tmp_path / "model_cards").exists() and (tmp_path / "kept" / "model_cards").is_dir()
+    root = tmp_path / "checkout"
+    assert json.loads((root / "examples" / "configs" / "tiny.json").read_text()) == {"seeds": [0, 1]}
+    assert not (root / "model_cards").exists() and (tmp_path / "kept" / "model_cards").is_dir()
+
+
+def test_the_data_of_a_program_are_found_from_the_copy(checkout, says, tmp_path, monkeypatch):
+    folder = checkout("python benchmarks/tiny.py")
+    assert says(folder)[0] == 1
+    shutil.copytree(tmp_path / "checkout" / "data", tmp_path / "shared" / "realdata")
+    assert says(folder)[0] == 0, "beside the checkout"
+    shutil.rmtree(tmp_path / "shared")
+    monkeypatch.setenv("MM_AFFECT_REALDATA", "data")
+    assert says(folder)[0] == 0, "from the working folder"
+    assert says(folder, "--data", "examples")[0] == 1, "what is named goes first"
+
+
+@pytest.mark.parametrize(
+    "word", ["/tmp/run.json", "--config=/tmp/run.json", "../run.json", "--config=a/../../run.json"]
+)
+def test_a_command_that_names_files_elsewhere_is_not_run(checkout, says, monkeypatch, word):
+    monkeypatch.setattr(reproduce.subprocess, "run", None)
+    code, told = says(checkout(f"python benchmarks/tiny.py --config {word}"), "--data", "data")
+    assert code == 1 and f"{word} names a file that may be outside the checkout; if you trust it" in told
 
 
 def test_a_program_that_reads_other_data_fails_or_is_absent(checkout, says, tmp_path):
-    folder, published = checkout("python benchmarks/tiny.py"), tmp_path / "data" / "seeds-[0, 1].json"
+    folder, published = checkout("python benchmarks/tiny.py"), tmp_path / "checkout" / "data" / "seeds-[0, 1].json"
     results = json.loads(published.read_text())
     results["corpus"]["counts"]["test"] = 1
     published.write_text(json.dumps(results))

@@ -172,13 +172,13 @@ def test_what_is_no_checkpoint_is_refused(pretrained, tmp_path):
 def test_the_hub_is_asked_for_the_revision(pretrained, monkeypatch):
     asked = []
 
-    def download(repository, revision, allow_patterns):
-        asked.append((repository, revision))
-        return str(pretrained)
+    def pull(name):
+        asked.append(name)
+        return pretrained
 
-    monkeypatch.setattr(warm_start, "snapshot_download", download)
+    monkeypatch.setattr(warm_start, "pull", pull)
     found = warm_start.find("someone/speech@v2"), warm_start.find("someone/speech")
-    assert asked == [("someone/speech", "v2"), ("someone/speech", None)]
+    assert asked == ["someone/speech@v2", "someone/speech"]
     assert found[0].name == "someone/speech@v2" and found[0].revision == pretrained.name
 
 

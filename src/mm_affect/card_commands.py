@@ -28,7 +28,7 @@ def add_card_commands(commands) -> None:
         "--data",
         metavar="FOLDER",
         help="folder of its rows, default that of the card's config; of a card that a program in benchmarks/ made, the folder "
-        "of the real data (MM_AFFECT_REALDATA)",
+        "of the real data, default MM_AFFECT_REALDATA, or ../shared/realdata beside the checkout",
     )
     again.add_argument("--seeds", metavar="'[0, 1]'", help="only these seeds; default: those of the card")
     again.add_argument("--all", action="store_true", help="show every metric, not the primary ones alone")

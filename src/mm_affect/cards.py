@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Model cards: results.json, and the notes of a person, through one template into a README.md for the Hub."""
+"""Model cards: results.json, and notes, through one template into a README.md for the Hub."""
 
 import json
 from pathlib import Path
@@ -27,20 +27,19 @@ TEMPLATE = Path(__file__).parent / "templates" / "model_card.md"
 EVALUATIONS = Path(".eval_results") / "mm_affect.yaml"
 
 
-def write_card(results: dict, folder: str | Path, notes: str | None = None) -> Path:
+def write_card(results: dict, folder: str | Path) -> Path:
     """Write `folder/README.md` from the results of a run and return its path.
 
     Where the folder holds the checkpoint, the card shows what its own example prints. Where the results name a data set of the
     Hub (`corpus.hub_dataset`), `folder/.eval_results/mm_affect.yaml` reports the scores to it; the Hub knows no such report on
-    data that it does not hold, so there is none otherwise.
-
-    Args:
-        notes: Markdown of a person; unless given, `folder/notes.md` is taken where there is one.
+    data that it does not hold, so there is none otherwise. The card's notes are those in the results, then those of a person in
+    `folder/notes.md`, as far as they are.
     """
     check_results(results)
     folder = Path(folder)
-    if notes is None and (folder / "notes.md").is_file():
-        notes = (folder / "notes.md").read_text(encoding="utf-8")
+    notes = [results.get("notes", "")]
+    if (folder / "notes.md").is_file():
+        notes.append((folder / "notes.md").read_text(encoding="utf-8"))
     modalities, extractors = full_subset(results).split("+"), results["corpus"]["extractors"] or {}
     raw_input = all(m in extractors for m in modalities)
     said = raw_input and "text" in modalities
@@ -57,7 +56,7 @@ def write_card(results: dict, folder: str | Path, notes: str | None = None) -> P
         raw_input=raw_input,
         said=said,
         example=example_output(folder, said) if (folder / "model.safetensors").is_file() else "",
-        notes=(notes or "").strip(),
+        notes="\n\n".join(notes).strip(),
         seeds=list(results["seeds"]),
         best=results.get("best"),
         command=results["command"],

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from .card_commands import add_card_commands
+from .checkpoint import folder_of_checkpoint, load_checkpoint
 from .console import as_json, print_error, print_scores
 from .data_commands import add_data_commands
 from .demo_commands import add_demo_command
@@ -248,44 +249,6 @@ def load_split(folder: Path, split: str, *processors):
     return corpus, splits[split]
 
 
-def load_checkpoint(name: str, **options):
-    """Model (evaluating; `options` as of `from_pretrained`) and processor of a checkpoint of ours that is whole.
-
-    `name` is a folder, or else a name on the Hub, with `@revision` behind it if not the newest.
-    """
-    from safetensors import SafetensorError
-    from transformers import AutoConfig, AutoModel, AutoModelForPreTraining, AutoProcessor
-
-    from .hub import pull
-    from .models.configuration import AffectConfig
-
-    advice = "give the output folder of `mm-affect train`"
-    if Path(name).exists() and not (Path(name) / "config.json").is_file():
-        raise FileNotFoundError(f"{name} is not a checkpoint (it has no config.json); {advice}.")
-    if not Path(name).exists():
-        try:
-            name = str(pull(name))
-        except (ValueError, OSError) as error:
-            raise ValueError(f"{name} is not a checkpoint (no such folder, nor on the Hub): {error}") from error
-    try:
-        config = AutoConfig.from_pretrained(name)
-    except OSError as error:
-        raise FileNotFoundError(f"{name} is not a checkpoint (its config.json cannot be read); {advice}.") from error
-    if not isinstance(config, AffectConfig):
-        raise ValueError(
-            f"{name} is a checkpoint of another architecture ({config.model_type}); give one that mm_affect made."
-        )
-    processor = AutoProcessor.from_pretrained(name)
-    if not processor.modalities:  # what `AutoProcessor` makes of a folder without one
-        raise FileNotFoundError(f"{name} has no processor (it has no processor_config.json); {advice}.")
-    pretrained = (config.architectures or [""])[0].endswith("ForPreTraining")  # with more parts than `AutoModel` reads
-    try:
-        model = (AutoModelForPreTraining if pretrained else AutoModel).from_pretrained(name, config=config, **options)
-    except SafetensorError as error:
-        raise ValueError(f"The weights in {name} are damaged ({error}); copy or train them again.") from error
-    return model.eval(), processor
-
-
 def predict_clips(arguments) -> int:
     """`mm-affect predict`; 1 if any of several clips could not be read, the others are answered."""
     from tqdm import tqdm
@@ -361,14 +324,12 @@ def print_answer(found: dict) -> None:
 
 def describe(result: dict, short: bool = False) -> str:
     """A task's answer in words: a signed value, or the labels with their scores."""
-    if "value" in result:
-        return f"{result['value']:+.2f}"
-    predicted = result["predicted"]
-    predicted = predicted if isinstance(predicted, str) else ", ".join(predicted) or "none"
-    if short:
-        return predicted
+    from .pipelines import in_words
+
+    if short or "value" in result:
+        return in_words(result)
     ranked = sorted(result["scores"].items(), key=lambda item: -item[1])
-    return f"{predicted:24} " + "  ".join(f"{label} {score:.2f}" for label, score in ranked)
+    return f"{in_words(result):24} " + "  ".join(f"{label} {score:.2f}" for label, score in ranked)
 
 
 def plot_figures(arguments) -> int:
@@ -380,11 +341,12 @@ def plot_figures(arguments) -> int:
 
     logging.disable_progress_bar()
     names = [arguments.model, *([arguments.compare] if arguments.compare else [])]
-    loaded = [load_checkpoint(name, attn_implementation="eager") for name in names]  # it keeps the weights
+    folders = [folder_of_checkpoint(name) for name in names]
+    loaded = [load_checkpoint(folder, attn_implementation="eager") for folder in folders]  # it keeps the weights
     corpus, split = load_split(arguments.rows, arguments.split, *(processor for _, processor in loaded))
     rows = chosen_rows(RowDataset(split), arguments.samples, arguments.seed)
     title = f"{corpus['name']}{' (SYNTHETIC)' if corpus['synthetic'] else ''}\n{arguments.split}, {len(rows)} clips"
-    subjects = [Subject(Path(name), *pair, rows, title) for name, pair in zip(names, loaded, strict=True)]
+    subjects = [Subject(folder, *pair, rows, title) for folder, pair in zip(folders, loaded, strict=True)]
     drawn, left_out = draw_all(figures_of(*subjects, seed=arguments.seed), arguments.output)
     for path in drawn:
         print(path)

@@ -19,11 +19,12 @@ import pyarrow as pa
 import torch
 from transformers import AutoProcessor
 
+from .checkpoint import folder_of_checkpoint
 from .data import RowReader
 from .data.ragged import ragged_array
 from .models.configuration import MODALITIES
 from .models.modeling import AffectPreTrainedModel
-from .models.pretrained_files import folder_of, sha256_of, weights_in
+from .models.pretrained_files import sha256_of, weights_in
 from .models.processing import AffectProcessor
 from .row_pass import Progress, corpus_of, rewrite_rows
 from .training import RowDataset
@@ -85,7 +86,7 @@ class Embedder:
             checkpoint: the folder or Hub name of the model.
             corpus: corpus.json of the rows that are read.
         """
-        folder = folder_of(checkpoint)
+        folder = folder_of_checkpoint(checkpoint)
         return {
             "name": "pooled_embedding" if self.pooled else "joint_embedding",
             "version": 1,

@@ -159,15 +159,16 @@ def few_labels(config: RunConfig, rows, fields: list[dict]) -> FewLabels | None:
 
 
 def publish(output: Path, best: int) -> None:
-    """Card and plots of a finished run, made from its files."""
+    """Card and plots of a finished run, made from its files; without its seeds' own, no plot of the training."""
     from . import plots
 
     results = read_results(output / "results.json")
     write_card(results, output)
-    history = json.loads((output / "seeds" / f"seed-{best}" / "history.json").read_text())
+    history = output / "seeds" / f"seed-{best}" / "history.json"
     (output / "plots").mkdir(exist_ok=True)
     try:
-        plots.plot_training(history, output / "plots" / "training.png")
+        if history.is_file():
+            plots.plot_training(json.loads(history.read_text()), output / "plots" / "training.png")
         plots.plot_subsets(results, output / "plots" / "subsets.png")
     except ImportError as error:
         print(f"No plots: {error}")

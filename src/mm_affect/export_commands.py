@@ -5,6 +5,9 @@ from logging import ERROR, getLogger
 from pathlib import Path
 
 
+DIFFERENCE, INT8_DIFFERENCE = 1e-4, 1.0  # of logits, at most
+
+
 def add_export_commands(commands) -> None:
     """Add the command to the parser of `mm-affect`."""
     export = commands.add_parser(
@@ -24,7 +27,7 @@ def export_checkpoint(arguments) -> None:
     """`mm-affect export`."""
     from transformers.utils import logging
 
-    from .cli import load_checkpoint
+    from .checkpoint import load_checkpoint
     from .exporting import export_onnx, largest_difference
 
     logging.disable_progress_bar()
@@ -33,7 +36,8 @@ def export_checkpoint(arguments) -> None:
     model, processor = load_checkpoint(arguments.model)
     folder = export_onnx(model, arguments.output, processor, arguments.int8, arguments.overwrite)
     size = sum(path.stat().st_size for path in folder.glob("model.onnx*"))
+    difference = largest_difference(model, folder)
     print(f"Graph: {folder / 'model.onnx'} ({size / 1e6:.1f} MB)")
-    print(
-        f"Largest difference from the model, on random input of other lengths: {largest_difference(model, folder):.1e}"
-    )
+    print(f"Largest difference from the model, on random input of other lengths: {difference:.1e}")
+    if not difference < (INT8_DIFFERENCE if arguments.int8 else DIFFERENCE):
+        raise ValueError(f"The graph in {folder} does not answer as the model does ({difference:.1e}); do not use it.")

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from .data.rows import put_in_place
 from .models.modeling import AffectPreTrainedModel
 
 
@@ -96,7 +97,7 @@ def export_onnx(
         overwrite: whether a folder that is there is replaced.
 
     Raises:
-        FileExistsError: `folder` is there; it holds no graph, and would not be replaced either.
+        FileExistsError: `folder` is there, or holds more than an export, and would not be replaced either.
         ImportError: the extra `[onnx]` is not installed.
     """
     folder = Path(folder)
@@ -111,9 +112,10 @@ def export_onnx(
         program.save_pretrained(written)
         if processor is not None:
             processor.save_pretrained(written)
-        if folder.exists():
-            folder.rename(Path(place) / "replaced")
-        written.rename(folder)
+        others = {path.name for path in folder.glob("*")} - {path.name for path in written.iterdir()}
+        if others:
+            raise FileExistsError(f"{folder} holds something else ({min(others)}), too; give another folder.")
+        put_in_place(written, folder)
     return folder
 
 
@@ -166,8 +168,8 @@ def largest_difference(model: AffectPreTrainedModel, folder: str | Path) -> floa
     session = InferenceSession(str(Path(folder) / "model.onnx"))
     found = session.run(None, {given.name: inputs[given.name].numpy() for given in session.get_inputs()})
     with torch.inference_mode():
-        expected = model.eval()(**inputs)
+        expected = copy.deepcopy(model).cpu().float().eval()(**inputs)
     answers = {f"logits.{task}": logits for task, logits in expected.logits.items()}
     answers["pooler_output"] = expected.pooler_output
     pairs = zip(session.get_outputs(), found, strict=True)
-    return max(float(np.abs(value - answers[output.name].numpy()).max()) for output, value in pairs)
+    return float(np.max([np.abs(value - answers[output.name].numpy()).max() for output, value in pairs]))

@@ -62,7 +62,7 @@ def embed_rows_of(arguments) -> None:
     """`mm-affect embed`."""
     from accelerate import PartialState
 
-    from .cli import load_checkpoint
+    from .checkpoint import load_checkpoint
     from .embedding import Embedder, embed_rows
     from .row_pass import corpus_of
     from .weak_labels import readable_modalities

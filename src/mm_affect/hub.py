@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""A finished run to the Hub, and back: `push` uploads what a user needs, `pull` fetches it and checks what came.
+"""A checkpoint, as a rule a finished run, to the Hub, and back: `push` uploads what a user needs, `pull` fetches it and checks what came.
 
 Differs from `HfApi.upload_folder`, which may make several commits of one folder: here one commit holds all, so that nobody ever
 sees weights without their config. What was uploaded before a connection broke is not uploaded again.
@@ -9,20 +9,30 @@ import hashlib
 import os
 import shutil
 import tempfile
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import CommitOperationAdd, HfApi
-from huggingface_hub.utils import filter_repo_objects
 from safetensors import SafetensorError, safe_open
 
 from .hub_errors import explained, patiently
 
 
-REQUIRED = ("config.json", "model.safetensors", "processor_config.json", "README.md", "results.json")
+REQUIRED = ("config.json", "model.safetensors", "processor_config.json")
+OF_A_RUN = ("README.md", "results.json")
 TOKENIZER = ["tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json"]
 TOKENIZER += ["spiece.model", "spm.model", "sentencepiece.bpe.model"]
-PUBLISHED = [*REQUIRED, *TOKENIZER, "run.json", "word_vectors.*", "transcripts/*", "plots/*", ".eval_results/*"]
+PUBLISHED = [
+    *REQUIRED,
+    *OF_A_RUN,
+    *TOKENIZER,
+    "run.json",
+    "word_vectors.*",
+    "transcripts/*",
+    "plots/*",
+    ".eval_results/*",
+]
 FETCHED = [*PUBLISHED, "model*.safetensors*"]
 OURS = {"config.json": "mm_affect_", "processor_config.json": "AffectProcessor"}  # a file of ours holds this text
 OF_NOBODY = (".gitattributes", ".gitignore", "README.md", "LICENSE")
@@ -41,21 +51,23 @@ def push(
     The seeds' own checkpoints and the optimiser's state stay here. Pushing the same folder again changes nothing.
 
     Args:
-        folder: output folder of a finished run.
+        folder: output folder of a finished run, or of a checkpoint without one: pretrained, or converted.
         repo_id: `"organisation/name"`; made if it does not exist.
         revision: branch; made if it does not exist. Default: main.
         with_code: whether the model's code goes along, see `remote_code`; the folder stays as it is.
         api: where to; default: the Hub with the token of `hf auth login`.
 
     Raises:
-        FileNotFoundError: the run is not finished, or the folder is none.
+        FileNotFoundError: the run is not finished, or something of the checkpoint is missing.
         ValueError: damaged weights, or see `upload`.
         OSError: see `upload`.
     """
     folder = Path(folder)
-    for name in REQUIRED:
+    for name in (*REQUIRED, *(OF_A_RUN if (folder / "run.json").is_file() else ())):
         if not (folder / name).is_file():
-            raise FileNotFoundError(f"{folder} has no {name}, so it is not a finished run; train it before pushing.")
+            raise FileNotFoundError(
+                f"{folder} has no {name}, so it is neither a finished run nor a whole checkpoint; train it before pushing."
+            )
     try:
         with safe_open(folder / "model.safetensors", framework="np"):
             pass
@@ -96,7 +108,7 @@ def upload(
     api = api or HfApi()
     where: dict[str, Any] = {"repo_id": repo_id, "repo_type": repo_type}
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    names = filter_repo_objects([path.relative_to(folder).as_posix() for path in paths], allow_patterns=patterns)
+    names = [name for path in paths if matches(name := path.relative_to(folder).as_posix(), patterns)]
     additions = [CommitOperationAdd(name, str(folder / name)) for name in names]
     with explained(api, writing=True, **where):
         patiently(api.create_repo, **where, private=private or None, exist_ok=True)
@@ -114,6 +126,11 @@ def upload(
         message = f"Upload {folder.resolve().name}"
         commit = {"operations": additions, "commit_message": message, "revision": revision}
         return patiently(api.create_commit, **where, **commit).commit_url
+
+
+def matches(name: str, patterns: list[str]) -> bool:
+    """Whether the name of a file is one of these, in the same folder: `*` is no `/`."""
+    return any(fnmatchcase(name, pattern) and name.count("/") == pattern.count("/") for pattern in patterns)
 
 
 def _check_ours(api: HfApi, there: set[str], ours: dict[str, str], repo_id: str, repo_type: str) -> None:
@@ -142,8 +159,7 @@ def pull(name: str, revision: str | None = None, api: HfApi | None = None) -> Pa
         OSError: no such repository or revision, no permission, no network; see `hub_errors.explained`.
     """
     api = api or HfApi()
-    repo_id, _, named = name.partition("@")
-    revision = revision or named or None
+    repo_id, revision = named(name, revision)
     with explained(api, repo_id, revision=revision):
         config = (
             Path(api.snapshot_download(repo_id, revision=revision, allow_patterns=["config.json"])) / "config.json"
@@ -159,6 +175,29 @@ def pull(name: str, revision: str | None = None, api: HfApi | None = None) -> Pa
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         _check_hash(path, repo_id)
     return folder
+
+
+def pull_file(name: str, filename: str, api: HfApi | None = None) -> Path:
+    """One file of a published checkpoint, named as for `pull`, downloaded if it is not in the cache.
+
+    Raises:
+        FileNotFoundError: the repository has no such file.
+        ValueError, OSError: as of `pull`.
+    """
+    api = api or HfApi()
+    repo_id, revision = named(name)
+    with explained(api, repo_id, revision=revision):
+        folder = Path(api.snapshot_download(repo_id, revision=revision, allow_patterns=[filename]))
+    if not (folder / filename).is_file():
+        raise FileNotFoundError(f"{repo_id} on the Hub has no {filename}.")
+    _check_hash(folder / filename, repo_id)
+    return folder / filename
+
+
+def named(name: str, revision: str | None = None) -> tuple[str, str | None]:
+    """Repository and revision of `"organisation/name"` or `"organisation/name@revision"`."""
+    repo_id, _, of_name = name.partition("@")
+    return repo_id, revision or of_name or None
 
 
 def _check_hash(path: Path, repo_id: str) -> None:

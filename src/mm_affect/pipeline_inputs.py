@@ -22,6 +22,7 @@ SOUND = {"array", "raw", "sampling_rate"}  # the keys of decoded sound, as in tr
 FILE = {"bytes", "path"}  # the keys of an encoded file in datasets
 FRAMES = {"frames", "fps"}
 MOST_CHANNELS = 8
+LOUDEST = 16.0  # of floats: some clip a little above 1, but none of 16 bits are so quiet
 FORMS = (
     "the path of a media file, its bytes, a waveform, {'array', 'sampling_rate'}, {'frames', 'fps'}, or a dict with some of "
     + ", ".join(KNOWN)
@@ -130,8 +131,12 @@ def mono(samples) -> np.ndarray:
             f"A waveform has shape {shape}; expected (samples,), or two axes of which one is up to {MOST_CHANNELS} channels "
             "(frames are given as {'frames', 'fps'})."
         )
-    if kind.kind not in "if":
-        raise ValueError(f"A waveform is of {kind}; expected floats in [-1, 1], or signed integers.")
+    if kind.kind != "f" and kind not in (np.int8, np.int16, np.int32):  # 64 bits hold numbers of any scale
+        raise ValueError(f"A waveform is of {kind}; expected floats in [-1, 1], or integers of 16 or 32 bits.")
+    if kind.kind == "f" and np.abs(samples).max() > LOUDEST:
+        raise ValueError(
+            f"A waveform of floats reaches {np.abs(samples).max():g}; expected -1 to 1: divide samples of 16 bits by 32768."
+        )
     scale = 1.0 if kind.kind == "f" else -float(np.iinfo(kind).min)
     return (samples / scale).astype(np.float32)
 

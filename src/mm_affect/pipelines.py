@@ -13,7 +13,7 @@ from .models.configuration import MODALITIES, Task
 from .pipeline_inputs import as_row
 
 
-WINDOWS_AT_ONCE = 32
+STEPS_AT_ONCE = 8000  # of the longest modality, over the rows of a batch: bounds the memory of attention
 
 
 class AffectRecognitionPipeline(Pipeline):
@@ -22,10 +22,11 @@ class AffectRecognitionPipeline(Pipeline):
     A clip is the path of an audio or video file, or its bytes; a waveform, float, at the rate of the model, or a dict of
     `array` and `sampling_rate`; a dict of `frames` and `fps`; or a dict with any of `"video"` and `"audio"` (in one of these
     forms) and `"text"` (the transcript; with `"spans"`, `[start, end]` seconds per word, it takes part in windows). One clip
-    has one answer; a list or a column of clips has a list of answers; a generator or a data set has an iterator.
+    has one answer; a list of clips, or a column of a `datasets.Dataset`, has a list of answers; a generator, or a
+    `torch.utils.data.Dataset` of clips, has an iterator.
 
     Args (of the call):
-        batch_size: clips that share a forward pass; default: 1.
+        batch_size: clips that share a forward pass, if they are not too long for that; default: 1.
         modalities: what the model may look at; default: all it reads and the clip has.
         window: seconds; also answer for each stretch of this length along the clip in which there is anything to read.
         hop: seconds from one window to the next; default: `window`.
@@ -94,45 +95,30 @@ class AffectRecognitionPipeline(Pipeline):
         if "text" not in chosen:
             row["spans"] = None  # the times of words that are not read
         features = self.processor.extract(row, chosen)
-        steps = steps_of(self.processor, features)
-        if not any(steps.values()):
-            raise ValueError(
-                f"{source}: nothing to read; the chosen modalities have no words, no sound and no face in this clip."
-            )
-        stretches = [(None, None)] + windows_of(self.processor, features, window, hop)
-        parts = [(stretch, cut(self.processor, features, *stretch)) for stretch in stretches]
-        stretches, rows = zip(*(found for found in parts if any(steps_of(self.processor, found[1]).values())))
-        return {"rows": rows, "stretches": stretches, "source": source, "steps": steps}
+        steps = checked_steps(self.processor, features, source)
+        windows = [] if window is None else windows_with_something(self.processor, features, window, hop or window)
+        return {"row": features, "windows": windows, "source": source, "steps": steps}
 
     def _forward(self, model_inputs):
-        """Logits `(rows, outputs)` per task of each clip. Whole clips share a batch, and windows share others."""
-        whole = [clip["rows"][0] for clip in model_inputs]
-        windows = [row for clip in model_inputs for row in clip["rows"][1:]]
-        batches = [whole, *(windows[i : i + WINDOWS_AT_ONCE] for i in range(0, len(windows), WINDOWS_AT_ONCE))]
-        answers = [self.model(**self.processor(rows).to(self.device)).logits for rows in batches]
-        logits = {name: torch.cat([answer[name] for answer in answers]) for name in answers[0]}
-        outputs, first = [], len(whole)
-        for i, clip in enumerate(model_inputs):
-            last = first + len(clip["rows"]) - 1
-            mine = [i, *range(first, last)]
-            of_clip = {name: clip[name] for name in ("stretches", "source", "steps")}
-            outputs.append(of_clip | {"logits": {name: values[mine] for name, values in logits.items()}})
-            first = last
-        return outputs
+        """The clips with `logits`, as of `logits_of`: of the whole, then of each window. Whole clips share batches, and windows
+        share others."""
+        wholes = logits_of(self.model, self.processor, [clip["row"] for clip in model_inputs])
+        windows = [row for clip in model_inputs for _, row in clip["windows"]]
+        of_windows = iter(logits_of(self.model, self.processor, windows))
+        return [
+            clip | {"logits": [whole, *islice(of_windows, len(clip["windows"]))]}
+            for clip, whole in zip(model_inputs, wholes, strict=True)
+        ]
 
     def postprocess(self, model_outputs):
         """The answer to one clip, of plain numbers and words."""
-        tasks = self.model.config.tasks
-        answers = [
-            {task.name: answer(task, model_outputs["logits"][task.name][i].float().numpy()) for task in tasks}
-            for i in range(len(model_outputs["stretches"]))
-        ]
+        whole, *others = (answers(self.model.config.tasks, logits) for logits in model_outputs["logits"])
         timeline = [
             {"start": round(start, 3), "end": round(end, 3), "tasks": tasks}
-            for (start, end), tasks in zip(model_outputs["stretches"][1:], answers[1:])
+            for ((start, end), _), tasks in zip(model_outputs["windows"], others, strict=True)
         ]
         found = {name: model_outputs[name] for name in ("source", "steps")}
-        return found | {"tasks": answers[0], "timeline": timeline}
+        return found | {"tasks": whole, "timeline": timeline}
 
     def save_pretrained(self, save_directory, **kwargs):
         """Write the model (`kwargs` as of its own) and the processor, of which `pipeline` makes this pipeline again."""
@@ -148,22 +134,35 @@ def steps_of(processor, features: dict) -> dict[str, int]:
     return {m: steps[m] for m in processor.modalities}
 
 
-def windows_of(processor, features: dict, window: float | None, hop: float | None) -> list[tuple[float, float]]:
+def checked_steps(processor, features: dict, source: str) -> dict[str, int]:
+    """`steps_of` a clip named `source`. Raises `ValueError` if there are none."""
+    steps = steps_of(processor, features)
+    if not any(steps.values()):
+        raise ValueError(
+            f"{source}: nothing to read; the chosen modalities have no words, no sound and no face in this clip, so give "
+            "one that has some of these."
+        )
+    return steps
+
+
+def windows_with_something(processor, features: dict, window: float, hop: float) -> list[tuple[tuple, dict]]:
+    """`(start, end)` in seconds and the row of each window of a feature row in which there is anything to read."""
+    parts = [(stretch, cut(processor, features, *stretch)) for stretch in windows_of(processor, features, window, hop)]
+    return [(stretch, part) for stretch, part in parts if any(steps_of(processor, part).values())]
+
+
+def windows_of(processor, features: dict, window: float, hop: float) -> list[tuple[float, float]]:
     """Start and end in seconds of each window; the last one may be shorter."""
-    if window is None:
-        return []
     ends = [len(features[m]) / processor.extractor(m).rate for m in ("audio", "visual") if len(features.get(m, ()))]
     spans = features.get("spans")
     ends += [float(spans[-1][1])] if spans is not None and len(spans) else []
     duration = max(ends, default=0.0)
-    starts = np.arange(0, duration, hop or window)
+    starts = np.arange(0, duration, hop)
     return [(float(start), float(min(start + window, duration))) for start in starts]
 
 
-def cut(processor, features: dict, start: float | None, end: float | None) -> dict:
+def cut(processor, features: dict, start: float, end: float) -> dict:
     """The part of a feature row between two seconds; words need spans to take part."""
-    if start is None:
-        return features
     part = dict(features)
     for modality in ("audio", "visual"):
         if modality in features:
@@ -177,6 +176,26 @@ def cut(processor, features: dict, start: float | None, end: float | None) -> di
     return part | {"transcript": " ".join(words[i] for i in spoken)}
 
 
+@torch.no_grad()
+def logits_of(model, processor, rows: Sequence[dict]) -> list[dict[str, np.ndarray]]:
+    """Per feature row `{task: (outputs,)}`, float32; batches are small where rows are long."""
+    lengths = [len(row[modality]) for row in rows for modality in processor.feature_sizes]
+    words = [len((row.get("transcript") or "").split()) for row in rows]
+    size = max(1, STEPS_AT_ONCE // max([1, *lengths, *words]))
+    found = []
+    for start in range(0, len(rows), size):
+        batch = rows[start : start + size]
+        logits = model(**processor(batch).to(model.device)).logits
+        logits = {task: values.float().cpu().numpy() for task, values in logits.items()}
+        found += [{task: values[i] for task, values in logits.items()} for i in range(len(batch))]
+    return found
+
+
+def answers(tasks: Sequence[Task], logits: dict[str, np.ndarray]) -> dict[str, dict]:
+    """The answer to each task, from the logits of one row."""
+    return {task.name: answer(task, logits[task.name]) for task in tasks}
+
+
 def answer(task: Task, logits: np.ndarray) -> dict:
     """`{"value"}` of a regression; otherwise `{"scores": {label: probability}, "predicted": label or labels}`."""
     scores = task.scores(logits[None])[0]
@@ -188,6 +207,16 @@ def answer(task: Task, logits: np.ndarray) -> dict:
         thresholds = np.broadcast_to(np.asarray(task.threshold), scores.shape)
         predicted = [label for label, p, t in zip(task.labels, scores, thresholds) if p > t]
     return {"scores": {label: round(float(p), 4) for label, p in zip(task.labels, scores)}, "predicted": predicted}
+
+
+def predicted_labels(answer: dict) -> list[str]:
+    """The label or labels that an answer predicts, as a list."""
+    return [answer["predicted"]] if isinstance(answer["predicted"], str) else answer["predicted"]
+
+
+def in_words(answer: dict) -> str:
+    """An answer in a few words: a signed value, or the labels."""
+    return f"{answer['value']:+.2f}" if "value" in answer else ", ".join(predicted_labels(answer)) or "none"
 
 
 PIPELINE_REGISTRY.register_pipeline(

@@ -174,7 +174,7 @@ def load_recogniser(name: str) -> Recogniser:
         ) from error
     device = PartialState().device
     if isinstance(config, AffectConfig):
-        from .cli import load_checkpoint
+        from .checkpoint import load_checkpoint
 
         model, processor = load_checkpoint(str(folder))
         if not hasattr(model, "generate_transcript"):

@@ -16,22 +16,22 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import HFValidationError
 from scipy import stats
 
 from .experiments import run
+from .hub import pull_file
 from .joint_rows import read_corpora
 from .metrics import primary_metric
 from .results import format_score, full_subset, markdown_table, read_results
 from .runs import RunConfig
 
 
-EQUAL, WITHIN, OUTSIDE, UNKNOWN = (
+EQUAL, WITHIN, OUTSIDE, UNKNOWN, ABSENT = (
     "each seed equal",
     "within the spread",
     "OUTSIDE the spread",
     "unequal, spread unknown",
+    "not published",
 )
 REPRODUCED = (EQUAL, WITHIN)
 RULE = """\
@@ -56,25 +56,22 @@ class Line:
 
 
 def card_results(card: str) -> dict:
-    """The results of a card: a folder with results.json, that file, or a model on the Hub (`organisation/name`).
+    """The results of a card: a folder with results.json, that file, or a model on the Hub (named as for `hub.pull`).
 
     Raises:
         OSError, ValueError: there is no such card, or it has no results.
     """
     path = Path(card)
+    if not path.exists():
+        try:
+            return read_results(pull_file(card, "results.json"))
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{card} is not a card (no such folder, nor on the Hub): {error}") from error
     if path.is_dir() and not (path / "results.json").is_file():
         raise FileNotFoundError(
             f"{card} has no results.json, so it publishes no results that could be reproduced; name a card that has one."
         )
-    if path.exists():
-        return read_results(path / "results.json" if path.is_dir() else path)
-    try:
-        return read_results(hf_hub_download(card, "results.json"))
-    except (OSError, HFValidationError) as error:
-        reason = " ".join(str(error).split()).partition(". ")[0]
-        raise FileNotFoundError(
-            f"{card} is no folder here, and no results.json was had from the Hub ({reason}); name a card that has one."
-        ) from error
+    return read_results(path / "results.json" if path.is_dir() else path)
 
 
 def data_differences(card: dict, corpus: dict) -> list[str]:
@@ -140,7 +137,8 @@ def run_again(card: dict, output: Path, data: str | None = None, seeds: list[int
     """Results of the card's run, made again below `output`; raises `ValueError` if that cannot be.
 
     Args:
-        data: folder of the rows, default that in the card's config; of a program in `benchmarks/` the folder of the real data.
+        data: folder of the rows, default that in the card's config; of a program in `benchmarks/` the folder of the real data,
+            default `MM_AFFECT_REALDATA`, or `../shared/realdata` beside the checkout.
         seeds: only these; default: those of the card.
     """
     if card["command"].startswith("python benchmarks/"):
@@ -150,7 +148,8 @@ def run_again(card: dict, output: Path, data: str | None = None, seeds: list[int
     )
     config = RunConfig.from_dict(card["config"], changes)
     _check_data(card, read_corpora(config.data, config.auxiliary), config.data)
-    return run(config, card["command"])
+    run(config, card["command"])
+    return read_results(Path(config.output_dir) / "results.json")  # as the card was read: undefined scores are None
 
 
 def _check_data(card: dict, corpus: dict, where: str) -> None:
@@ -169,6 +168,12 @@ def _by_program(card: dict, output: Path, data: str | None, seeds: list[int] | N
         raise FileNotFoundError(
             f"{card['name']} was made by `{card['command']}`, and there is no {program} here; run this in a checkout of mm_affect."
         )
+    outside = next((word for word in options if _leads_outside(word)), None)
+    if outside is not None:
+        raise ValueError(
+            f"{card['name']} was made by `{card['command']}`, and {outside} names a file that may be outside the checkout; if you "
+            "trust it, run the command yourself."
+        )
     for folder in ("benchmarks", "examples"):
         shutil.copytree(folder, output / folder, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
     for path in (output / "examples").rglob("*.json") if seeds else ():
@@ -179,14 +184,20 @@ def _by_program(card: dict, output: Path, data: str | None, seeds: list[int] | N
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join([package, os.environ.get("PYTHONPATH", "")]).strip(os.pathsep)
     }
-    if data is not None:
-        environment["MM_AFFECT_REALDATA"] = str(Path(data).resolve())
+    real = data or os.environ.get("MM_AFFECT_REALDATA") or Path("..", "shared", "realdata")
+    environment["MM_AFFECT_REALDATA"] = str(Path(real).resolve())  # the copy lies elsewhere
+    print(f"Running in {output}: {card['command']}", file=sys.stderr)
     code = subprocess.run([sys.executable, program, *options], cwd=output, env=environment).returncode
     if code:
         raise ValueError(f"`{card['command']}` ended with exit code {code}; what it printed above says why.")
     here = read_results(output / "model_cards" / card["name"] / "results.json")
     _check_data(card, here["corpus"], f"What {program} read")
     return here
+
+
+def _leads_outside(word: str) -> bool:
+    """Whether a word of a command, or what stands behind its `=`, is an absolute path, or has `..` in it."""
+    return ".." in word or any(Path(part).is_absolute() for part in word.split("="))
 
 
 def reproduce(
@@ -216,7 +227,8 @@ def compare(card: dict, here: dict, every: bool = False) -> list[Line]:
     if every:
         metrics += [name for name in card["summary"][subset] if name not in metrics]
     for metric in metrics:
-        published = {seed: found["test"][subset].get(metric) for seed, found in card["seeds"].items()}
+        scores_of_seeds = {seed: found["test"].get(subset, {}) for seed, found in card["seeds"].items()}
+        published = {seed: scores[metric] for seed, scores in scores_of_seeds.items() if metric in scores}
         found = {seed: scores["test"].get(subset, {}).get(metric) for seed, scores in here["seeds"].items()}
         lines += [
             Line(
@@ -224,18 +236,20 @@ def compare(card: dict, here: dict, every: bool = False) -> list[Line]:
             )
             for seed, value in found.items()
         ]
-        lines.append(_over_seeds(metric, card["summary"][subset][metric], here["summary"][subset].get(metric)))
+        lines.append(_over_seeds(metric, *(side["summary"].get(subset, {}).get(metric) for side in (card, here))))
         lines[-1].verdict = _verdict(published, found)
     return lines
 
 
-def _over_seeds(metric: str, published: dict, here: dict | None) -> Line:
+def _over_seeds(metric: str, published: dict | None, here: dict | None) -> Line:
     counts = [0 if score is None else score["n"] for score in (published, here)]
-    difference = _minus((here or {}).get("mean"), published["mean"])
+    difference = _minus((here or {}).get("mean"), (published or {}).get("mean"))
     return Line(metric, f"{counts[0]} and {counts[1]} seeds", format_score(published), format_score(here), difference)
 
 
 def _verdict(published: dict, here: dict) -> str:
+    if not published:
+        return ABSENT
     if all(seed in published and published[seed] == value for seed, value in here.items()):
         return EQUAL
     known = [[value for value in side.values() if value is not None] for side in (published, here)]

@@ -19,6 +19,7 @@
                       (`significance.intervals`); missing in results of before there were any
     versions, device  of `environment()`
     command, seconds, date
+    notes             Markdown for the card; missing unless a program that makes cards has something to say
 
 A subset names the modalities that the model was given, such as "text+audio+visual", "text+visual" or "audio". An
 undefined value is null. Tables and cards are made from these files, never typed.

@@ -10,17 +10,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from huggingface_hub import snapshot_download
 from safetensors import safe_open
 from transformers import AutoConfig
 
+from .hub import pull
 from .models.configuration import Task
 from .models.modeling import AffectPreTrainedModel
 from .models.pretrained_files import sha256_of
 from .models.processing import AffectProcessor
 
 
-FILES = ("config.json", "model*.safetensors", "processor_config.json")
 HEADS = "heads.heads."
 
 
@@ -69,8 +68,7 @@ def find(name: str) -> Checkpoint:
     folder, revision = Path(name), None
     try:
         if not folder.is_dir():
-            repository, _, wanted = name.partition("@")
-            folder = Path(snapshot_download(repository, revision=wanted or None, allow_patterns=FILES))
+            folder = pull(name)
             revision = folder.name
         checkpoint = Checkpoint(name, folder, revision, AutoConfig.from_pretrained(folder))
     except (OSError, ValueError) as error:

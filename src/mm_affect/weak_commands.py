@@ -41,7 +41,7 @@ def numbers(text: str) -> float | list[float]:
 
 def label_rows(arguments) -> None:
     """`mm-affect weak-labels`."""
-    from .cli import load_checkpoint
+    from .checkpoint import load_checkpoint
     from .data.schema import weak_in_words
     from .row_pass import corpus_of
     from .weak_labels import Labeller, add_weak_labels, chosen_task, readable_modalities, source_of

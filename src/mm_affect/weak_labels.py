@@ -20,11 +20,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from .checkpoint import folder_of_checkpoint
 from .data import RowReader
 from .data.schema import check_label, check_label_field
 from .models.configuration import Task, suggestion
 from .models.modeling import AffectPreTrainedModel
-from .models.pretrained_files import sha256_of
+from .models.pretrained_files import sha256_of, weights_in
 from .models.processing import AffectProcessor
 from .results import read_results
 from .row_pass import corpus_of, rewrite_rows
@@ -146,28 +147,26 @@ def source_of(checkpoint: str | Path, task: Task, confidence: float | None = Non
     Raises:
         ValueError: no results.json that has measured this task, and no `confidence`.
     """
-    checkpoint = Path(checkpoint)
-    weights = sorted(checkpoint.glob("*.safetensors"))
-    if not weights:
-        raise ValueError(f"{checkpoint} has no weights (*.safetensors); give a folder of a checkpoint.")
-    known = {"model": checkpoint.resolve().name, "weights_sha256": sha256_of(weights), "task": task.name}
+    folder = folder_of_checkpoint(checkpoint)
+    name = folder.resolve().name if Path(checkpoint).exists() else str(checkpoint)
+    known = {"model": name, "weights_sha256": sha256_of(weights_in(folder)), "task": task.name}
     metric = CONFIDENCE[task.problem_type]
     if confidence is not None:
         return known | {"metric": metric, "confidence": float(confidence)}
-    if not (checkpoint / "results.json").is_file():
+    if not (folder / "results.json").is_file():
         raise ValueError(
             f"{checkpoint} has no results.json, so the confidence of its labels is unknown; measure {metric} of "
             f"{task.name!r} on a validation split, and give it as confidence."
         )
     from .selection import best_of
 
-    results = read_results(checkpoint / "results.json")
+    results = read_results(folder / "results.json")
     if any(known_task["name"] == task.name and known_task.get("weak") for known_task in results["tasks"]):
         raise ValueError(
             f"{checkpoint} learned {task.name!r} from weak labels itself, and was measured against them; predict with the "
             "model that they came from."
         )
-    score = results["seeds"][str(best_of(checkpoint))]["validation"].get(f"{task.name}.{metric}")
+    score = results["seeds"][str(best_of(folder))]["validation"].get(f"{task.name}.{metric}")
     if score is None:
         raise ValueError(
             f"{checkpoint} was not measured by {task.name}.{metric} on its validation split; give the confidence of "

@@ -4,8 +4,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from transformers.utils import cached_file
-
+from ..checkpoint import folder_of_checkpoint
 from ..results import read_results
 
 
@@ -31,8 +30,8 @@ class About:
 
 def about(name: str, model) -> About:
     """The facts of the checkpoint `name`, a folder or a name on the Hub, loaded as `model`."""
-    path = cached_file(name, "results.json", _raise_exceptions_for_missing_entries=False)
-    results = read_results(path) if path else {}
+    path = folder_of_checkpoint(name) / "results.json"
+    results = read_results(path) if path.is_file() else {}
     corpus = results.get("corpus") or {}
     ranges = {task["name"]: task["range"] for task in results.get("tasks", [])}
     ranges |= {task.name: task.value_range for task in model.config.tasks if task.value_range}

@@ -3,7 +3,10 @@
 
 from html import escape
 
+import numpy as np
+
 from ..models.configuration import Task
+from ..pipelines import in_words, predicted_labels
 from ..plots import COLOURS
 from .about import LIMITS, About
 from .clips import LIMIT
@@ -85,17 +88,16 @@ def card(task: Task, said: str, body: str) -> str:
 def class_card(task: Task, answer: dict) -> str:
     """Bars of a classification; of several labels each with a tick at the score from which it is predicted."""
     ranked = sorted(answer["scores"].items(), key=lambda item: -item[1])
+    thresholds = dict(zip(task.labels, np.broadcast_to(task.threshold, len(task.labels))))
     rows = []
     for label, score in ranked[:MOST_BARS]:
         tick = ""
         if task.problem_type == "multi_label_classification":
-            threshold = (
-                task.threshold if isinstance(task.threshold, float) else task.threshold[task.labels.index(label)]
-            )
+            threshold = thresholds[label]
             tick = (
                 f'<i class="mma-tick" style="left:{100 * threshold:.1f}%" title="predicted from {threshold:.2f}"></i>'
             )
-        chosen = " mma-chosen" if label in predicted(answer) else ""
+        chosen = " mma-chosen" if label in predicted_labels(answer) else ""
         rows.append(
             f'<div class="mma-bar{chosen}"><span>{escape(label)}</span><div class="mma-track">'
             f'<b style="width:{100 * score:.1f}%;background:{colour(task, label)}"></b>{tick}</div>'
@@ -124,16 +126,6 @@ def value_card(task: Task, value: float, ends: tuple[float, float] | None) -> st
     )
 
 
-def predicted(answer: dict) -> list[str]:
-    """The predicted label or labels, as a list."""
-    return [answer["predicted"]] if isinstance(answer["predicted"], str) else answer["predicted"]
-
-
-def in_words(answer: dict) -> str:
-    """An answer in a few words: a signed value, or the labels."""
-    return f"{answer['value']:+.2f}" if "value" in answer else ", ".join(predicted(answer)) or "none"
-
-
 def subset_table(tasks: list[Task], subsets: dict[tuple[str, ...], dict], shown: tuple[str, ...]) -> str:
     """A row per subset of the clip's modalities: what the model would say if it saw only these. `shown` is marked."""
     present = max(subsets, key=len)
@@ -159,9 +151,11 @@ def subset_cell(task: Task, answer: dict, whole: dict) -> str:
     """The answer to one subset; a label other than that of the whole clip is in italics."""
     if "value" in answer:
         return f"<td>{answer['value']:+.2f}</td>"
-    strongest = max(predicted(answer) or answer["scores"], key=answer["scores"].get)
+    strongest = max(predicted_labels(answer) or answer["scores"], key=answer["scores"].get)
     said = (
-        f"<em>{escape(in_words(answer))}</em>" if predicted(answer) != predicted(whole) else escape(in_words(answer))
+        f"<em>{escape(in_words(answer))}</em>"
+        if predicted_labels(answer) != predicted_labels(whole)
+        else escape(in_words(answer))
     )
     score = answer["scores"][strongest]
     return (

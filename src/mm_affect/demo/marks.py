@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from ..pipelines import logits_of
 from .recognition import Reading, Recogniser
 
 
@@ -95,7 +96,7 @@ def occlusion(recogniser: Recogniser, row: dict, modalities: list[str]) -> dict[
     """Per task and modality, by how much the answer falls when a piece is hidden."""
     pieces = [(modality, *ends) for modality in modalities for ends in cuts(recogniser, row, modality)]
     hidden = [without(recogniser, row, *piece) for piece in pieces]
-    whole, *others = recogniser.logits([row, *hidden])
+    whole, *others = logits_of(recogniser.model, recogniser.processor, [row, *hidden])
     found = {}
     for task in recogniser.tasks:
         scores = task.scores(np.stack([logits[task.name] for logits in (whole, *others)]))

@@ -11,7 +11,7 @@ from ..models.media import SOUNDS
 from .about import About
 from .clips import LIMIT, Clip, Sample
 from .drawings import bars, head, notice, read_summary, subset_table
-from .marks import marks_of
+from .marks import Marks, marks_of
 from .recognition import Reading, Recogniser
 from .strips import strips
 from .timeline import timeline
@@ -24,11 +24,16 @@ WELCOME = (
 
 
 class Shown(NamedTuple):
-    """What a visitor's last click on Recognise found: kept between clicks."""
+    """What a visitor's last click on Recognise found: kept between clicks.
+
+    `details`: the windows of the time line and the marks, both of every task, by what the model may look at; each is computed
+    when it is first asked for.
+    """
 
     reading: Reading
     subsets: dict[tuple[str, ...], dict]
     labels: dict[str, str] | None
+    details: dict[tuple[str, ...], tuple[list[dict], Marks]]
 
 
 class Desk:
@@ -62,7 +67,7 @@ class Desk:
         clip = Clip(path, transcript or "", known.clip.spans if unchanged else None)
         try:
             reading = self.recogniser.read(clip)
-            shown = Shown(reading, self.recogniser.subsets(reading), known.labels if unchanged else None)
+            shown = Shown(reading, self.recogniser.subsets(reading), known.labels if unchanged else None, {})
         except (ValueError, OSError, ImportError) as error:
             return None, *self.complaint(said(error, path))
         return shown, *self.show(shown, modalities, task)
@@ -83,8 +88,10 @@ class Desk:
     def drawn(self, shown: Shown, chosen: tuple[str, ...], task: Task):
         """Everything, for the modalities `chosen` and in detail for one task."""
         reading, answers = shown.reading, shown.subsets[chosen]
-        windows = self.recogniser.timeline(reading, chosen)
-        marks = marks_of(self.recogniser, reading, chosen)
+        if chosen not in shown.details:
+            windows = self.recogniser.timeline(reading, chosen)
+            shown.details[chosen] = windows, marks_of(self.recogniser, reading, chosen)
+        windows, marks = shown.details[chosen]
         return (
             bars(self.recogniser.tasks, answers, self.facts.ranges) + read_summary(reading, shown.labels),
             timeline(task, windows, reading, self.facts.ranges.get(task.name)),

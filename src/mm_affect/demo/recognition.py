@@ -4,13 +4,10 @@
 from dataclasses import dataclass
 from itertools import combinations
 
-import torch
-
-from ..pipelines import answer, cut, steps_of, windows_of
+from ..pipelines import answers, checked_steps, logits_of, windows_with_something
 from .clips import LIMIT, Clip
 
 
-STEPS_AT_ONCE = 8000  # of the longest modality, over the rows of a batch: bounds the memory of attention
 SHORTEST_WINDOW = 1.0  # seconds
 MOST_WINDOWS = 20  # that do not overlap; each begins where the one before is half over
 NOUNS = {"text": "words", "audio": "sound", "visual": "faces"}
@@ -61,31 +58,12 @@ class Recogniser:
         """
         row, whole = clip.row()
         row = self.processor.extract(row)
-        steps = steps_of(self.processor, row)
-        if not any(steps.values()):
-            missing = ", ".join(f"no {NOUNS[modality]}" for modality in steps)
-            raise ValueError(
-                f"There is nothing to recognise in this clip: {missing}. Add a transcript, or try another."
-            )
+        steps = checked_steps(self.processor, row, clip.path or "transcript")
         return Reading(clip, row, steps, min(whole, LIMIT), whole)
 
     def answers(self, rows: list[dict]) -> list[dict]:
         """What the model says of each feature row: `{task: answer}`, as the pipeline words it."""
-        return [{task.name: answer(task, logits[task.name]) for task in self.tasks} for logits in self.logits(rows)]
-
-    @torch.no_grad()
-    def logits(self, rows: list[dict]) -> list[dict]:
-        """Per feature row `{task: (outputs,)}`; batches are small where rows are long."""
-        longest = max((len(row[m]) for row in rows for m in self.processor.feature_sizes), default=1)
-        size = max(1, STEPS_AT_ONCE // max(1, longest))
-        found = []
-        for start in range(0, len(rows), size):
-            batch = self.processor(rows[start : start + size]).to(self.model.device)
-            logits = {task: values.float().cpu().numpy() for task, values in self.model(**batch).logits.items()}
-            found += [
-                {task: values[i] for task, values in logits.items()} for i in range(len(rows[start : start + size]))
-            ]
-        return found
+        return [answers(self.tasks, logits) for logits in logits_of(self.model, self.processor, rows)]
 
     def only(self, row: dict, modalities) -> dict:
         """A feature row with these modalities alone."""
@@ -105,11 +83,9 @@ class Recogniser:
         """The answers along the clip, in windows that overlap by half: `start`, `end` in seconds, `tasks`."""
         row = self.only(reading.row, modalities)
         window = max(SHORTEST_WINDOW, reading.duration / MOST_WINDOWS)
-        stretches = windows_of(self.processor, row, window, window / 2) if reading.duration else []
-        parts = [(stretch, cut(self.processor, row, *stretch)) for stretch in stretches]
-        parts = [(stretch, part) for stretch, part in parts if any(steps_of(self.processor, part).values())]
-        answers = self.answers([part for _, part in parts]) if parts else []
+        windows = windows_with_something(self.processor, row, window, window / 2) if reading.duration else []
+        found = self.answers([part for _, part in windows])
         return [
             {"start": start, "end": end, "tasks": tasks}
-            for ((start, end), _), tasks in zip(parts, answers, strict=True)
+            for ((start, end), _), tasks in zip(windows, found, strict=True)
         ]

@@ -1,6 +1,7 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
 """A model's page, opened: what `mm-affect demo` and the Space call."""
 
+import re
 from pathlib import Path
 
 from .about import about
@@ -11,6 +12,7 @@ from .recognition import Recogniser
 DEFAULT_MODEL = Path("demo_output/run")
 DEFAULT_SAMPLES = Path("demo_output/corpus")
 LARGEST_FILE = "500mb"
+NO_PORT = re.compile(r"Cannot find empty port in range: (\d+)-(\d+)")  # what Gradio says when it could open none
 STYLE = Path(__file__).with_name("style.css")
 FONTS = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}  # nothing is fetched
 
@@ -27,7 +29,7 @@ def open_demo(
     Args:
         model: folder of a checkpoint, or its name on the Hub; default: what `make demo` trained.
         samples: folder of a corpus whose clips can be picked; default: that of `make demo`, if it is there.
-        port: default: `GRADIO_SERVER_PORT`, or the first that is free from 7860 on.
+        port: default: the first that is free from `GRADIO_SERVER_PORT` on, or from 7860.
         browser: whether to open a browser.
         block: False returns at once, and the page is served until `close()`.
 
@@ -35,7 +37,7 @@ def open_demo(
 
     Raises:
         ImportError: without Gradio.
-        OSError, ValueError: no model, no samples there, or the port is taken.
+        OSError, ValueError: no model, no samples there, or no port can be opened.
     """
     try:
         import gradio
@@ -43,9 +45,11 @@ def open_demo(
         raise ImportError("The demo needs Gradio: pip install 'mm_affect[demo]'.") from error
     from accelerate import PartialState
 
-    from ..cli import load_checkpoint
+    from ..checkpoint import load_checkpoint
     from .page import build_page
 
+    if port is not None and not 1 <= port <= 65535:
+        raise ValueError(f"The port is {port}; give a number from 1 to 65535.")
     if model is None:
         if not DEFAULT_MODEL.is_dir():
             raise FileNotFoundError(
@@ -72,11 +76,15 @@ def open_demo(
             run_history=False,
             ssr_mode=False,
             max_file_size=LARGEST_FILE,
-            allowed_paths=[str(Path(samples).resolve())] if samples is not None else None,
+            allowed_paths=[sample.clip.path for sample in found],
         )
     except OSError as error:
-        taken = "Every port from 7860 on" if port is None else f"Port {port}"
-        raise OSError(f"{taken} is taken; give a free one with --port.") from error
+        tried = NO_PORT.match(str(error))
+        if tried is None:  # something else went wrong
+            raise
+        first, last = tried.groups()
+        ports = f"Port {first}" if first == last else f"Every port from {first} to {last}"
+        raise OSError(f"{ports} is taken or not permitted; give another with --port.") from error
     if block:
         print(f"Demo: {page.local_url} (Ctrl-C ends it)", flush=True)
         page.block_thread()

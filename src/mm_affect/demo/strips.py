@@ -9,7 +9,8 @@ import numpy as np
 from ..models.configuration import Task
 from ..models.faces import opencv
 from ..models.media import iter_frames, read_audio
-from .drawings import PALETTE, in_words
+from ..pipelines import in_words
+from .drawings import PALETTE
 from .marks import Marks, Piece
 from .recognition import Reading
 

@@ -21,7 +21,7 @@ def timeline(task: Task, windows: list[dict], reading: Reading, ends: tuple[floa
     if not windows:
         return '<p class="mma-fine">No time line: words without times are not bound to a moment.</p>'
     duration = reading.duration
-    spans = reading.clip.row()[0]["spans"]
+    spans = reading.row["spans"]
     words = list(zip(reading.clip.transcript.split(), spans, strict=True)) if spans else []
     words = [(word, span) for word, span in words if span[0] < duration]
     if task.problem_type == "regression":

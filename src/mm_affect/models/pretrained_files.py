@@ -23,15 +23,17 @@ def local(name: str | Path) -> Path:
 
 
 def folder_of(name: str | Path) -> Path:
-    """The folder of a pretrained model: a local one, or that of a Hub repository, which is fetched once.
+    """The folder of a pretrained model: a local one, or that of a Hub repository (with `@revision` behind its name, if not the
+    newest), which is fetched once.
 
     Raises:
         ValueError: there is none.
     """
     if local(name).is_dir():
         return local(name)
+    repository, _, revision = str(name).partition("@")
     try:
-        return Path(snapshot_download(str(name), allow_patterns=FETCHED))
+        return Path(snapshot_download(repository, revision=revision or None, allow_patterns=FETCHED))
     except (OSError, ValueError) as error:
         raise ValueError(
             f"There is no pretrained model at {name}; expected a folder (one that is known by its name only is looked for "

@@ -1,0 +1,59 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""A checkpoint by its folder, and by its name on the Hub, which every command that reads one takes. (`test_hub_round_trip.py`
+asks a Hub; here it is told where the folder is.)"""
+
+from pathlib import Path
+
+import pytest
+from corpora import sample_rows, sample_run
+
+from mm_affect import checkpoint, hub
+from mm_affect.cli import main
+from mm_affect.data import read_corpus
+from mm_affect.demo.about import about
+from mm_affect.models.configuration import Task
+from mm_affect.weak_labels import source_of
+
+
+NAME = "org/trained@v1"
+
+
+@pytest.fixture
+def asked(monkeypatch) -> list[str]:
+    """Names that the Hub was asked for; it has `sample_run` under each."""
+    names: list[str] = []
+    monkeypatch.setattr(hub, "pull", lambda name: names.append(name) or Path(sample_run()))
+    checkpoint._pulled.cache_clear()
+    yield names
+    checkpoint._pulled.cache_clear()
+
+
+def test_a_name_is_asked_for_once_and_a_folder_never(asked):
+    assert checkpoint.folder_of_checkpoint(sample_run()) == Path(sample_run()) and asked == []
+    for _ in range(2):
+        assert checkpoint.folder_of_checkpoint(NAME) == Path(sample_run())
+    checkpoint.load_checkpoint(NAME)
+    assert asked == [NAME]
+
+
+def test_what_is_neither_is_one_sentence(monkeypatch):
+    def pull(name):
+        raise FileNotFoundError(f"There is no model {name} on the Hub.")
+
+    monkeypatch.setattr(hub, "pull", pull)
+    with pytest.raises(
+        ValueError, match=r"org/none is not a checkpoint \(no such folder, nor on the Hub\): There is no"
+    ):
+        checkpoint.load_checkpoint("org/none")
+
+
+def test_every_reader_of_a_checkpoint_takes_the_name(asked, tmp_path):
+    task = Task("sentiment", "regression")
+    here, there = source_of(sample_run(), task, 0.5), source_of(NAME, task, 0.5)
+    assert there == here | {"model": NAME}
+    model, _ = checkpoint.load_checkpoint(NAME)
+    assert about(NAME, model).corpus == about(str(sample_run()), model).corpus == "mm_affect sample corpus"
+    command = ["embed", "--model", NAME, "--rows", str(sample_rows()), "--output", str(tmp_path / "joint"), "--pooled"]
+    assert main(command) == 0
+    assert read_corpus(tmp_path / "joint")["extractors"]["audio"]["model"] == NAME
+    assert set(asked) == {NAME}
