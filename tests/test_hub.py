@@ -22,7 +22,11 @@ CARD = "---\nlicense: apache-2.0\n---\n# ef-lf\n"
 def finished(tmp_path):
     """A folder like that of a finished run."""
     folder = tmp_path / "run"
-    contents = dict.fromkeys((*REQUIRED, *OF_A_RUN), "x") | {"config.json": CONFIG, "README.md": CARD, "tokenizer.json": "{}"}
+    contents = dict.fromkeys((*REQUIRED, *OF_A_RUN), "x") | {
+        "config.json": CONFIG,
+        "README.md": CARD,
+        "tokenizer.json": "{}",
+    }
     left = {"rows.json": "[]", "seeds/seed-0/config.json": CONFIG, "seeds/seed-0/vocab.txt": "x", "thesis.tex": "x"}
     for name, text in (contents | {"run.json": "{}", "plots/training.png": "png"} | left).items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -243,7 +247,10 @@ def test_the_command_says_what_it_cannot_push(finished, tmp_path, hub, capsys):
             "none is no folder; give the output folder of a finished run, or one of rows",
         ),
         ([str(tmp_path), NAME, "--with-code"], "holds rows, which have no code; leave --with-code out"),
-        ([str(finished / "seeds"), NAME], "has no config.json, so it is neither a finished run nor a whole checkpoint"),
+        (
+            [str(finished / "seeds"), NAME],
+            "has no config.json, so it is neither a finished run nor a whole checkpoint",
+        ),
         ([str(finished), "a b/c"], "'a b/c' is not a name that a repository can have"),
     ):
         assert main(["push", *words]) == 1

@@ -197,13 +197,19 @@ def test_a_folder_of_someone_else_is_refused_and_left_alone(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-def test_an_older_sample_corpus_is_replaced_and_an_empty_folder_filled(tmp_path):
+def test_an_older_sample_corpus_is_replaced_on_request_and_an_empty_folder_filled(tmp_path):
     folder = tmp_path / "corpus"
     folder.mkdir()
     make_sample_corpus(folder, clips=7, progress=False)
-    make_sample_corpus(folder, clips=6, progress=False)
+    with pytest.raises(FileExistsError, match="holds a sample corpus already"):
+        make_sample_corpus(folder, clips=6, progress=False)
+    make_sample_corpus(folder, clips=6, progress=False, overwrite=True)
     assert len(list((folder / "media").iterdir())) == 6
     assert [path.name for path in tmp_path.iterdir()] == ["corpus"]
+    (folder / "media" / "mine.wav").write_bytes(b"a recording of mine")
+    with pytest.raises(FileExistsError, match="also holds mine.wav"):
+        make_sample_corpus(folder, clips=6, progress=False, overwrite=True)
+    assert (folder / "media" / "mine.wav").is_file()
 
 
 def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):

@@ -79,6 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
     sample.add_argument("--clips", type=int, default=300)
     sample.add_argument("--seed", type=int, default=0)
     sample.add_argument("--workers", type=int, default=2)
+    sample.add_argument("--overwrite", action="store_true", help="replace an earlier sample corpus in the folder")
     sample.set_defaults(run=data_sample)
     check = data.add_parser("check", help="read a corpus or rows and print what they hold")
     check.add_argument("source", type=Path)
@@ -162,7 +163,8 @@ def data_sample(arguments) -> None:
     """`mm-affect data sample`."""
     from .data import make_sample_corpus
 
-    folder = make_sample_corpus(arguments.folder, arguments.clips, arguments.seed, arguments.workers)
+    options = {"workers": arguments.workers, "overwrite": arguments.overwrite}
+    folder = make_sample_corpus(arguments.folder, arguments.clips, arguments.seed, **options)
     print(f"Synthetic sample corpus: {folder}")
 
 

@@ -148,6 +148,8 @@ def extract_corpus(
         listed = job.list_failures(failed)
         if failed and not skip_errors:
             raise ExtractionError(failed, listed if resumable else None)
+        if failed and len(failed) == sum(shard.stop - shard.start for shard in shards):
+            raise ExtractionError(failed, listed if resumable else None)  # no clip is left
         unchanged = {name: value for name, value in corpus.items() if name not in FOUND}
         described = {"sizes": processor.feature_sizes, "extractors": processor.extractors}
         dropped = {"dropped": [*(corpus["dropped"] or []), *failed]}

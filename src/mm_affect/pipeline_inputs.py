@@ -43,6 +43,8 @@ def as_row(clip, processor: AffectProcessor, modalities=MODALITIES) -> tuple[dic
             of the words; a `MediaError` for a file that cannot be read.
     """
     clip = by_modality(clip)
+    if not isinstance(clip.get("text"), str | None):
+        raise ValueError(f"`text` is a {type(clip['text']).__name__}; expected the transcript, as one string.")
     row = {"transcript": clip.get("text"), "spans": clip.get("spans")}
     words = len((row["transcript"] or "").split())
     if row["spans"] is not None and len(row["spans"]) != words:
@@ -83,7 +85,9 @@ def read(medium, modality: str, processor: AffectProcessor, modalities) -> tuple
     if isinstance(medium, dict):
         if not medium.keys() <= SOUND | FILE and not (modality == "video" and medium.keys() <= FRAMES):
             raise ValueError(f"`{modality}` is a dict of {', '.join(map(str, medium))}; expected {FORMS}.")
-        frames, rate = medium.get("frames"), medium.get("sampling_rate") or medium.get("fps")
+        frames, rate = medium.get("frames"), medium.get("sampling_rate", medium.get("fps"))
+        if medium.keys() & {"array", "raw"} and not (isinstance(rate, int | float) and rate > 0):
+            raise ValueError(f"`sampling_rate` of the sound is {rate}; give samples per second, a positive number.")
         medium = next((medium[key] for key in ("array", "raw", "bytes", "path") if medium.get(key) is not None), None)
     if frames is not None:
         wanted = "visual" in modalities and "visual" in processor.modalities
@@ -114,8 +118,6 @@ def audio_features(samples, rate: float | None, processor: AffectProcessor) -> n
     """Features `(steps, size)` of a waveform of any shape that `mono` takes; without a rate it has the extractor's."""
     extractor = processor.extractor("audio")
     rate = extractor.sampling_rate if rate is None else rate
-    if not rate > 0:
-        raise ValueError(f"`sampling_rate` is {rate} Hz; it must be positive.")
     return extractor(np.concatenate(list(resampled([(rate, mono(samples))], extractor.sampling_rate))))
 
 

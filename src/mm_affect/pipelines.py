@@ -49,7 +49,7 @@ class AffectRecognitionPipeline(Pipeline):
                     f"Unknown modality {modality!r}; this model reads {', '.join(self.model.config.modalities)}."
                 )
         for name, value in (("window", window), ("hop", hop)):
-            if value is not None and value <= 0:
+            if value is not None and not (isinstance(value, int | float) and 0 < value < float("inf")):
                 raise ValueError(f"`{name}` is {value} seconds; it must be positive.")
         if hop is not None and window is None and "window" not in getattr(self, "_preprocess_params", ()):
             raise ValueError("`hop` needs `window`, the length in seconds of the stretches that it moves.")

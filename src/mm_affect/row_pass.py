@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from .data import read_corpus
 from .data.builder import CORPUS_FILE
-from .data.rows import check_target, is_rows, put_in_place, shard_files
+from .data.rows import check_apart, check_target, is_rows, put_in_place, shard_files
 from .data.schema import features
 from .results import write_atomically
 
@@ -58,6 +58,7 @@ def rewrite_rows(
         FileExistsError: `output` holds something, unless it holds rows and `overwrite` is given.
     """
     rows, output, corpus = Path(rows), Path(os.path.abspath(output)), corpus_of(rows)
+    check_apart(rows, output)
     check_target(output, overwrite)
     shards = [Path(path) for split, n in corpus["counts"].items() if n for path in shard_files(rows, split)]
     building = output.with_name(f".{output.name}.rewriting")

@@ -10,7 +10,7 @@ import numpy as np
 
 from .alignment import REDUCERS, align
 from .ragged import RowReader
-from .rows import FOUND, load, read_corpus, write_rows
+from .rows import FOUND, check_apart, load, read_corpus, write_rows
 
 
 FRAMES = ("audio", "visual")
@@ -42,6 +42,7 @@ def align_rows(source: str | Path, output: str | Path, reducer: str = "mean", ov
     if reducer not in REDUCERS:
         raise ValueError(f"Reducer {reducer!r} is unknown; expected one of {', '.join(REDUCERS)}.")
     source, corpus = Path(source), read_corpus(source)
+    check_apart(source, Path(output))
     rates = _rates(source, corpus)
     splits, dropped = load(source), list(corpus["dropped"] or [])
     total, known = sum(len(rows) for rows in splits.values()), len(dropped)

@@ -152,6 +152,14 @@ def check_target(folder: Path, overwrite: bool) -> None:
         )
 
 
+def check_apart(source: Path, output: Path) -> None:
+    """Raise `ValueError` if rows would be written where they are read from."""
+    if source.resolve() == output.resolve():
+        raise ValueError(
+            f"{output} holds the rows that are read, which stay as they are; give another folder to write to."
+        )
+
+
 def is_rows(folder: Path) -> bool:
     """Whether the folder holds rows, as `write_rows` lays them out."""
     try:

@@ -44,6 +44,7 @@ Of nineteen clips one has no video track (a .wav file), one no sound track, one 
 import csv
 import json
 import os
+import re
 import shutil
 import tempfile
 import wave
@@ -59,6 +60,7 @@ from .sample_voice import RATE, Manner, loudness, make_voice, speak
 
 
 NAME = "mm_affect sample corpus"
+OURS = r"manifest\.csv|corpus\.json|media/sample_\d+\.(mp4|wav)"  # the files of the corpus
 VERSION = 1  # goes up whenever the same seed gives other clips
 EMOTIONS = ("happy", "sad", "anger", "surprise", "disgust", "fear")
 SPEAKERS = 24
@@ -195,20 +197,25 @@ def render_frames(seed: int, clip: Clip, sound: np.ndarray):
 
 
 def make_sample_corpus(
-    folder: str | os.PathLike, clips: int = 300, seed: int = 0, workers: int = 2, progress: bool = True
+    folder: str | os.PathLike,
+    clips: int = 300,
+    seed: int = 0,
+    workers: int = 2,
+    progress: bool = True,
+    overwrite: bool = False,
 ) -> Path:
     """Writes the sample corpus to `folder` and returns that path.
 
     Clip i depends on `seed` and i alone: neither `clips` nor `workers` (threads) changes it. The corpus is built in a
-    temporary folder beside `folder` and renamed when complete. An older sample corpus at that place is replaced; any
-    other folder with content raises FileExistsError. Needs PyAV and OpenCV: ImportError otherwise.
+    temporary folder beside `folder` and renamed when complete. With `overwrite` an older sample corpus at that place is
+    replaced; any other folder with content, if only one file of yours in it, raises FileExistsError. Needs PyAV and OpenCV: ImportError otherwise.
     """
     folder = Path(folder)
     if clips < len(SPLITS):
         raise ValueError(f"`clips` is {clips}; at least {len(SPLITS)} are needed for every split to have a speaker.")
     if seed < 0:
         raise ValueError(f"`seed` is {seed}; give zero or a positive whole number.")
-    _check_place(folder)
+    _check_place(folder, overwrite)
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.partial-", dir=folder.parent))
     try:
@@ -232,7 +239,7 @@ def make_sample_corpus(
     return folder
 
 
-def _check_place(folder: Path) -> None:
+def _check_place(folder: Path, overwrite: bool) -> None:
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     try:
@@ -241,6 +248,16 @@ def _check_place(folder: Path) -> None:
         ours = False
     if not ours:
         raise FileExistsError(f"{folder} exists and is not a sample corpus; give a new folder, or remove that one.")
+    inside = (path for path in folder.rglob("*") if not path.is_dir())
+    others = [path for path in inside if not re.fullmatch(OURS, path.relative_to(folder).as_posix())]
+    if others:
+        raise FileExistsError(
+            f"{folder} also holds {others[0].name}, which is not of the sample corpus; give a new folder."
+        )
+    if not overwrite:
+        raise FileExistsError(
+            f"{folder} holds a sample corpus already; give a new folder, or say overwrite (--overwrite)."
+        )
 
 
 def _put_in_place(partial: Path, folder: Path) -> None:

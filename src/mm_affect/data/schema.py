@@ -182,6 +182,13 @@ def infer_label_field(name: str, cells: list) -> dict:
                 f"classes or a scale: {declare}."
             )
         return _field(name, "single_label_classification", sorted({class_name(cell) for cell in known}, key=float))
+    odd = {str(cell).strip() for cell, number in zip(known, numbers) if not isinstance(number, float)}
+    if len(odd) < len(set(map(str, known))) and all(
+        re.fullmatch(r"[+-]?(nan|inf|infinity)", text, re.I) for text in odd
+    ):
+        raise ValueError(
+            f"Label column `{name}` holds {min(odd)!r} among numbers; leave a cell empty if it is unknown."
+        )
     names = sorted({class_name(cell) for cell in known})
     if len(names) > MOST_INFERRED_CLASSES or (len(names) == len(known) and len(known) > 10):
         raise ValueError(f"Column `{name}` holds {len(names)} different texts, too many to be classes: {declare}.")

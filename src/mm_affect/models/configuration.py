@@ -71,6 +71,8 @@ class Task:
             raise ValueError(
                 f"Task {self.name!r} has problem_type {self.problem_type!r}; expected one of {', '.join(PROBLEM_TYPES)}."
             )
+        if not 0 <= self.weight < float("inf"):
+            raise ValueError(f"Task {self.name!r} has the weight {self.weight}; expected 0 or more.")
         if self.problem_type == "regression":
             if len(self.labels) > 1:
                 raise ValueError(f"Regression task {self.name!r} has {len(self.labels)} labels; it has one output.")
