@@ -66,7 +66,9 @@ class Part:
         if function.__name__ in MEANS:
             pairs = np.concatenate([array.reshape(len(truth), -1) for array in (truth, prediction)], axis=1)
             _, first, same = np.unique(pairs, axis=0, return_index=True, return_inverse=True)  # classes make few pairs
-            each = np.array([function(truth[i : i + 1], prediction[i : i + 1]) for i in first])[same]
+            each = np.array([function(truth[i : i + 1], prediction[i : i + 1]) for i in first])[
+                same.ravel()
+            ]  # a column in numpy 2.0
             self.sums = np.stack([np.nan_to_num(each), ~np.isnan(each)], -1)
             self.finish = lambda total, known: total / known
         elif binary and function.__name__ in COUNTS:
