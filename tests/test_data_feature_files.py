@@ -119,7 +119,7 @@ def declared(shape, kind="<f4", content=b"") -> bytes:
         (declared((2**29, 1), "|u1"), "more than the"),  # it would be 2 GiB as float32
         (declared((10**12,), "|S0"), "more than the"),
         (declared((100, 10), content=bytes(3999)), "holds"),
-        (declared((-1, 10), content=bytes(400)), "cannot be read"),
+        (declared((-1, 10), content=bytes(400)), "expected dimensions of 0 or more"),
         (b"\x93NUMPY\x07\x00" + bytes(100), "version"),
     ],
 )
@@ -130,8 +130,7 @@ def test_a_declared_shape_is_checked_before_memory_is_taken(tmp_path, monkeypatc
     else:
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("x.npy", content)
-    if words != "cannot be read":  # numpy itself refuses these, after it has looked at them
-        monkeypatch.setattr(np.lib.format, "read_array", lambda *_, **__: pytest.fail("the array was read"))
+    monkeypatch.setattr(np.lib.format, "read_array", lambda *_, **__: pytest.fail("the array was read"))
     with pytest.raises(ValueError, match=words) as caught:
         read_features(path)
     assert "\n" not in str(caught.value)

@@ -77,7 +77,9 @@ def _read_array(file: BinaryIO, stored: int) -> np.ndarray:
 
 
 def _check_declared(shape: tuple[int, ...], kind: np.dtype) -> None:
-    """Refuse what would not fit into `MOST_BYTES`, as it is or as float32."""
+    """Refuse a negative dimension (older numpy reads some of them), and more than `MOST_BYTES`, also as float32."""
+    if min(shape, default=0) < 0:
+        raise ValueError(f"it declares shape {shape}; expected dimensions of 0 or more")
     if math.prod(shape) * max(kind.itemsize, 4) > MOST_BYTES:
         raise ValueError(
             f"it declares shape {shape} of {kind}, more than the {MOST_BYTES} bytes that one clip may have"
