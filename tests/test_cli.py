@@ -95,6 +95,14 @@ def test_help_reads_like_a_manual(capsys):
     assert main([]) == 2 and "usage: mm-affect" in capsys.readouterr().out
 
 
+def test_a_misspelt_flag_is_told_with_the_one_that_was_meant(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["train", "config.json", "--training.epoch", "3", "--colour=red"])
+    assert caught.value.code == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.endswith("arguments: --training.epoch 3 --colour=red; did you mean --training.epochs?")
+
+
 def test_data_sample_and_check(works, tmp_path):
     assert str(tmp_path / "c") in works("data", "sample", tmp_path / "c", "--clips", 12, "--workers", 1)
     text = works("data", "check", tmp_path / "c")

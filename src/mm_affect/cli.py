@@ -5,8 +5,10 @@ import argparse
 import json
 import shlex
 import sys
+from difflib import get_close_matches
 from pathlib import Path
 
+from . import __version__
 from .card_commands import add_card_commands
 from .checkpoint import folder_of_checkpoint, load_checkpoint
 from .console import as_json, print_error, print_scores
@@ -51,7 +53,9 @@ def main(argv: list[str] | None = None) -> int:
     """Run a command; returns the exit code. Expected failures print one sentence and give 1 (interruption: 130)."""
     argv = sys.argv[1:] if argv is None else argv
     parser = build_parser()
-    arguments = parser.parse_args(argv)
+    arguments, unknown = parser.parse_known_args(argv)
+    if unknown:
+        parser.error(_unknown_words(unknown, arguments))
     if not hasattr(arguments, "run"):
         parser.print_help()
         return 2
@@ -66,11 +70,21 @@ def main(argv: list[str] | None = None) -> int:
         return 1
 
 
+def _unknown_words(words: list[str], arguments: argparse.Namespace) -> str:
+    """What was typed that no option is, and the options that may have been meant."""
+    options = [name.removeprefix("set:") for name in vars(arguments)]
+    flags = [word.split("=")[0].removeprefix("--") for word in words if word.startswith("--")]
+    close = [match for flag in flags for match in get_close_matches(flag.replace("-", "_"), options, n=1)]
+    meant = f"; did you mean {', '.join(f'--{name}' for name in close)}?" if close else ""
+    return f"unrecognized arguments: {shlex.join(words)}{meant}"
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The parser of every subcommand; `arguments.run` is the function that does it."""
     parser = argparse.ArgumentParser(
         "mm-affect", description=DESCRIPTION, formatter_class=argparse.RawTextHelpFormatter
     )
+    parser.add_argument("--version", action="version", version=f"mm_affect {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="<command>")
 
     data = commands.add_parser("data", help="make or check a corpus").add_subparsers(metavar="<what>", required=True)

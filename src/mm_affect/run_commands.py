@@ -78,9 +78,10 @@ def add_training_options(parser, without: tuple[str, ...] = ()) -> None:
     """How many trainings run at a time, and a flag for every field of a config but those `without` one."""
     jobs_help = "trainings at a time, each in a process of its own; pays if one takes minutes; default: 1"
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help=jobs_help)
-    for name, kind in config_fields():
-        if name not in without:
-            parser.add_argument(f"--{name}", dest=f"set:{name}", metavar=kind, help=argparse.SUPPRESS)
+    names = {name: kind for name, kind in config_fields() if name not in without}
+    for name, kind in names.items():
+        parser.add_argument(f"--{name}", dest=f"set:{name}", metavar=kind, help=argparse.SUPPRESS)
+    parser.epilog = f"Fields of a config: {', '.join(names)}."
 
 
 def config_fields(kind: type | None = None) -> list[tuple[str, str]]:
