@@ -23,7 +23,7 @@ demo: setup
 	OMP_NUM_THREADS=1 $(PYTHON) examples/demo.py
 
 test: setup
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: setup
 	$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .

@@ -24,6 +24,7 @@ from .models.modeling import AffectPreTrainedModel
 
 SAMPLE_ROWS = 3
 SAMPLE_LENGTHS = {"text": 5, "audio": 7, "visual": 6}  # no two alike, and none stays in the graph
+GRAPH = {"model.onnx", "model.onnx.data", "config.json", "export.json"}  # an export without its processor
 QUANTIZED = ["MatMul", "Gemm", "LSTM"]  # what has nearly all weights
 GATES = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2)}  # where ONNX's gates are among PyTorch's
 
@@ -105,16 +106,16 @@ def export_onnx(
         raise FileExistsError(f"{folder} is there already; give another folder, or say that it be overwritten.")
     if folder.exists() and not (folder / "model.onnx").is_file():
         raise FileExistsError(f"{folder} holds something else than a graph and is left alone; give another folder.")
-    program = traced(model, int8)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as place:
         written = Path(place) / "written"
-        program.save_pretrained(written)
+        written.mkdir()
         if processor is not None:
             processor.save_pretrained(written)
-        others = {path.name for path in folder.glob("*")} - {path.name for path in written.iterdir()}
+        others = {path.name for path in folder.glob("*")} - {path.name for path in written.iterdir()} - GRAPH
         if others:
             raise FileExistsError(f"{folder} holds something else ({min(others)}), too; give another folder.")
+        traced(model, int8).save_pretrained(written)
         put_in_place(written, folder)
     return folder
 
