@@ -12,6 +12,7 @@ import urllib.request
 from dataclasses import replace
 from pathlib import Path
 
+import av
 import pytest
 from corpora import sample_corpus, sample_run, write_video
 
@@ -38,9 +39,15 @@ def address():
 
 
 @pytest.fixture(scope="module")
-def browser():
+def browser(tmp_path_factory):
+    """A Chromium before whose camera a face of the sample corpus moves, and whose microphone hears beeps."""
+    seen = tmp_path_factory.mktemp("camera") / "face.mjpeg"
+    with av.open(str(next(sample_corpus().rglob("*.mp4")))) as clip, open(seen, "wb") as camera:
+        for frame in clip.decode(video=0):
+            frame.to_image().save(camera, "JPEG")
     with sync_api.sync_playwright() as playwright:
-        options = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        options = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--use-fake-device-for-media-stream"]
+        options += ["--use-fake-ui-for-media-stream", f"--use-file-for-fake-video-capture={seen}"]
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
         yield browser
         browser.close()
@@ -170,6 +177,31 @@ def test_a_clip_of_one_s_own_takes_the_place_of_the_sample(page, tmp_path):
     recognise(page, "#subsets tr.mma-shown")
     told = page.locator("#answers").inner_text()
     assert "no words" in told and "no faces" in told and "Labels" not in told
+
+
+def record(place) -> None:
+    """Record two seconds with what is chosen in the place."""
+    place.get_by_role("button", name="Record", exact=True).or_(place.get_by_label("start recording")).click()
+    place.page.wait_for_timeout(2000)
+    place.get_by_role("button").filter(has_text="Stop").locator("visible=true").click()
+    place.get_by_label("Adjust volume").wait_for()  # the player, once what was recorded has been sent
+
+
+@needs_chromium
+def test_camera_and_microphone_are_recorded(page):
+    video, sound = page.locator("#video"), page.locator("#sound")
+    video.get_by_label("Capture from camera").click()
+    video.get_by_text("Click to Access Webcam").click()
+    record(video)
+    recognise(page, "text=steps of faces")
+    assert "steps of sound" in (told := page.get_by_text("Read: ").inner_text()) and "no words" in told
+    page.get_by_role("tab", name="Sound alone").click()
+    sound.get_by_label("Record audio").click()
+    record(sound)
+    recognise(page, "text=no faces")
+    assert "steps of sound" in page.get_by_text("Read: ").inner_text()
+    sound.get_by_label("Download").wait_for()
+    assert not sound.get_by_label("Share").count()  # it would upload the clip
 
 
 @needs_chromium

@@ -131,6 +131,7 @@ def build_page(recogniser: Recogniser, facts: About, samples: list[Sample]) -> g
                             sources=["upload", "webcam"],
                             include_audio=True,
                             show_label=False,
+                            buttons=["download"],  # without "share", which would upload the clip
                             elem_id="video",
                         )
                     with gr.Tab("Sound alone", id="sound"):
@@ -138,6 +139,7 @@ def build_page(recogniser: Recogniser, facts: About, samples: list[Sample]) -> g
                             sources=["upload", "microphone"],
                             type="filepath",
                             show_label=False,
+                            buttons=["download"],
                             elem_id="sound",
                         )
                 gr.HTML(
