@@ -8,7 +8,7 @@ from setuptools import find_packages, setup
 
 
 HERE = Path(__file__).parent
-VERSION = re.search(r'__version__ = "(.+)"', (HERE / "src/mm_affect/__init__.py").read_text()).group(1)
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "src/mm_affect/version.py").read_text()).group(1)
 
 EXTRAS = {
     "audio": ["soundfile>=0.13", "soxr>=1.0", "av>=18"],
@@ -42,7 +42,7 @@ setup(
     python_requires=">=3.11",
     package_dir={"": "src"},
     packages=find_packages("src"),
-    package_data={"mm_affect": ["templates/*.md", "data/folds/*.json", "demo/*.css", "py.typed"]},
+    package_data={"mm_affect": ["templates/*.md", "data/corpora/folds/*.json", "inference/demo/*.css", "py.typed"]},
     install_requires=[
         "torch>=2.6",
         "transformers>=5.23,<5.24",

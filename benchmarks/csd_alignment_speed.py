@@ -23,7 +23,7 @@ import numpy as np
 
 from mm_affect.data import write_rows
 from mm_affect.data.alignment import EPSILON, align, inside
-from mm_affect.data.csd import ComputationalSequence, shared_videos
+from mm_affect.data.readers.csd import ComputationalSequence, shared_videos
 
 
 VIDEOS, HOURS = 3800, 65

@@ -24,10 +24,10 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
 from mm_affect.data.rows import write_split  # noqa: E402
-from mm_affect.models.faces import FaceDescriptor  # noqa: E402
-from mm_affect.models.log_mel import LogMelExtractor  # noqa: E402
-from mm_affect.models.media import iter_audio, iter_frames, probe  # noqa: E402
-from mm_affect.models.vgg16 import VGG16  # noqa: E402
+from mm_affect.features.faces import FaceDescriptor  # noqa: E402
+from mm_affect.features.log_mel import LogMelExtractor  # noqa: E402
+from mm_affect.features.media import iter_audio, iter_frames, probe  # noqa: E402
+from mm_affect.features.vgg16 import VGG16  # noqa: E402
 
 
 CONVOLUTIONS = [64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512]

@@ -19,9 +19,9 @@ from pathlib import Path
 from realdata import folder, keep, show
 
 from mm_affect.data import RowReader, load, write_rows
-from mm_affect.data.corpora import find_copy
-from mm_affect.experiments import run
-from mm_affect.runs import RunConfig
+from mm_affect.data.corpora.registry import find_copy
+from mm_affect.training.config import RunConfig
+from mm_affect.training.run import run
 
 
 def prepare(data: str) -> None:

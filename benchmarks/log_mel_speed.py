@@ -17,7 +17,7 @@ from collections.abc import Callable  # noqa: E402
 import kaldi_native_fbank  # noqa: E402
 import numpy as np  # noqa: E402
 
-from mm_affect.models.log_mel import INT16_SCALE, LogMelExtractor  # noqa: E402
+from mm_affect.features.log_mel import INT16_SCALE, LogMelExtractor  # noqa: E402
 
 
 SECONDS = 30

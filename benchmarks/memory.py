@@ -83,7 +83,7 @@ def write_corpus(folder: Path, megabytes: float) -> None:
 def read_corpus(folder: Path) -> None:
     from mm_affect import AffectCollator, AffectProcessor, Task
     from mm_affect.data import load
-    from mm_affect.training import RowDataset
+    from mm_affect.data.ragged import RowDataset
 
     collator = AffectCollator(AffectProcessor(SIZES), [Task("emotion", labels=("happy", "sad"))], [FIELD])
     dataset = load(folder / "rows", cache_dir=folder / "cache")["train"]
@@ -136,10 +136,10 @@ def predict_clip(path: Path) -> None:
     import torch
 
     from mm_affect import AffectProcessor, FusionConfig, FusionForAffect
-    from mm_affect.models.faces import FaceDescriptor
-    from mm_affect.models.log_mel import LogMelExtractor
-    from mm_affect.models.word_vectors import HashedWordVectors
-    from mm_affect.pipelines import AffectRecognitionPipeline
+    from mm_affect.features.faces import FaceDescriptor
+    from mm_affect.features.log_mel import LogMelExtractor
+    from mm_affect.features.word_vectors import HashedWordVectors
+    from mm_affect.inference.pipeline import AffectRecognitionPipeline
 
     torch.set_num_threads(1)
     extractors = {"text": HashedWordVectors(), "audio": LogMelExtractor(), "visual": FaceDescriptor()}

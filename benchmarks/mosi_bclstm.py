@@ -22,8 +22,8 @@ import numpy as np
 from realdata import ROOT, folder, keep, show
 
 from mm_affect.data import write_rows
-from mm_affect.experiments import run
-from mm_affect.runs import RunConfig
+from mm_affect.training.config import RunConfig
+from mm_affect.training.run import run
 
 
 CONFIG = ROOT / "examples" / "configs" / "fusion_mosi_bclstm.json"

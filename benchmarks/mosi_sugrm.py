@@ -24,8 +24,8 @@ from mosi_bclstm import prepare_splits
 from realdata import ROOT, folder, keep, show
 
 from mm_affect.data import RowReader, load, write_rows
-from mm_affect.experiments import run
-from mm_affect.runs import RunConfig
+from mm_affect.training.config import RunConfig
+from mm_affect.training.run import run
 
 
 CONFIG = ROOT / "examples" / "configs" / "sugrm_mosi_utterances.json"

@@ -29,10 +29,10 @@ import numpy as np
 from realdata import ROOT, folder, keep, show
 
 from mm_affect.data import RowReader, load, write_rows
-from mm_affect.data.corpora import find_copy
-from mm_affect.experiments import run
-from mm_affect.models.word_vectors import tokenize
-from mm_affect.runs import RunConfig
+from mm_affect.data.corpora.registry import find_copy
+from mm_affect.features.word_vectors import tokenize
+from mm_affect.training.config import RunConfig
+from mm_affect.training.run import run
 
 
 CONFIG = ROOT / "examples" / "configs" / "fusion_mosi_words.json"

@@ -23,12 +23,12 @@ from pathlib import Path
 
 from realdata import ROOT, combine_folds, compare_folds, folder, keep, show
 
-from mm_affect.cli import main as mm_affect
+from mm_affect.cli.main import main as mm_affect
 from mm_affect.data import RowReader, load, write_rows
-from mm_affect.data.corpora import find_copy
-from mm_affect.experiments import run
-from mm_affect.models.word_vectors import HashedWordVectors, tokenize
-from mm_affect.runs import RunConfig
+from mm_affect.data.corpora.registry import find_copy
+from mm_affect.features.word_vectors import HashedWordVectors, tokenize
+from mm_affect.training.config import RunConfig
+from mm_affect.training.run import run
 
 
 CONFIGS = ROOT / "examples" / "configs"

@@ -22,7 +22,7 @@ import torch
 from transformers import AutoModel
 
 import mm_affect
-from mm_affect.exporting import export_onnx, largest_difference
+from mm_affect.checkpoints.onnx_export import export_onnx, largest_difference
 
 
 STEPS = 50

@@ -24,7 +24,8 @@ from torch.utils.data import DataLoader
 from transformers import TrainingArguments
 
 from mm_affect import MODALITIES, AffectProcessor, FusionConfig, FusionForAffect
-from mm_affect.training import AffectTrainer, RowDataset
+from mm_affect.data.ragged import RowDataset
+from mm_affect.training.trainer import AffectTrainer
 
 
 BATCH, SHORTEST, MEDIAN, LONGEST = 32, 5, 20, 60

@@ -30,8 +30,8 @@ import numpy as np
 from realdata import combine_folds, compare_folds, folder, keep, show
 
 from mm_affect.data import read_pickle, write_rows
-from mm_affect.experiments import run
-from mm_affect.runs import RunConfig
+from mm_affect.training.config import RunConfig
+from mm_affect.training.run import run
 
 
 CONFIG = Path("examples/configs/fusion_ravdess.json")

@@ -21,8 +21,8 @@ from pathlib import Path
 import ravdess
 from realdata import ROOT, combine_folds, compare_folds, keep, show
 
-from mm_affect.experiments import run
-from mm_affect.runs import RunConfig
+from mm_affect.training.config import RunConfig
+from mm_affect.training.run import run
 
 
 PLACE = Path("runs/ravdess_embeddings")

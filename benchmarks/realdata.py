@@ -9,10 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
-from mm_affect.cards import write_card
-from mm_affect.predictions import FILE, Predictions, read_predictions
-from mm_affect.results import format_score, full_subset, markdown_table, read_results, summarise, write_results
-from mm_affect.significance import paired_bootstrap, parts_of
+from mm_affect.evaluation.cards import write_card
+from mm_affect.evaluation.predictions import FILE, Predictions, read_predictions
+from mm_affect.evaluation.results import (
+    format_score,
+    full_subset,
+    markdown_table,
+    read_results,
+    summarise,
+    write_results,
+)
+from mm_affect.evaluation.significance import paired_bootstrap, parts_of
 
 
 ROOT = Path(__file__).resolve().parent.parent

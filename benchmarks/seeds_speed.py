@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mm_affect import experiments
 from mm_affect.data import read_corpus, write_rows
-from mm_affect.twelve import benchmark_config, task_of
+from mm_affect.experiments.backbone_benchmark import benchmark_config, task_of
+from mm_affect.training import run as experiments
 
 
 SIZES = {"text": 300, "audio": 74, "visual": 35}

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from units import BATCH, Competitor, Setting, check_parameters, main, ragged, spoken_lengths
 
 from mm_affect import MODALITIES, TailorConfig, TailorForAffect
-from mm_affect.models.layers import reverse_gradient
+from mm_affect.models.layers.gradient_reversal import reverse_gradient
 
 
 ALIGNED, CTC = 10_798_652, 10_884_944  # parameters of the plain version

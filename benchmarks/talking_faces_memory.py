@@ -20,7 +20,7 @@ from pathlib import Path
 CLIPS_OF_SPEAKER, CLIPS_OF_VIDEO = 200, 10
 READ = """
 import resource, sys, time
-from mm_affect.data.corpora import find_copy
+from mm_affect.data.corpora.registry import find_copy
 
 def held():
     return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize() / 2**20

@@ -8,7 +8,7 @@ python datasets_scripts/cmu_mosi.py push rows/cmu_mosi my-organisation/cmu_mosi
 
 import sys
 
-from mm_affect.data.publish import main
+from mm_affect.cli.corpus_program import main
 
 
 if __name__ == "__main__":

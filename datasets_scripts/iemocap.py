@@ -8,7 +8,7 @@ python datasets_scripts/iemocap.py push rows/iemocap my-organisation/iemocap
 
 import sys
 
-from mm_affect.data.publish import main
+from mm_affect.cli.corpus_program import main
 
 
 if __name__ == "__main__":

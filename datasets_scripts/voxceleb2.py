@@ -8,7 +8,7 @@ python datasets_scripts/voxceleb2.py push rows/voxceleb2 my-organisation/voxcele
 
 import sys
 
-from mm_affect.data.publish import main
+from mm_affect.cli.corpus_program import main
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from mm_affect.cli import main as mm_affect
+from mm_affect.cli.main import main as mm_affect
 
 
 OUTPUT = Path("demo_output")

@@ -11,9 +11,10 @@ import sys
 
 from transformers import TrainingArguments, set_seed
 
-from mm_affect.checkpoint import load_checkpoint
+from mm_affect.checkpoints.loading import load_checkpoint
 from mm_affect.data import load, read_corpus
-from mm_affect.training import AffectTrainer, RowDataset
+from mm_affect.data.ragged import RowDataset
+from mm_affect.training.trainer import AffectTrainer
 
 
 def finetune(model: str, data: str, output: str, epochs: int, learning_rate: float, seed: int) -> dict:

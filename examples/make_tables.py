@@ -3,9 +3,9 @@
 
 from pathlib import Path
 
-from mm_affect.cards import write_card
-from mm_affect.metrics import primary_metric
-from mm_affect.results import format_score, full_subset, markdown_table, read_results
+from mm_affect.evaluation.cards import write_card
+from mm_affect.evaluation.metrics import primary_metric
+from mm_affect.evaluation.results import format_score, full_subset, markdown_table, read_results
 
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -32,8 +32,8 @@ from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoModelForPreTraining
 
 from mm_affect import JointEmbeddingsConfig, TranscriptTokenizer
-from mm_affect.console import as_json
-from mm_affect.pretraining import (
+from mm_affect.files import as_json
+from mm_affect.training.pretraining import (
     BatchPlan,
     Checkpoints,
     Evaluation,

@@ -20,8 +20,10 @@ from transformers import TrainingArguments, set_seed
 
 from mm_affect import AffectCollator, AffectProcessor, EmoEmbConfig, EmoEmbForAffect, Task
 from mm_affect.data import load, read_corpus
-from mm_affect.models.word_vectors import WordVectors
-from mm_affect.training import AffectTrainer, RowDataset, compute_metrics, predict
+from mm_affect.data.ragged import RowDataset
+from mm_affect.evaluation.evaluator import compute_metrics, predict
+from mm_affect.features.word_vectors import WordVectors
+from mm_affect.training.trainer import AffectTrainer
 
 
 SEEN, UNSEEN = ("happy", "sad", "anger", "surprise"), ("fear", "disgust")

@@ -11,10 +11,10 @@ from pathlib import Path
 import datasets
 import numpy as np
 
-from mm_affect import experiments
 from mm_affect.data import make_sample_corpus, write_rows
-from mm_affect.extraction import extract_corpus
-from mm_affect.runs import RunConfig
+from mm_affect.preparation.extraction.corpus import extract_corpus
+from mm_affect.training import run as experiments
+from mm_affect.training.config import RunConfig
 
 
 SIZES = {"text": 4, "audio": 3, "visual": 5}

@@ -24,7 +24,7 @@ import yaml
 from huggingface_hub import constants
 from huggingface_hub.utils import _http
 
-from mm_affect import hub_errors
+from mm_affect.checkpoints import hub_errors
 
 
 WRITER, READER, STRANGER = "hf_writer", "hf_reader", "hf_stranger"  # may write; may read what is private; may neither

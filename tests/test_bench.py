@@ -11,21 +11,13 @@ from corpora import MODEL, SIZES, tiny_rows, tiny_run
 from torch import nn
 from torch.nn import functional as F
 
-from mm_affect import (
-    EmoEmbConfig,
-    EmoEmbForAffect,
-    FusionConfig,
-    FusionForAffect,
-    MFNConfig,
-    MFNForAffect,
-    Task,
-    bench,
-)
-from mm_affect.bench import Cost, known_architectures, measure, measure_apart, subjects_of
-from mm_affect.cli import main
-from mm_affect.flops import count_flops
-from mm_affect.models.configuration import MODALITIES
-from mm_affect.runs import RunConfig
+from mm_affect import EmoEmbConfig, EmoEmbForAffect, FusionConfig, FusionForAffect, MFNConfig, MFNForAffect, Task
+from mm_affect.cli.main import main
+from mm_affect.experiments import cost_benchmark as bench
+from mm_affect.experiments.cost_benchmark import Cost, known_architectures, measure, measure_apart, subjects_of
+from mm_affect.experiments.flops import count_flops
+from mm_affect.training.config import RunConfig
+from mm_affect.vocabulary import MODALITIES
 
 
 TASKS = [Task("emotion", labels=("happy", "sad"))]

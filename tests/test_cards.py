@@ -15,10 +15,10 @@ from corpora import sample_run
 from huggingface_hub import EvalResultEntry, ModelCard, parse_eval_result_entries
 
 from mm_affect import AffectProcessor, FusionConfig, FusionForAffect, Task
-from mm_affect.cards import write_card
-from mm_affect.cli import main
-from mm_affect.metrics import compute_task_metrics
-from mm_affect.results import SUBSETS, read_results, summarise
+from mm_affect.cli.main import main
+from mm_affect.evaluation.cards import write_card
+from mm_affect.evaluation.metrics import compute_task_metrics
+from mm_affect.evaluation.results import SUBSETS, read_results, summarise
 
 
 ROOT = Path(__file__).resolve().parent.parent

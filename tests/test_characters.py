@@ -5,7 +5,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from mm_affect import TranscriptTokenizer
-from mm_affect.models.characters import ALPHABET
+from mm_affect.features.characters import ALPHABET
 
 
 def characters(tokenizer, text) -> list[str]:

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 from corpora import sample_rows, sample_run
 
-from mm_affect import checkpoint, hub
-from mm_affect.cli import main
+from mm_affect.checkpoints import hub
+from mm_affect.checkpoints import loading as checkpoint
+from mm_affect.cli.main import main
 from mm_affect.data import read_corpus
-from mm_affect.demo.about import about
-from mm_affect.models.configuration import Task
-from mm_affect.weak_labels import source_of
+from mm_affect.inference.demo.about import about
+from mm_affect.preparation.weak_labels import source_of
+from mm_affect.tasks import Task
 
 
 NAME = "org/trained@v1"

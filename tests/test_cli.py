@@ -29,10 +29,10 @@ from corpora import (
 )
 from transformers import BertConfig
 
-from mm_affect import results as results_module
-from mm_affect.cli import main
+from mm_affect.cli.main import main
 from mm_affect.data import rows as rows_module
 from mm_affect.data import write_rows
+from mm_affect.evaluation import results as results_module
 
 
 @pytest.fixture

@@ -11,13 +11,13 @@ import pytest
 from corpora import SIZES, run_config, tiny_run
 from tailor_by_hand import SMALL
 
-from mm_affect import experiments
-from mm_affect.cli import main
-from mm_affect.comparison import Shown, columns_of, comparison_csv, comparison_table
-from mm_affect.models.configuration import Task
-from mm_affect.models.processing import AffectProcessor
+from mm_affect.cli.main import main
+from mm_affect.evaluation.comparison import Shown, columns_of, comparison_csv, comparison_table
+from mm_affect.features.processor import AffectProcessor
 from mm_affect.models.tailor import TailorConfig
-from mm_affect.runs import RunConfig
+from mm_affect.tasks import Task
+from mm_affect.training import run as experiments
+from mm_affect.training.config import RunConfig
 
 
 CONFIGS = Path(__file__).resolve().parent.parent / "examples" / "configs"

@@ -24,13 +24,13 @@ from torch import nn
 from transformers import AutoModel
 
 from mm_affect import Task, __version__
-from mm_affect.checkpoint import load_checkpoint
-from mm_affect.cli import main
-from mm_affect.conversion import convert
-from mm_affect.models.configuration import EMOTIONS
-from mm_affect.models.layers import Stream
+from mm_affect.checkpoints.conversion import convert
+from mm_affect.checkpoints.loading import load_checkpoint
+from mm_affect.checkpoints.public_code.tailor import TAILOR
+from mm_affect.cli.main import main
+from mm_affect.models.layers.streams import Stream
 from mm_affect.models.tailor import TailorConfig, TailorForAffect
-from mm_affect.public_code.tailor import TAILOR
+from mm_affect.vocabulary import EMOTIONS
 
 
 GOLDEN = load_file(Path(__file__).parent / "fixtures" / "golden_tailor.safetensors")

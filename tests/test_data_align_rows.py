@@ -6,12 +6,13 @@ import pytest
 from corpora import FIELDS, run_config, sample_corpus, sample_rows
 from transformers import AutoProcessor
 
-from mm_affect import AffectProcessor, experiments
-from mm_affect.cli import main
+from mm_affect import AffectProcessor
+from mm_affect.cli.main import main
 from mm_affect.data import RowReader, load, read_corpus, write_rows
 from mm_affect.data.align_rows import align_rows
-from mm_affect.models.word_vectors import WordVectors
-from mm_affect.runs import RunConfig
+from mm_affect.features.word_vectors import WordVectors
+from mm_affect.training import run as experiments
+from mm_affect.training.config import RunConfig
 
 
 SIZES = {"text": 2, "audio": 3, "visual": 5}

@@ -26,7 +26,7 @@ MEGABYTES = 64  # that a file of this page, none over 2 MB, may take beyond what
 READ = """
 import json, sys
 from mm_affect.data import read_pickle
-from mm_affect.data.csd import ComputationalSequence
+from mm_affect.data.readers.csd import ComputationalSequence
 
 def read_csd(path):
     with ComputationalSequence(path) as sequence:

@@ -20,10 +20,10 @@ from fixture_copies.sdk import write_sdk
 
 from mm_affect.data import load
 from mm_affect.data.builder import to_table
-from mm_affect.data.copies import Copy
-from mm_affect.data.corpora import CorpusBuilder, find_copy
-from mm_affect.data.folds import load_folds
-from mm_affect.data.mult_pickle import MultPickle
+from mm_affect.data.corpora.folds import load_folds
+from mm_affect.data.corpora.layouts import Copy
+from mm_affect.data.corpora.mult_pickle import MultPickle
+from mm_affect.data.corpora.registry import CorpusBuilder, find_copy
 
 
 REALDATA = Path(os.environ.get("MM_AFFECT_REALDATA", Path(__file__).resolve().parents[2] / "shared" / "realdata"))

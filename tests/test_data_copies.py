@@ -11,12 +11,13 @@ from fixture_copies.mult_pickle import write_mult_pickle
 from fixture_copies.sdk import write_sdk
 from fixture_copies.sequences import padded, random_sequences
 
-from mm_affect.data import RowReader, check_label, check_label_field, folds, load, write_rows
-from mm_affect.data.copies import unique_ids
-from mm_affect.data.corpora import CORPORA, CorpusBuilder, find_copy, fingerprint, get_corpus
-from mm_affect.data.folds import carve_validation, folds_hash, load_folds, split_of
-from mm_affect.data.padding import by_lengths, padded_side, without_padding, zero_ends
-from mm_affect.data.tables import read_table, read_text
+from mm_affect.data import RowReader, check_label, check_label_field, load, write_rows
+from mm_affect.data.corpora import folds
+from mm_affect.data.corpora.folds import carve_validation, folds_hash, load_folds, split_of
+from mm_affect.data.corpora.layouts import unique_ids
+from mm_affect.data.corpora.padding import by_lengths, padded_side, without_padding, zero_ends
+from mm_affect.data.corpora.registry import CORPORA, CorpusBuilder, find_copy, fingerprint, get_corpus
+from mm_affect.data.readers.tables import read_table, read_text
 
 
 VIDEOS = [load_folds("cmu_mosi")[split][0] for split in ("train", "validation", "test")]
@@ -51,7 +52,9 @@ def test_a_folder_that_is_not_there(tmp_path):
 
 
 def test_a_folder_that_may_not_be_read(tmp_path, monkeypatch):
-    monkeypatch.setattr("mm_affect.data.corpora.os.access", lambda path, mode: False)  # root may read everything
+    monkeypatch.setattr(
+        "mm_affect.data.corpora.registry.os.access", lambda path, mode: False
+    )  # root may read everything
     with pytest.raises(PermissionError, match="may not be read by this user"):
         find_copy("cmu_mosi", tmp_path)
 
@@ -145,7 +148,7 @@ def test_a_repaired_file_is_read_again_and_an_unchanged_one_is_not(tmp_path, mon
     before = labels()
     assert before == pytest.approx([clip["label"] for clip in truth["train"]], abs=1e-6)
     with monkeypatch.context() as context:
-        context.setattr("mm_affect.data.split_dicts.read_pickle", lambda path: pytest.fail("read again"))
+        context.setattr("mm_affect.data.corpora.split_dicts.read_pickle", lambda path: pytest.fail("read again"))
         assert labels() == before
     state = (folder / "mosi_data.pkl").stat()
 

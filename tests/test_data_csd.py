@@ -12,7 +12,7 @@ import pytest
 from fixture_copies.csd import write_csd
 
 from mm_affect.data.alignment import inside
-from mm_affect.data.csd import ComputationalSequence, shared_videos
+from mm_affect.data.readers.csd import ComputationalSequence, shared_videos
 
 
 REALDATA = Path(os.environ.get("MM_AFFECT_REALDATA", Path(__file__).parents[2] / "shared" / "realdata")) / "mosi"

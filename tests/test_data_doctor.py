@@ -9,12 +9,12 @@ from fixture_copies.iemocap import write_iemocap
 from fixture_copies.mustard import write_features, write_json
 from fixture_copies.voxceleb2 import write_voxceleb2
 
-from mm_affect.cli import main
+from mm_affect.cli.main import main
+from mm_affect.data.corpora.folds import load_folds
 from mm_affect.data.doctor import examine, in_words
-from mm_affect.data.folds import load_folds
 from mm_affect.data.show import find_row
-from mm_affect.models.media import iter_frames
-from mm_affect.row_plot import plot_row
+from mm_affect.evaluation.row_plot import plot_row
+from mm_affect.features.media import iter_frames
 
 
 IDS = [clip for fold in (1, 2, 3) for clip in load_folds("mustard")[f"fold_{fold}"][:8]]

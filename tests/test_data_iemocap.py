@@ -6,8 +6,7 @@ from fixture_copies.iemocap import TEXTS, write_iemocap
 from fixture_copies.mult_pickle import write_mult_pickle
 
 from mm_affect.data import load
-from mm_affect.data.corpora import find_copy
-from mm_affect.data.iemocap import (
+from mm_affect.data.corpora.iemocap import (
     CLASSES,
     IN_RELEASE,
     IemocapRelease,
@@ -15,6 +14,7 @@ from mm_affect.data.iemocap import (
     read_evaluation,
     word_spans,
 )
+from mm_affect.data.corpora.registry import find_copy
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import pytest
 from fixture_copies.mustard import write_features, write_folds, write_json
 
 from mm_affect.data import load, read_pickle
-from mm_affect.data.corpora import find_copy
-from mm_affect.data.folds import load_folds
+from mm_affect.data.corpora.folds import load_folds
+from mm_affect.data.corpora.registry import find_copy
 
 
 REALDATA = Path(os.environ.get("MM_AFFECT_REALDATA", Path(__file__).parents[2] / "shared" / "realdata")) / "mustard"

@@ -15,12 +15,14 @@ from fixture_copies.voxceleb2 import write_voxceleb2
 from hub_stand_in import HubStandIn
 from huggingface_hub import DatasetCard
 
-from mm_affect.data import RowReader, load, read_corpus, shards
-from mm_affect.data.corpora import find_copy
+from mm_affect.cli.corpus_program import main
+from mm_affect.data import RowReader, load, read_corpus
+from mm_affect.data import parallel_build as shards
+from mm_affect.data.corpora.folds import load_folds
+from mm_affect.data.corpora.registry import find_copy
 from mm_affect.data.dataset_card import write_dataset_card
-from mm_affect.data.folds import load_folds
-from mm_affect.data.publish import main, push_rows
-from mm_affect.data.shards import build_rows
+from mm_affect.data.parallel_build import build_rows
+from mm_affect.preparation.publishing import push_rows
 
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from corpora import FIELDS, make_rows, tiny_rows, write_tiny_rows
 
-from mm_affect.cli import main
+from mm_affect.cli.main import main
 from mm_affect.data import statistics as module
 from mm_affect.data import write_rows
 from mm_affect.data.statistics import label_statistics

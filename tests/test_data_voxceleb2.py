@@ -13,10 +13,10 @@ import pytest
 from fixture_copies.voxceleb2 import write_meta, write_transcripts, write_voxceleb2
 
 from mm_affect.data import load
-from mm_affect.data.corpora import find_copy
-from mm_affect.data.talking_faces import walk
-from mm_affect.data.transcripts import Transcripts, clip_id
-from mm_affect.data.voxceleb2 import read_meta
+from mm_affect.data.corpora.registry import find_copy
+from mm_affect.data.corpora.talking_faces import walk
+from mm_affect.data.corpora.transcripts import Transcripts, clip_id
+from mm_affect.data.corpora.voxceleb2 import read_meta
 
 
 REALDATA = Path(os.environ.get("MM_AFFECT_REALDATA", Path(__file__).parents[2] / "shared" / "realdata")) / "vox"
@@ -269,7 +269,7 @@ def test_wrong_folders_say_what_is_missing_and_whom_to_ask(tmp_path):
 
 MEASURE = """
 import resource, sys
-from mm_affect.data.corpora import find_copy
+from mm_affect.data.corpora.registry import find_copy
 
 def read(folder):
     copy = find_copy("voxceleb2", folder)

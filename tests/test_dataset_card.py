@@ -10,7 +10,7 @@ from huggingface_hub import DatasetCard
 
 from mm_affect.data import read_corpus
 from mm_affect.data.dataset_card import write_dataset_card
-from mm_affect.data.licences import licence_of_card, slug
+from mm_affect.data.licenses import licence_of_card, slug
 
 
 def card_of(folder, **changes):

@@ -13,16 +13,16 @@ import torch
 from corpora import sample_corpus, sample_run, write_corpus, write_video, write_wav
 from transformers import AutoProcessor, pipeline
 
-from mm_affect import pipelines
-from mm_affect.checkpoint import load_checkpoint
-from mm_affect.cli import main
-from mm_affect.demo import clips, drawings, marks, recognition, strips
-from mm_affect.demo.about import about
-from mm_affect.demo.clips import Clip, samples_of
-from mm_affect.demo.recognition import Recogniser
-from mm_affect.demo.timeline import timeline
-from mm_affect.models.configuration import Task
+from mm_affect.checkpoints.loading import load_checkpoint
+from mm_affect.cli.main import main
+from mm_affect.inference import pipeline as pipelines
+from mm_affect.inference.demo import clips, drawings, marks, recognition, strips
+from mm_affect.inference.demo.about import about
+from mm_affect.inference.demo.clips import Clip, samples_of
+from mm_affect.inference.demo.recognition import Recogniser
+from mm_affect.inference.demo.timeline import timeline
 from mm_affect.models.mult import MulTConfig, MulTForAffect
+from mm_affect.tasks import Task
 
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -16,8 +16,8 @@ import av
 import pytest
 from corpora import sample_corpus, sample_run, write_video
 
-from mm_affect.checkpoint import load_checkpoint
-from mm_affect.cli import main
+from mm_affect.checkpoints.loading import load_checkpoint
+from mm_affect.cli.main import main
 
 
 pytest.importorskip("gradio", reason="the page needs the extra `demo`")
@@ -31,7 +31,7 @@ PATIENCE = 60_000  # milliseconds, for machines that do much else
 
 @pytest.fixture(scope="module")
 def address():
-    from mm_affect.demo.serve import open_demo
+    from mm_affect.inference.demo.serve import open_demo
 
     page = open_demo(str(sample_run()), sample_corpus(), block=False)
     yield page.local_url
@@ -92,7 +92,7 @@ def upload(page, path: Path) -> None:
 
 
 def test_only_the_clips_that_are_offered_are_served(address):
-    from mm_affect.demo.clips import samples_of
+    from mm_affect.inference.demo.clips import samples_of
 
     offered = samples_of(sample_corpus())[0].clip.path
     for path, status in ((offered, 200), (sample_corpus() / "manifest.csv", 403)):
@@ -105,10 +105,10 @@ def test_only_the_clips_that_are_offered_are_served(address):
 
 
 def test_another_task_asks_the_model_nothing_and_words_need_no_file(tmp_path, monkeypatch):
-    from mm_affect.demo import page
-    from mm_affect.demo.about import about
-    from mm_affect.demo.clips import Sample, samples_of
-    from mm_affect.demo.recognition import Recogniser
+    from mm_affect.inference.demo import page
+    from mm_affect.inference.demo.about import about
+    from mm_affect.inference.demo.clips import Sample, samples_of
+    from mm_affect.inference.demo.recognition import Recogniser
 
     sample = next(sample for sample in samples_of(sample_corpus()) if sample.clip.spans)
     file = shutil.copy(sample.clip.path, tmp_path)

@@ -20,10 +20,11 @@ from pathlib import Path
 import pytest
 from corpora import SHARED
 
-from mm_affect import cli, experiments
+from mm_affect.cli import main as cli
 from mm_affect.data import make_sample_corpus
-from mm_affect.extraction import extract_corpus
-from mm_affect.runs import RunConfig
+from mm_affect.preparation.extraction.corpus import extract_corpus
+from mm_affect.training import run as experiments
+from mm_affect.training.config import RunConfig
 
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -10,13 +10,14 @@ import torch
 from corpora import SIZES, make_rows, run_config, sample_rows, sample_run, tiny_rows, tiny_run, write_tiny_rows
 from transformers import AutoModel, AutoProcessor
 
-from mm_affect import AffectProcessor, JointEmbeddingsConfig, JointEmbeddingsForPreTraining, experiments
-from mm_affect.checkpoint import load_checkpoint
-from mm_affect.cli import main
+from mm_affect import AffectProcessor, JointEmbeddingsConfig, JointEmbeddingsForPreTraining
+from mm_affect.checkpoints.loading import load_checkpoint
+from mm_affect.cli.main import main
 from mm_affect.data import RowReader, load, read_corpus
-from mm_affect.embedding import Embedder, embed_rows
-from mm_affect.runs import RunConfig
-from mm_affect.training import RowDataset
+from mm_affect.data.ragged import RowDataset
+from mm_affect.preparation.embedding import Embedder, embed_rows
+from mm_affect.training import run as experiments
+from mm_affect.training.config import RunConfig
 
 
 SMALL = {"hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 8, "encoder_layers": 1, "decoder_layers": 1}

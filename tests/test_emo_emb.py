@@ -21,8 +21,8 @@ from torch import nn
 from transformers import AutoModel
 
 from mm_affect import MODALITIES, EmoEmbConfig, EmoEmbForAffect, Task
-from mm_affect.cli import main
-from mm_affect.models.word_vectors import HashedWordVectors, WordVectors
+from mm_affect.cli.main import main
+from mm_affect.features.word_vectors import HashedWordVectors, WordVectors
 
 
 SMALL = {"hidden_sizes": {"text": 12, "audio": 7, "visual": 6}}

@@ -8,8 +8,9 @@ import evaluate
 import numpy as np
 import pytest
 
-from mm_affect import evaluate_metrics, metrics
-from mm_affect.evaluate_metrics import FUNCTIONS, AffectMetric
+from mm_affect.evaluation import hf_evaluate as evaluate_metrics
+from mm_affect.evaluation import metrics
+from mm_affect.evaluation.hf_evaluate import FUNCTIONS, AffectMetric
 
 
 TASKS = {
@@ -134,6 +135,6 @@ def test_what_is_no_metric_is_refused():
 
 def test_without_evaluate_the_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "evaluate", None)
-    monkeypatch.delitem(sys.modules, "mm_affect.evaluate_metrics")
+    monkeypatch.delitem(sys.modules, "mm_affect.evaluation.hf_evaluate")
     with pytest.raises(ImportError, match=r"mm_affect\[metrics\]"):
-        importlib.import_module("mm_affect.evaluate_metrics")
+        importlib.import_module("mm_affect.evaluation.hf_evaluate")

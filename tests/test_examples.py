@@ -9,7 +9,7 @@ import pytest
 from corpora import tiny_rows, tiny_run
 from transformers import AutoConfig, AutoModel
 
-from mm_affect.runs import RunConfig
+from mm_affect.training.config import RunConfig
 
 
 ROOT = Path(__file__).resolve().parent.parent

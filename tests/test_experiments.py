@@ -12,12 +12,15 @@ from corpora import FIELDS, SIZES, make_rows, run_config, tiny_run, write_tiny_r
 from safetensors.torch import load_file
 from transformers import AutoModel, AutoProcessor, TrainerCallback
 
-from mm_affect import AffectCollator, AffectProcessor, Task, experiments, selection
+from mm_affect import AffectCollator, AffectProcessor, Task
 from mm_affect.data import RowReader, load
+from mm_affect.evaluation import selection
+from mm_affect.evaluation.evaluator import compute_metrics, predict, with_tuned_thresholds
+from mm_affect.evaluation.results import check_results
 from mm_affect.models.configuration import AffectConfig
-from mm_affect.results import check_results
-from mm_affect.runs import RunConfig
-from mm_affect.training import AffectTrainer, compute_metrics, predict, with_tuned_thresholds
+from mm_affect.training import run as experiments
+from mm_affect.training.config import RunConfig
+from mm_affect.training.trainer import AffectTrainer
 
 
 AUGMENTED = {"augmentation": {"noise": 0.3, "time_mask": 0.2, "modality_dropout": 0.2}}

@@ -20,8 +20,9 @@ from test_modeling_common import SIZES, TASKS, make_inputs, one_row, with_paddin
 from torch import nn
 from transformers import AutoModel, AutoProcessor, BertConfig
 
-from mm_affect import FusionConfig, FusionForAffect, JointEmbeddingsConfig, MFNConfig, exporting
-from mm_affect.cli import main
+from mm_affect import FusionConfig, FusionForAffect, JointEmbeddingsConfig, MFNConfig
+from mm_affect.checkpoints import onnx_export as exporting
+from mm_affect.cli.main import main
 
 
 CONFIGS = {

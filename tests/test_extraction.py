@@ -8,8 +8,8 @@ from transformers import AutoProcessor
 
 from mm_affect.data import RowReader, load, read_corpus
 from mm_affect.data import rows as rows_module
-from mm_affect.extraction import ExtractionError, default_processor, extract_corpus
-from mm_affect.models.processing import AffectProcessor
+from mm_affect.features.processor import AffectProcessor
+from mm_affect.preparation.extraction.corpus import ExtractionError, default_processor, extract_corpus
 
 
 def lines(count=8, **extra):

@@ -15,12 +15,12 @@ import pytest
 from corpora import write_corpus, write_wav
 from filelock import FileLock
 
-from mm_affect import extraction_workers
 from mm_affect.data import RowReader, load, read_corpus, write_rows
-from mm_affect.extraction import ExtractionError, default_processor, extract_corpus
-from mm_affect.extraction_job import Shard, shards_of
-from mm_affect.extraction_workers import DIED, extracted
-from mm_affect.models.processing import AffectProcessor
+from mm_affect.features.processor import AffectProcessor
+from mm_affect.preparation.extraction import workers as extraction_workers
+from mm_affect.preparation.extraction.corpus import ExtractionError, default_processor, extract_corpus
+from mm_affect.preparation.extraction.job import Shard, shards_of
+from mm_affect.preparation.extraction.workers import DIED, extracted
 
 
 CLIPS = 9

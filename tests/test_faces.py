@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mm_affect.data.sample_face import Expression, draw_face, make_look
-from mm_affect.models.faces import FaceDescriptor
+from mm_affect.data.synthetic.face import Expression, draw_face, make_look
+from mm_affect.features.faces import FaceDescriptor
 
 
 REALDATA = Path(os.environ.get("MM_AFFECT_REALDATA", Path(__file__).parents[2] / "shared" / "realdata"))

@@ -8,9 +8,9 @@ import re
 import pytest
 from corpora import run_config
 
-from mm_affect import grid
-from mm_affect.cli import main
-from mm_affect.grid import PAPER_GRID, points_of
+from mm_affect.cli.main import main
+from mm_affect.experiments import grid_search as grid
+from mm_affect.experiments.grid_search import PAPER_GRID, points_of
 
 
 EMOTION = {"name": "emotion", "labels": ["happy", "sad"]}

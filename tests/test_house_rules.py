@@ -9,14 +9,49 @@ from pathlib import Path
 
 import pytest
 
+import mm_affect
+from mm_affect.registration import PUBLIC_NAMES
+
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "mm_affect"
 FILES = sorted(SOURCE.rglob("*.py"))
-MODEL_FILES = sorted((SOURCE / "models").glob("*.py"))
+ARCHITECTURE_FILES = sorted((SOURCE / "models").glob("*.py"))
+TRAVELING_FILES = sorted([*(SOURCE / "models").rglob("*.py"), *(SOURCE / "features").glob("*.py")])
 LICENCE = "# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE)."
-# What two architectures have in common: SPT and SUGRM, MulT and LMR-CBT, MFN and EMO-EMB; the decoder of the joint embeddings.
-SHARED_BLOCKS = {"phased", "cross_modal", "recurrent", "character_decoder"}
+# Who may import whom: a room is a package or a file at the root, and a room may use what its rooms use.
+GROUND = {"files", "messages", "tasks", "version", "vocabulary"}
+ROOMS = {
+    "files": set(),
+    "messages": set(),
+    "version": set(),
+    "vocabulary": set(),
+    "tasks": {"messages", "vocabulary"},
+    "registration": set(),  # by name alone: `PUBLIC_NAMES`
+    "data": GROUND,
+    "features": GROUND,
+    "models": GROUND | {"features"},
+    "evaluation": GROUND | {"data", "features", "models"},
+    "checkpoints": GROUND | {"data", "features", "models"},
+    "preparation": GROUND | {"data", "features", "models", "evaluation", "checkpoints"},
+    "training": GROUND | {"data", "features", "models", "evaluation", "checkpoints"},
+    "inference": GROUND | {"data", "features", "models", "evaluation", "checkpoints"},
+    "experiments": GROUND | {"data", "features", "models", "evaluation", "checkpoints", "preparation", "training"},
+    "__init__": GROUND | {"registration", "features", "models", "inference"},
+    "cli": GROUND
+    | {
+        "data",
+        "features",
+        "models",
+        "evaluation",
+        "checkpoints",
+        "preparation",
+        "training",
+        "inference",
+        "experiments",
+    },
+}
+HEAVY = {"torch", "transformers"}  # what `data` and the ground must do without
 OPTIONAL = ("av", "cv2", "evaluate", "gradio", "matplotlib", "ray", "sklearn", "soundfile", "soxr")
 
 
@@ -25,7 +60,7 @@ def name_of(path: Path) -> str:
 
 
 each_file = pytest.mark.parametrize("path", FILES, ids=name_of)
-each_model_file = pytest.mark.parametrize("path", MODEL_FILES, ids=name_of)
+each_traveling_file = pytest.mark.parametrize("path", TRAVELING_FILES, ids=name_of)
 
 
 def tree_of(path: Path) -> ast.Module:
@@ -46,10 +81,21 @@ def imported_modules(path: Path) -> set[str]:
     return modules
 
 
-def siblings(path: Path) -> set[str]:
-    """What a file of `models/` imports from its siblings."""
-    ours = {module for module in imported_modules(path) if module.split(".")[0] == "mm_affect"}
-    return {module.removeprefix("mm_affect.models.") for module in ours}
+def room_of(module: str) -> str:
+    """The room that a module of ours belongs to."""
+    return module.split(".")[1] if "." in module else "__init__"
+
+
+def uses_of_rooms() -> dict[str, set[str]]:
+    """Room -> the rooms and the packages that its files import, lazily or not."""
+    uses = {}
+    for path in FILES:
+        here = room_of(".".join(("mm_affect", *path.relative_to(SOURCE).with_suffix("").parts)))
+        imported = imported_modules(path)
+        uses.setdefault(here, set()).update(
+            room_of(module) if module.split(".")[0] == "mm_affect" else module.split(".")[0] for module in imported
+        )
+    return {room: used - {room} for room, used in uses.items()}
 
 
 def bases(node: ast.ClassDef) -> set[str]:
@@ -60,7 +106,7 @@ def architectures() -> dict[str, Path]:
     """Class name -> file of every subclass of AffectPreTrainedModel."""
     return {
         node.name: path
-        for path in MODEL_FILES
+        for path in ARCHITECTURE_FILES
         for node in tree_of(path).body
         if isinstance(node, ast.ClassDef) and "AffectPreTrainedModel" in bases(node)
     }
@@ -69,62 +115,68 @@ def architectures() -> dict[str, Path]:
 # who imports whom -------------------------------------------------------------------------------------------------
 
 
-@each_model_file
-def test_models_import_flat_siblings_only(path):
-    """Only `from .name import X` is followed when a checkpoint takes its code along."""
+def test_rooms_import_downwards():
+    """Every arrow between rooms is in the table, the table has no circle, and nothing light leads to torch."""
+    uses = uses_of_rooms()
+    assert uses.keys() == ROOMS.keys(), "every room has a line in the table"
+    for room, used in uses.items():
+        assert used & ROOMS.keys() <= ROOMS[room], f"{room} imports {sorted((used & ROOMS.keys()) - ROOMS[room])}"
+    reached = {room: set(used) for room, used in ROOMS.items()}
+    for _ in ROOMS:
+        reached = {room: used.union(*(reached[other] for other in used)) for room, used in reached.items()}
+    for room, used in reached.items():
+        assert room not in used, f"{room} reaches itself"
+    for room in {"data", "registration"} | reached["data"]:
+        assert not uses[room] & (HEAVY - ({"transformers"} if room == "registration" else set())), room
+
+
+def test_architectures_do_not_import_each_other():
+    files = {path.stem: path for path in architectures().values()}
+    for name, path in files.items():
+        others = {f"mm_affect.models.{other}" for other in files if other != name}
+        assert not imported_modules(path) & others, name_of(path)
+
+
+def test_layers_know_no_architecture():
+    for path in (SOURCE / "models" / "layers").glob("*.py"):
+        ours = {module for module in imported_modules(path) if module.startswith("mm_affect.models.")}
+        assert all(module.startswith("mm_affect.models.layers") for module in ours), name_of(path)
+
+
+@each_traveling_file
+def test_what_travels_imports_names_from_modules(path):
+    """Only `from <dots>module import name` is rewritten when a checkpoint takes its code along."""
     for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.ImportFrom) and node.level:
-            assert node.level == 1 and node.module and "." not in node.module, f"line {node.lineno}"
-        elif isinstance(node, ast.ImportFrom):
-            assert node.module.split(".")[0] != "mm_affect", f"line {node.lineno}"
-        elif isinstance(node, ast.Import):
-            assert all(alias.name.split(".")[0] != "mm_affect" for alias in node.names), f"line {node.lineno}"
+            assert node.module, f"line {node.lineno}"
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names = [node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+            assert all(name.split(".")[0] != "mm_affect" for name in names), f"line {node.lineno}"
 
 
-@each_model_file
-def test_models_import_in_one_direction(path):
-    used = siblings(path)
-    if path in architectures().values():
-        assert used <= {"configuration", "layers", "modeling", "dropout", "packing", "word_vectors", *SHARED_BLOCKS}
-    elif path.stem == "modeling":
-        assert used <= {"configuration", "layers"}
-    elif path.stem in ("packing", "windows"):
-        assert used <= {"layers", "dropout"}
-    elif path.stem in SHARED_BLOCKS:
-        assert used <= {"configuration", "layers", "dropout", "packing", "windows"}
-    elif path.stem == "processing":
-        assert not used & ({"modeling", "layers"} | {other.stem for other in architectures().values()})
-    elif path.stem == "frame_encoder":
-        assert used <= {"faces", "pretrained_files"}  # where the face is, and the weights
-    elif path.stem in ("vgg16", "vision_encoder"):
-        assert used <= {"frame_encoder", "pretrained_files"}
-    elif path.stem == "extractors":
-        assert used <= {"log_mel", "faces", "vgg16", "vision_encoder", "word_vectors"}  # the table of all of them
-    else:  # configuration, layers, dropout and the other extractors
-        assert not used, "this file imports nothing of ours"
+def test_names_of_what_travels_are_unique():
+    """The files lie in one folder beside a checkpoint."""
+    ground = [SOURCE / f"{name}.py" for name in GROUND]
+    names = [path.name for path in [*TRAVELING_FILES, *ground] if path.stem != "__init__"]
+    assert len(names) == len(set(names))
 
 
-@each_model_file
-def test_models_keep_their_annotations(path):
+@each_traveling_file
+def test_what_travels_keeps_its_annotations(path):
     """`from __future__ import annotations` turns `config_class` into a string, and the Auto classes refuse it."""
     assert "__future__" not in imported_modules(path)
 
 
-@pytest.mark.parametrize("path", sorted((SOURCE / "data").glob("*.py")), ids=name_of)
-def test_data_knows_neither_torch_nor_models(path):
-    for module in imported_modules(path):
-        assert module.split(".")[0] not in ("torch", "transformers"), module
-        assert not module.startswith("mm_affect.models"), module
-
-
 def test_metrics_import_nothing_of_ours():
-    assert not {module for module in imported_modules(SOURCE / "metrics.py") if module.startswith("mm_affect")}
+    assert not {
+        module for module in imported_modules(SOURCE / "evaluation" / "metrics.py") if module.startswith("mm_affect")
+    }
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "datasets_scripts").glob("*.py")), ids=name_of)
-def test_dataset_scripts_use_the_data_package_only(path):
+def test_dataset_scripts_use_data_and_the_command_only(path):
     ours = {module for module in imported_modules(path) if module.startswith("mm_affect")}
-    assert all(module.startswith("mm_affect.data") for module in ours), ours
+    assert all(module.startswith(("mm_affect.data", "mm_affect.cli")) for module in ours), ours
 
 
 def loaded_by(statement: str) -> set[str]:
@@ -147,8 +199,8 @@ def test_the_package_imports_nothing_optional():
 @each_file
 def test_nothing_that_runs_code_from_data(path):
     """No pickle (one restricted reader of legacy files apart), no eval or exec, no torch.load but of weights only."""
-    converter = path == SOURCE / "conversion.py"
-    legacy = path == SOURCE / "data" / "legacy_pickle.py"
+    converter = path == SOURCE / "checkpoints" / "conversion.py"
+    legacy = path == SOURCE / "data" / "readers" / "legacy_pickle.py"
     unsafe = {module.split(".")[0] for module in imported_modules(path)} & {
         "pickle", "cPickle", "dill", "joblib", "marshal", "shelve", "cloudpickle",
     }  # fmt: skip
@@ -168,7 +220,7 @@ def test_nothing_that_runs_code_from_data(path):
 
 
 def test_a_restricted_unpickler_decides_what_it_builds():
-    path = SOURCE / "data" / "legacy_pickle.py"
+    path = SOURCE / "data" / "readers" / "legacy_pickle.py"
     readers = [n for n in ast.walk(tree_of(path)) if isinstance(n, ast.ClassDef) and "Unpickler" in ast.unparse(n)]
     assert any(isinstance(n, ast.FunctionDef) and n.name == "find_class" for reader in readers for n in reader.body)
 
@@ -219,12 +271,40 @@ def test_public_names_have_docstrings(path):
             assert ast.get_docstring(node), f"{node.name} (line {node.lineno}) has no docstring"
 
 
+def test_public_names_are_one_list():
+    """The lazy table, `__all__` and the imports for type checkers agree."""
+    typed = next(n for n in tree_of(SOURCE / "__init__.py").body if isinstance(n, ast.If))
+    declared = {alias.name: node.module for node in typed.body for alias in node.names}
+    assert declared == PUBLIC_NAMES
+    assert set(mm_affect.__all__) == PUBLIC_NAMES.keys() | {"MODALITIES", "Task", "__version__"}
+
+
+def loaded_after(statement: str) -> set[str]:
+    code = f"import sys; {statement}; print(*[m for m in ('torch', 'transformers') if m in sys.modules])"
+    environment = {"PYTHONPATH": str(SOURCE.parent), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    return set(result.stdout.split())
+
+
+@pytest.mark.parametrize("statement", ["import mm_affect", "import mm_affect.data", "import mm_affect.cli"])
+def test_light_imports_load_neither_torch_nor_transformers(statement):
+    assert not loaded_after(statement)
+
+
+@pytest.mark.parametrize("first", ["mm_affect", "transformers"])
+def test_the_auto_classes_know_ours_in_either_order_of_import(first):
+    second = {"mm_affect": "transformers", "transformers": "mm_affect"}[first]
+    code = (
+        f"import {first}, {second}; from transformers import AutoConfig, AutoProcessor; "
+        "assert AutoConfig.for_model('mm_affect_tailor').model_type == 'mm_affect_tailor'"
+    )
+    assert loaded_after(code) == {"torch", "transformers"}
+
+
 def test_every_architecture_is_exported_and_tested():
     found = architectures()
     assert found
-    exported = {
-        alias.name for n in tree_of(SOURCE / "__init__.py").body if isinstance(n, ast.ImportFrom) for alias in n.names
-    }
+    exported = set(mm_affect.__all__)
     tested = set()
     for node in (node for path in (ROOT / "tests").glob("test_*.py") for node in tree_of(path).body):
         if isinstance(node, ast.ClassDef) and "ModelTesterMixin" in bases(node):

@@ -16,8 +16,8 @@ from corpora import tiny_rows
 from hub_stand_in import WRITER, HubStandIn
 from safetensors.numpy import load_file
 
+from mm_affect.checkpoints.hub import REQUIRED
 from mm_affect.data import RowReader, load
-from mm_affect.hub import REQUIRED
 
 
 HERE = Path(__file__).resolve().parent
@@ -30,12 +30,13 @@ from huggingface_hub import HfApi
 from safetensors.torch import save_file
 from transformers import TrainingArguments
 from mm_affect import AffectProcessor, FusionConfig, FusionForAffect, Task, TailorConfig, TailorForAffect
-from mm_affect.cli import main
+from mm_affect.cli.main import main
 from mm_affect.data import load
-from mm_affect.models.log_mel import LogMelExtractor
-from mm_affect.models.word_vectors import WordVectors
-from mm_affect.pipelines import AffectRecognitionPipeline
-from mm_affect.training import AffectTrainer, RowDataset
+from mm_affect.features.log_mel import LogMelExtractor
+from mm_affect.features.word_vectors import WordVectors
+from mm_affect.inference.pipeline import AffectRecognitionPipeline
+from mm_affect.training.trainer import AffectTrainer
+from mm_affect.data.ragged import RowDataset
 from tailor_by_hand import SMALL
 
 TASKS = [Task(field["name"], field["problem_type"], tuple(field["labels"])) for field in FIELDS]
@@ -96,8 +97,8 @@ import torch
 from datasets import load_dataset
 from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModel, AutoProcessor, pipeline
-from mm_affect.checkpoint import load_checkpoint
-from mm_affect.cli import main
+from mm_affect.checkpoints.loading import load_checkpoint
+from mm_affect.cli.main import main
 
 place, sha, found = Path(sys.argv[1]), sys.argv[2], {}
 answers = {}

@@ -26,7 +26,7 @@ from mm_affect import (
     Task,
     TranscriptTokenizer,
 )
-from mm_affect.models.layers import sinusoids
+from mm_affect.models.layers.positions import sinusoids
 
 
 SMALL = {

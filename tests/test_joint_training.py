@@ -12,14 +12,15 @@ from corpora import FIELDS, MODEL, SHARED, SIZES, make_rows, run_config, tiny_ro
 from safetensors.torch import load_file
 from transformers import AutoModel, AutoProcessor, TrainerCallback, set_seed
 
-from mm_affect import AffectCollator, AffectProcessor, FusionConfig, FusionForAffect, Task, experiments
-from mm_affect.cards import write_card
+from mm_affect import AffectCollator, AffectProcessor, FusionConfig, FusionForAffect, Task
 from mm_affect.data import RowReader, load, write_rows
-from mm_affect.joint_rows import JointRows, join
-from mm_affect.mixture import Mixture, MixtureSampler
-from mm_affect.results import read_results
-from mm_affect.runs import RunConfig
-from mm_affect.training import AffectTrainer
+from mm_affect.evaluation.cards import write_card
+from mm_affect.evaluation.results import read_results
+from mm_affect.training import run as experiments
+from mm_affect.training.config import RunConfig
+from mm_affect.training.joint_corpora import JointRows, join
+from mm_affect.training.mixture import Mixture, MixtureSampler
+from mm_affect.training.trainer import AffectTrainer
 
 
 CONFIGS = Path(__file__).resolve().parent.parent / "examples" / "configs"

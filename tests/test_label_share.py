@@ -8,10 +8,10 @@ import pytest
 from corpora import FIELDS, SIZES, make_rows, run_config, tiny_rows
 from test_experiments import no_plots  # noqa: F401
 
-from mm_affect import experiments
 from mm_affect.data import RowReader, load, write_rows
-from mm_affect.label_share import FewLabels
-from mm_affect.runs import RunConfig
+from mm_affect.training import run as experiments
+from mm_affect.training.config import RunConfig
+from mm_affect.training.label_subset import FewLabels
 
 
 ROWS = make_rows("train")

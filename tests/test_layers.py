@@ -6,9 +6,16 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mm_affect.models import layers
-from mm_affect.models.configuration import AffectConfig, Task
-from mm_affect.models.layers import Stream
+from mm_affect.models.configuration import AffectConfig
+from mm_affect.models.layers import streams
+from mm_affect.models.layers.attention import Attention, TransformerEncoder
+from mm_affect.models.layers.bilstm import BiLSTM
+from mm_affect.models.layers.ctc_aligner import CTCAligner
+from mm_affect.models.layers.gradient_reversal import reverse_gradient
+from mm_affect.models.layers.positions import SinusoidalPositions
+from mm_affect.models.layers.streams import Stream
+from mm_affect.models.layers.task_heads import TaskHeads
+from mm_affect.tasks import Task
 
 
 def ragged(length: int = 6, size: int = 3) -> Stream:
@@ -40,7 +47,7 @@ def real_steps(stream: Stream) -> list[torch.Tensor]:
 )
 def test_pooling_by_hand(pool, by_hand):
     stream = ragged()
-    found = getattr(layers, pool)(*stream)
+    found = getattr(streams, pool)(*stream)
     for row, steps in enumerate(real_steps(stream)):
         expected = by_hand(steps) if len(steps) else torch.zeros(found.shape[1])
         torch.testing.assert_close(found[row], expected, rtol=1e-5, atol=2e-4 if "statistics" in pool else 1e-6)
@@ -48,15 +55,15 @@ def test_pooling_by_hand(pool, by_hand):
 
 def test_pooling_numbers():
     values, mask = torch.tensor([[[1.0], [5.0], [3.0], [100.0]]]), torch.tensor([[True, True, True, False]])
-    assert layers.masked_mean(values, mask).item() == 3
-    assert layers.masked_max(values, mask).item() == 5
-    assert layers.last_real(values, mask).item() == 3
-    assert layers.masked_max(-values, mask).item() == -1
+    assert streams.masked_mean(values, mask).item() == 3
+    assert streams.masked_max(values, mask).item() == 5
+    assert streams.last_real(values, mask).item() == 3
+    assert streams.masked_max(-values, mask).item() == -1
 
 
 def test_statistics_have_a_gradient_where_nothing_varies():
     values = torch.ones(2, 3, 4, requires_grad=True)
-    layers.masked_statistics(values, torch.tensor([[True, True, True], [True, False, False]])).sum().backward()
+    streams.masked_statistics(values, torch.tensor([[True, True, True], [True, False, False]])).sum().backward()
     assert torch.isfinite(values.grad).all()
 
 
@@ -65,12 +72,12 @@ def test_statistics_have_a_gradient_where_nothing_varies():
 
 def test_to_front_and_extent():
     stream = ragged()
-    values, mask = layers.to_front(stream)
+    values, mask = streams.to_front(stream)
     for row, steps in enumerate(real_steps(stream)):
         torch.testing.assert_close(values[row, : len(steps)], steps)
         assert (values[row, len(steps) :] == 0).all()
     assert torch.equal(mask.sum(1), stream.mask.sum(1)) and mask[:, 0].tolist() == [True] * 5 + [False]
-    first, length = layers.extent(stream.mask)
+    first, length = streams.extent(stream.mask)
     assert first[:5].tolist() == [0, 0, 2, 0, 2]
     assert length.tolist() == [6, 4, 4, 6, 1, 0]
 
@@ -79,7 +86,7 @@ def test_resample_by_hand():
     """Three steps over two: each new step covers one and a half old ones. Two over four: each is said twice."""
     values = torch.tensor([[[1.0], [2.0], [6.0]], [[3.0], [5.0], [torch.nan]]])
     mask = torch.tensor([[True, True, True], [True, True, False]])
-    found = layers.resample(Stream(values, mask), torch.tensor([2, 4]), 4)
+    found = streams.resample(Stream(values, mask), torch.tensor([2, 4]), 4)
     expected = torch.tensor([[(1 + 0.5 * 2) / 1.5, (0.5 * 2 + 6) / 1.5, 0, 0], [3, 3, 5, 5]])
     torch.testing.assert_close(found.values.squeeze(-1), expected)
     assert found.mask.tolist() == [[True, True, False, False], [True] * 4]
@@ -87,8 +94,8 @@ def test_resample_by_hand():
 
 def test_resample_leaves_equal_lengths_alone():
     stream = ragged()
-    _, lengths = layers.extent(stream.mask)
-    values, mask = layers.resample(stream, lengths, 6)
+    _, lengths = streams.extent(stream.mask)
+    values, mask = streams.resample(stream, lengths, 6)
     for row in (0, 1, 2, 4):  # without holes
         torch.testing.assert_close(values[row][mask[row]], stream.values[row][stream.mask[row]], rtol=0, atol=0)
     assert not mask[5].any() and (values[5] == 0).all()
@@ -101,7 +108,7 @@ def test_resample_preserves_the_mean_whatever_the_padding_side(length):
     for before, behind in ((0, 0), (4, 0), (0, 4), (1, 2)):
         values = F.pad(steps, (0, 0, before, behind), value=torch.nan)
         mask = F.pad(torch.ones(1, 5, dtype=torch.bool), (before, behind))
-        values, mask = layers.resample(Stream(values, mask), torch.tensor([length]), 12)
+        values, mask = streams.resample(Stream(values, mask), torch.tensor([length]), 12)
         assert mask.tolist() == [[True] * length + [False] * (12 - length)]
         torch.testing.assert_close(values.sum(1) / length, steps.mean(1))
         results.append(values)
@@ -111,7 +118,7 @@ def test_resample_preserves_the_mean_whatever_the_padding_side(length):
 
 def test_sinusoidal_positions():
     """A step's position counts real steps from 0, wherever the padding stands; the numbers are Vaswani's."""
-    positions = layers.SinusoidalPositions()
+    positions = SinusoidalPositions()
     steps = torch.zeros(1, 4, 6)
     plain = positions(Stream(steps, torch.ones(1, 4, dtype=torch.bool))).values
     rates = torch.tensor([1.0, 0.01, 0.0001])
@@ -132,7 +139,7 @@ def encoder_and_torch_layer(implementation: str):
     """One of our blocks in a stack, and PyTorch's layer with the same weights."""
     torch.manual_seed(0)
     config = AffectConfig(attn_implementation=implementation)
-    encoder = layers.TransformerEncoder(config, 12, 1, 3, 20, 0.1).eval()
+    encoder = TransformerEncoder(config, 12, 1, 3, 20, 0.1).eval()
     layer = nn.TransformerEncoderLayer(12, 3, 20, dropout=0.1, batch_first=True).eval()
     (block,) = encoder.blocks
     with torch.no_grad():
@@ -183,7 +190,7 @@ def test_block_equals_torch(implementation):
 
 def test_heads_must_divide_the_width():
     with pytest.raises(ValueError, match="12 features cannot have 5 heads"):
-        layers.Attention(AffectConfig(), 12, 5, 0.0)
+        Attention(AffectConfig(), 12, 5, 0.0)
 
 
 # recurrence -------------------------------------------------------------------------------------------------------
@@ -192,7 +199,7 @@ def test_heads_must_divide_the_width():
 def lstm_and_torch():
     """Our two one-way LSTMs, and PyTorch's bidirectional one with the same weights."""
     torch.manual_seed(0)
-    ours, theirs = layers.BiLSTM(3, 4), nn.LSTM(3, 4, batch_first=True, bidirectional=True)
+    ours, theirs = BiLSTM(3, 4), nn.LSTM(3, 4, batch_first=True, bidirectional=True)
     with torch.no_grad():
         for direction, suffix in ((ours.forward_lstm, ""), (ours.backward_lstm, "_reverse")):
             for name, value in direction.named_parameters():
@@ -227,7 +234,7 @@ def test_lstm_equals_packed():
 
 def check_reversed_gradient():
     values = torch.tensor([1.0, -2.0], requires_grad=True)
-    reversed_values = layers.reverse_gradient(values, scale=0.5)
+    reversed_values = reverse_gradient(values, scale=0.5)
     assert torch.equal(reversed_values, values)
     (reversed_values**2).sum().backward()
     torch.testing.assert_close(values.grad, torch.tensor([-1.0, 2.0]))  # -0.5 * 2 * values
@@ -247,7 +254,7 @@ def ordered_stream() -> Stream:
 def test_ctc_learns_an_order():
     torch.manual_seed(0)
     aligner, stream, target = (
-        layers.CTCAligner(4, 4, num_layers=1),
+        CTCAligner(4, 4, num_layers=1),
         ordered_stream(),
         torch.full((8,), 4),
     )
@@ -267,7 +274,7 @@ def test_ctc_learns_an_order():
 
 def check_ctc_in_bfloat16():
     torch.manual_seed(0)
-    aligner, stream, target = layers.CTCAligner(4, 4), ordered_stream(), torch.full((8,), 4)
+    aligner, stream, target = CTCAligner(4, 4), ordered_stream(), torch.full((8,), 4)
     _, exact = aligner(stream, target)
     aligned, loss = aligner.to(torch.bfloat16)(Stream(stream.values.bfloat16(), stream.mask), target)
     assert loss().dtype == torch.float32 and aligned.values.dtype == torch.bfloat16
@@ -279,7 +286,7 @@ def test_ctc_in_bfloat16():
 
 
 def test_ctc_of_empty_or_short_streams_is_finite():
-    aligner = layers.CTCAligner(4, 4)
+    aligner = CTCAligner(4, 4)
     stream, target = ordered_stream(), torch.full((8,), 4)
     nothing = Stream(torch.full_like(stream.values, torch.nan), stream.mask & False)
     aligned, loss = aligner(nothing, target)
@@ -295,7 +302,7 @@ def test_ctc_of_empty_or_short_streams_is_finite():
 
 def test_ctc_ignores_padding():
     torch.manual_seed(0)
-    aligner, stream, target = layers.CTCAligner(4, 4), ordered_stream(), torch.full((8,), 4)
+    aligner, stream, target = CTCAligner(4, 4), ordered_stream(), torch.full((8,), 4)
     expected, loss = aligner(stream, target)
     padded = Stream(F.pad(stream.values, (0, 0, 2, 1), value=torch.nan), F.pad(stream.mask, (2, 1)))
     found, same = aligner(padded, target)
@@ -307,7 +314,7 @@ def test_ctc_ignores_padding():
 
 
 def loss_of(task: Task, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    heads = layers.TaskHeads([task], lambda task: nn.Identity())
+    heads = TaskHeads([task], lambda task: nn.Identity())
     return heads.losses(heads({"fusion": logits}), {task.name: labels})[task.name]
 
 
@@ -349,7 +356,7 @@ def test_unknown_labels_have_no_gradient():
 
 def test_heads_read_their_views():
     tasks = [Task("emotion", labels=("a",)), Task("text_emotion", labels=("a",), view="text")]
-    heads = layers.TaskHeads(tasks, lambda task: nn.Identity())
+    heads = TaskHeads(tasks, lambda task: nn.Identity())
     views = {"fusion": torch.zeros(2, 1), "text": torch.ones(2, 1)}
     logits = heads(views)
     assert torch.equal(logits["emotion"], views["fusion"]) and torch.equal(logits["text_emotion"], views["text"])

@@ -21,11 +21,11 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import AutoModel
 
-from mm_affect.conversion import convert
-from mm_affect.models.configuration import Task
-from mm_affect.models.layers import Stream
+from mm_affect.checkpoints.conversion import convert
+from mm_affect.checkpoints.public_code.lmr_cbt import LMR_CBT
+from mm_affect.models.layers.streams import Stream
 from mm_affect.models.lmr_cbt import LMRCBTConfig, LMRCBTForAffect, StepNorm
-from mm_affect.public_code.lmr_cbt import LMR_CBT
+from mm_affect.tasks import Task
 
 
 GOLDEN = load_file(Path(__file__).parent / "fixtures" / "golden_lmr_cbt.safetensors")

@@ -11,7 +11,7 @@ from transformers import AutoFeatureExtractor, AutoProcessor
 
 import mm_affect
 from mm_affect import AffectProcessor
-from mm_affect.models.log_mel import INT16_SCALE, LogMelExtractor
+from mm_affect.features.log_mel import INT16_SCALE, LogMelExtractor
 
 
 ARCHITECTURES = [kind for name, kind in vars(mm_affect).items() if name.endswith("Config") and name != "AffectConfig"]

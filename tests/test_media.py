@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from corpora import write_video
 
-from mm_affect.models import media
-from mm_affect.models.media import MediaError, iter_audio, iter_frames, probe, read_audio
+from mm_affect.features import media
+from mm_affect.features.media import MediaError, iter_audio, iter_frames, probe, read_audio
 
 
 av = pytest.importorskip("av", reason="PyAV, of the extra `audio`, is not installed")

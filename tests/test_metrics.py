@@ -9,7 +9,7 @@ import pytest
 import sklearn.metrics as sk
 from scipy import stats
 
-from mm_affect import metrics
+from mm_affect.evaluation import metrics
 
 
 EMOTION = {

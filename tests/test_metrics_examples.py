@@ -4,7 +4,7 @@
 import numpy as np
 from scipy import stats
 
-from mm_affect.metrics import f1_binary, f1_weighted, weighted_accuracy
+from mm_affect.evaluation.metrics import f1_binary, f1_weighted, weighted_accuracy
 
 
 # Table 3, IEMOCAP, as printed: the means of its ten columns.

@@ -21,7 +21,8 @@ from torch.nn import functional as F
 from transformers import AutoConfig, AutoModel
 from transformers.utils.output_capturing import OutputRecorder
 
-from mm_affect.models.configuration import MODALITIES, Task
+from mm_affect.tasks import Task
+from mm_affect.vocabulary import MODALITIES
 
 
 SIZES = {"text": 10, "audio": 7, "visual": 5}

@@ -11,8 +11,8 @@ from test_modeling_common import SIZES, TASKS, ModelTesterMixin, make_inputs, ma
 from torch import nn
 from transformers import AutoModel, BertConfig
 
-from mm_affect.models.configuration import Task
 from mm_affect.models.fusion import FusionConfig, FusionForAffect
+from mm_affect.tasks import Task
 
 
 FIXTURES = Path(__file__).parent / "fixtures"

@@ -19,10 +19,10 @@ from test_modeling_common import ModelTesterMixin, make_inputs, make_labels
 from torch.nn import functional as F
 from transformers import AutoModel
 
-from mm_affect.conversion import convert
-from mm_affect.models.configuration import Task
+from mm_affect.checkpoints.conversion import convert
+from mm_affect.checkpoints.public_code.mult import MULT
 from mm_affect.models.mult import MulTConfig, MulTForAffect
-from mm_affect.public_code.mult import MULT
+from mm_affect.tasks import Task
 
 
 GOLDEN = load_file(Path(__file__).parent / "fixtures" / "golden_mult.safetensors")

@@ -13,10 +13,11 @@ from torch import nn
 from transformers import TrainerCallback, TrainingArguments, set_seed
 
 from mm_affect import AffectProcessor
-from mm_affect.models.configuration import Task
+from mm_affect.data.ragged import RowDataset
 from mm_affect.models.tailor import TailorConfig, TailorForAffect
-from mm_affect.optimizers import BertAdam, decay_groups
-from mm_affect.training import AffectTrainer, RowDataset
+from mm_affect.tasks import Task
+from mm_affect.training.optimizers import BertAdam, decay_groups
+from mm_affect.training.trainer import AffectTrainer
 
 
 def gradients(steps, shapes, seed=0):

@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mm_affect.models import packing
 from mm_affect.models.configuration import AffectConfig
-from mm_affect.models.dropout import Draws, Dropout, draw_seed
-from mm_affect.models.packing import PackedAttention, PackedRows, RowPairs
+from mm_affect.models.layers import cpu_attention as packing
+from mm_affect.models.layers.cpu_attention import PackedAttention, PackedRows, RowPairs
+from mm_affect.models.layers.cpu_dropout import Draws, Dropout, draw_seed
 
 
 LENGTHS = [4, 1, 0, 7, 6, 7, 2, 3]

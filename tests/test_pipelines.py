@@ -10,7 +10,7 @@ import torch
 from corpora import sample_corpus, sample_run, write_video, write_wav
 from transformers import pipeline
 
-from mm_affect import pipelines
+from mm_affect.inference import pipeline as pipelines
 
 
 @pytest.fixture(scope="module")

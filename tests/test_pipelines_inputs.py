@@ -15,12 +15,13 @@ from corpora import sample_corpus, write_video, write_wav
 from transformers import pipeline
 from transformers.pipelines.pt_utils import KeyDataset
 
-from mm_affect import AffectProcessor, AffectRecognitionPipeline, FusionConfig, FusionForAffect, Task, pipelines
-from mm_affect.models.faces import FaceDescriptor
-from mm_affect.models.log_mel import LogMelExtractor
-from mm_affect.models.media import iter_frames, probe, read_audio
-from mm_affect.models.word_vectors import HashedWordVectors
-from mm_affect.pipeline_inputs import as_row, shown
+from mm_affect import AffectProcessor, AffectRecognitionPipeline, FusionConfig, FusionForAffect, Task
+from mm_affect.features.faces import FaceDescriptor
+from mm_affect.features.log_mel import LogMelExtractor
+from mm_affect.features.media import iter_frames, probe, read_audio
+from mm_affect.features.word_vectors import HashedWordVectors
+from mm_affect.inference import pipeline as pipelines
+from mm_affect.inference.pipeline_inputs import as_row, shown
 
 
 TASKS = [

@@ -23,11 +23,13 @@ from torch import nn
 from transformers import AutoConfig, AutoModel
 from transformers.utils.output_capturing import OutputRecorder
 
-from mm_affect.mixture import Mixture, MixtureSampler
-from mm_affect.models import cross_modal, fusion, layers, lmr_cbt
+from mm_affect.models import fusion, lmr_cbt
 from mm_affect.models.configuration import AffectConfig
-from mm_affect.models.layers import Stream
+from mm_affect.models.layers import attention, bilstm, gradient_reversal, streams, task_heads
+from mm_affect.models.layers import cross_modal_encoder as cross_modal
+from mm_affect.models.layers.streams import Stream
 from mm_affect.models.modeling import AffectPreTrainedModel, FusionOutput
+from mm_affect.training.mixture import Mixture, MixtureSampler
 
 
 # a small architecture with cross-attention, to plant faults in -----------------------------------------------------
@@ -52,15 +54,15 @@ class RingForAffect(AffectPreTrainedModel):
     config_class = RingConfig
     supports_gradient_checkpointing = True
     _can_record_outputs = {
-        "hidden_states": OutputRecorder(layers.TransformerBlock, capture_initial_hidden_state=False),
-        "attentions": OutputRecorder(layers.Attention, index=1),
+        "hidden_states": OutputRecorder(attention.TransformerBlock, capture_initial_hidden_state=False),
+        "attentions": OutputRecorder(attention.Attention, index=1),
     }
 
     def build(self, config):
         size = config.hidden_size
         self.projections = nn.ModuleDict({m: nn.Linear(config.feature_sizes[m], size) for m in config.modalities})
         self.encoders = nn.ModuleDict(
-            {m: layers.TransformerEncoder(config, size, 1, 3, 16, 0.1) for m in config.modalities}
+            {m: attention.TransformerEncoder(config, size, 1, 3, 16, 0.1) for m in config.modalities}
         )
         return {"fusion": 2 * size * len(config.modalities)}
 
@@ -77,8 +79,8 @@ class RingForAffect(AffectPreTrainedModel):
         streams = self.project(streams)
         views = []
         for m in self.targets():
-            own = layers.masked_mean(*streams[m])  # still there where the memory is missing
-            views += [own, layers.masked_mean(*self.encoders[m](streams[m], streams[self.memory_of(m)]))]
+            own = streams.masked_mean(*streams[m])  # still there where the memory is missing
+            views += [own, streams.masked_mean(*self.encoders[m](streams[m], streams[self.memory_of(m)]))]
         return FusionOutput({"fusion": torch.cat(views, dim=-1)})
 
 
@@ -145,34 +147,34 @@ def test_last_step_by_index(monkeypatch):
             [self.forward_lstm(stream.values)[0][:, -1], self.backward_lstm(stream.values)[0][:, -1]], dim=-1
         )
 
-    monkeypatch.setattr(layers.BiLSTM, "last_step", last_step)
+    monkeypatch.setattr(bilstm.BiLSTM, "last_step", last_step)
     assert_caught(test_models.TestEFLFLSTM().test_one_equals_many)
     assert_caught(test_models.TestEFLFLSTM().test_missing_modality)
     assert_caught(test_layers.check_lstm_equals_packed)
 
 
 def test_attention_forgets_the_mask_of_the_memory(monkeypatch):
-    original = layers.create_bidirectional_mask
+    original = attention.create_bidirectional_mask
 
     def forgetful(*, attention_mask, encoder_hidden_states=None, **kwargs):
         if encoder_hidden_states is not None:
             attention_mask = torch.ones_like(attention_mask)
         return original(attention_mask=attention_mask, encoder_hidden_states=encoder_hidden_states, **kwargs)
 
-    monkeypatch.setattr(layers, "create_bidirectional_mask", forgetful)
+    monkeypatch.setattr(attention, "create_bidirectional_mask", forgetful)
     assert_caught(TestRing().test_one_equals_many)
     assert_caught(test_layers.check_cross_block_equals_torch)
 
 
 def test_recurrence_along_the_batch(monkeypatch):
     """As in the public code of LMR-CBT: the neighbours in a batch decide."""
-    original = layers.BiLSTM.forward
+    original = bilstm.BiLSTM.forward
 
     def along_the_batch(self, stream):
         values = original(self, Stream(*(part.transpose(0, 1) for part in stream))).values
         return Stream(values.transpose(0, 1), stream.mask).cleaned()
 
-    monkeypatch.setattr(layers.BiLSTM, "forward", along_the_batch)
+    monkeypatch.setattr(bilstm.BiLSTM, "forward", along_the_batch)
     assert_caught(test_lmr_cbt.TestLMRCBT().test_one_equals_many)
 
 
@@ -242,7 +244,7 @@ def test_random_shift_at_inference(monkeypatch):
 
 @pytest.mark.parametrize("implementation", ["eager", "sdpa"])
 def test_attention_dropout_always_on(monkeypatch, implementation):
-    original = layers.Attention.forward
+    original = attention.Attention.forward
 
     def forward(self, *args, **kwargs):
         self.training = True
@@ -251,7 +253,7 @@ def test_attention_dropout_always_on(monkeypatch, implementation):
     class Tester(test_models.TestEFLFTRANS):
         config_fields = test_models.TestEFLFTRANS.config_fields | {"attn_implementation": implementation}
 
-    monkeypatch.setattr(layers.Attention, "forward", forward)
+    monkeypatch.setattr(attention.Attention, "forward", forward)
     assert_caught(Tester().test_deterministic_in_evaluation)
     assert_caught(test_layers.check_block_equals_torch)
 
@@ -282,14 +284,14 @@ def test_layer_without_effect(monkeypatch):
 
 
 def test_unknown_labels_counted(monkeypatch):
-    original = layers.TaskHeads._loss
+    original = task_heads.TaskHeads._loss
 
     def loss(self, task, logits, labels, origin=None):
         if labels.is_floating_point():
             return original(self, task, logits, labels.nan_to_num(), origin)
         return original(self, task, logits, labels.clamp_min(0), origin)
 
-    monkeypatch.setattr(layers.TaskHeads, "_loss", loss)
+    monkeypatch.setattr(task_heads.TaskHeads, "_loss", loss)
     assert_caught(test_models.TestEFLFAVG().test_unknown_labels)
     assert_caught(test_models.TestEFLFAVG().test_wholly_unknown_batch)
 
@@ -302,31 +304,33 @@ def test_nan_padding_leaks(monkeypatch):
 
 
 def test_attention_without_scaling(monkeypatch):
-    original = layers.Attention.__init__
+    original = attention.Attention.__init__
 
     def __init__(self, *args, **kwargs):
         original(self, *args, **kwargs)
         self.scaling = 1.0
 
-    monkeypatch.setattr(layers.Attention, "__init__", __init__)
+    monkeypatch.setattr(attention.Attention, "__init__", __init__)
     assert_caught(test_layers.check_block_equals_torch)
 
 
 def test_gradient_reversal_without_the_sign(monkeypatch):
     backward = staticmethod(lambda context, gradient: (context.scale * gradient, None))
     monkeypatch.setattr(
-        layers, "_ReverseGradient", type("Straight", (layers._ReverseGradient,), {"backward": backward})
+        gradient_reversal,
+        "_ReverseGradient",
+        type("Straight", (gradient_reversal._ReverseGradient,), {"backward": backward}),
     )
     assert_caught(test_layers.check_reversed_gradient)
 
 
 def test_ctc_in_bfloat16(monkeypatch):
-    original = layers.F.ctc_loss
+    original = streams.F.ctc_loss
 
     def ctc_loss(log_probs, *args, **kwargs):
         return original(log_probs.bfloat16(), *args, **kwargs)
 
-    monkeypatch.setattr(layers.F, "ctc_loss", ctc_loss)
+    monkeypatch.setattr(streams.F, "ctc_loss", ctc_loss)
     with pytest.raises((AssertionError, RuntimeError)):  # a CPU has no such kernel and says so
         test_layers.check_ctc_in_bfloat16()
 

@@ -14,7 +14,7 @@ from accelerate import Accelerator
 from pretraining_rows import SIZES, clip, options_of, write_clips
 
 from mm_affect import JointEmbeddingsConfig, JointEmbeddingsForPreTraining, TranscriptTokenizer
-from mm_affect.pretraining import (
+from mm_affect.training.pretraining import (
     BatchPlan,
     Evaluation,
     PlannedBatches,
@@ -28,7 +28,7 @@ from mm_affect.pretraining import (
     take_survey,
     train_step,
 )
-from mm_affect.pretraining.survey import place_of_id
+from mm_affect.training.pretraining.survey import place_of_id
 
 
 TOKENIZER = TranscriptTokenizer()

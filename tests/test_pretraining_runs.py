@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from transformers import AutoModel, AutoModelForPreTraining, AutoProcessor
 
 from mm_affect import TranscriptTokenizer
-from mm_affect.pretraining import checkpoints
+from mm_affect.training.pretraining import checkpoints
 
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -12,11 +12,12 @@ from transformers import AutoProcessor
 
 from mm_affect import AffectCollator, AffectProcessor, FusionConfig, FusionForAffect, Task
 from mm_affect.data import RowReader, load
-from mm_affect.metrics import acc5, acc7
-from mm_affect.models.faces import FaceDescriptor
-from mm_affect.models.log_mel import LogMelExtractor
-from mm_affect.models.processing import label_encoder, sanitise
-from mm_affect.models.word_vectors import HashedWordVectors, WordVectors, tokenize
+from mm_affect.evaluation.metrics import acc5, acc7
+from mm_affect.features.faces import FaceDescriptor
+from mm_affect.features.label_encoding import label_encoder
+from mm_affect.features.log_mel import LogMelExtractor
+from mm_affect.features.processor import sanitise
+from mm_affect.features.word_vectors import HashedWordVectors, WordVectors, tokenize
 
 
 TASKS = [

@@ -11,13 +11,13 @@ import torch
 
 from mm_affect import AffectProcessor, FusionConfig, FusionForAffect, Task
 from mm_affect.data import write_rows
-from mm_affect.experiments import run
-from mm_affect.models.faces import FaceDescriptor
-from mm_affect.models.log_mel import LogMelExtractor
-from mm_affect.models.word_vectors import HashedWordVectors
-from mm_affect.pipelines import AffectRecognitionPipeline
-from mm_affect.runs import RunConfig
-from mm_affect.training import modality_subsets
+from mm_affect.evaluation.evaluator import modality_subsets
+from mm_affect.features.faces import FaceDescriptor
+from mm_affect.features.log_mel import LogMelExtractor
+from mm_affect.features.word_vectors import HashedWordVectors
+from mm_affect.inference.pipeline import AffectRecognitionPipeline
+from mm_affect.training.config import RunConfig
+from mm_affect.training.run import run
 
 
 ROOT = Path(__file__).resolve().parent.parent

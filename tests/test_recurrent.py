@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
-from mm_affect.models.recurrent import RaggedLSTM, Recurrence, Steps, pick
+from mm_affect.models.layers.cpu_lstm import RaggedLSTM, Recurrence, Steps, pick
 
 
 MASK = torch.tensor(

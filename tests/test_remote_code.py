@@ -32,8 +32,8 @@ from transformers import (
 
 import mm_affect
 from mm_affect import AffectProcessor, LogMelExtractor
-from mm_affect.models.word_vectors import HashedWordVectors
-from mm_affect.remote_code import add_code
+from mm_affect.checkpoints.remote_code import add_code
+from mm_affect.features.word_vectors import HashedWordVectors
 
 
 ARCHITECTURES = {

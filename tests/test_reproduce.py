@@ -11,12 +11,13 @@ from hub_stand_in import HubStandIn
 from huggingface_hub import HfApi
 from scipy import stats
 
-from mm_affect import experiments, reproduce
-from mm_affect.card_commands import seeds_of
-from mm_affect.cli import main
-from mm_affect.reproduce import ABSENT, EQUAL, OUTSIDE, UNKNOWN, WITHIN
-from mm_affect.results import read_results, summarise, write_results
-from mm_affect.runs import RunConfig
+from mm_affect.cli.experiments import seeds_of
+from mm_affect.cli.main import main
+from mm_affect.evaluation.results import read_results, summarise, write_results
+from mm_affect.experiments import reproduce
+from mm_affect.experiments.reproduce import ABSENT, EQUAL, OUTSIDE, UNKNOWN, WITHIN
+from mm_affect.training import run as experiments
+from mm_affect.training.config import RunConfig
 
 
 MAE = "sentiment.mae"

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import mm_affect
-from mm_affect import plots
-from mm_affect import results as module
-from mm_affect.results import (
+from mm_affect.evaluation import plots
+from mm_affect.evaluation import results as module
+from mm_affect.evaluation.results import (
     environment,
     format_score,
     latex_table,

@@ -10,9 +10,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from mm_affect.data.sample import (
+from mm_affect.data.synthetic.corpus import (
     ADJECTIVES,
-    EMOTIONS,
     NAME,
     TOPICS,
     make_sample_corpus,
@@ -20,8 +19,9 @@ from mm_affect.data.sample import (
     render_frames,
     render_sound,
 )
-from mm_affect.data.sample_voice import RATE
-from mm_affect.models.faces import FaceDescriptor
+from mm_affect.data.synthetic.voice import RATE
+from mm_affect.features.faces import FaceDescriptor
+from mm_affect.vocabulary import EMOTIONS
 
 
 av = pytest.importorskip("av", reason="the sample corpus is written with PyAV")
@@ -216,7 +216,7 @@ def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
     def full(*_):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("mm_affect.data.sample._write_mp4", full)
+    monkeypatch.setattr("mm_affect.data.synthetic.corpus._write_mp4", full)
     with pytest.raises(OSError, match="No space left"):
         make_sample_corpus(tmp_path / "corpus", clips=6, progress=False)
     assert list(tmp_path.iterdir()) == []

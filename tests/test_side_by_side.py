@@ -8,9 +8,9 @@ import os
 import pytest
 from corpora import run_config, tiny_run
 
-from mm_affect import experiments
-from mm_affect.runs import RunConfig
-from mm_affect.side_by_side import side_by_side
+from mm_affect.training import run as experiments
+from mm_affect.training.config import RunConfig
+from mm_affect.training.parallel import side_by_side
 
 
 def test_one_job_stays_here():

@@ -10,12 +10,13 @@ from corpora import tiny_run
 from scipy import stats
 from transformers import EvalPrediction
 
-from mm_affect import Task, significance
-from mm_affect.cli import main
-from mm_affect.metrics import accuracy, compute_task_metrics
-from mm_affect.predictions import FILE, Predictions, read_predictions, scored, write_predictions
-from mm_affect.results import summarise
-from mm_affect.significance import Part, compare, drawn_differences, paired_bootstrap, parts_of
+from mm_affect import Task
+from mm_affect.cli.main import main
+from mm_affect.evaluation import significance
+from mm_affect.evaluation.metrics import accuracy, compute_task_metrics
+from mm_affect.evaluation.predictions import FILE, Predictions, read_predictions, scored, write_predictions
+from mm_affect.evaluation.results import summarise
+from mm_affect.evaluation.significance import Part, compare, drawn_differences, paired_bootstrap, parts_of
 
 
 TASKS = [

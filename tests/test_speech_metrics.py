@@ -6,7 +6,7 @@ import functools
 import numpy as np
 import pytest
 
-from mm_affect.speech_metrics import (
+from mm_affect.evaluation.speech_metrics import (
     character_error_rate,
     edit_distance,
     equal_error_rate,

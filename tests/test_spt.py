@@ -18,11 +18,12 @@ from spt_by_hand import SMALL, double_model, fusion_by_hand
 from test_modeling_common import ModelTesterMixin
 from transformers import AutoModel
 
-from mm_affect.conversion import convert
-from mm_affect.models import phased, windows
-from mm_affect.models.phased import Plan
+from mm_affect.checkpoints.conversion import convert
+from mm_affect.models.layers import cpu_window_attention as windows
+from mm_affect.models.layers import phased_encoder as phased
+from mm_affect.models.layers.cpu_window_attention import WindowAttention, Windows
+from mm_affect.models.layers.phased_encoder import Plan
 from mm_affect.models.spt import SPTConfig, SPTForAffect
-from mm_affect.models.windows import WindowAttention, Windows
 
 
 GOLDEN = Path(__file__).parent / "fixtures" / "golden_spt.safetensors"

@@ -17,7 +17,7 @@ from mm_affect import (
     JointEmbeddingsForAffect,
     Task,
 )
-from mm_affect.cli import main
+from mm_affect.cli.main import main
 
 
 REFUSED = "do not belong to its config.json: they "

@@ -20,11 +20,11 @@ from test_modeling_common import SIZES, ModelTesterMixin, make_inputs
 from test_spt import read_golden
 from transformers import AutoConfig, AutoModel, BertConfig, BertModel
 
-from mm_affect.conversion import convert
-from mm_affect.models.configuration import Task
-from mm_affect.models.layers import Stream
+from mm_affect.checkpoints.conversion import convert
+from mm_affect.checkpoints.public_code.sugrm import SUGRM
+from mm_affect.models.layers.streams import Stream
 from mm_affect.models.sugrm import Recalibration, SUGRMConfig, SUGRMForAffect
-from mm_affect.public_code.sugrm import SUGRM
+from mm_affect.tasks import Task
 
 
 GOLDEN = Path(__file__).parent / "fixtures" / "golden_sugrm.safetensors"

@@ -10,9 +10,10 @@ import test_sugrm_training as sugrm
 import torch
 from transformers import AutoModel, AutoProcessor
 
-from mm_affect.plots import Subject, draw_all, figures_of
-from mm_affect.sugrm_plots import mean_changes, plot_labels, plot_samples, samples_of
-from mm_affect.unimodal_labels import LabelHistory, read_labels
+from mm_affect.evaluation.plots import Subject
+from mm_affect.experiments.figures.registry import draw_all, figures_of
+from mm_affect.experiments.figures.sugrm import mean_changes, plot_labels, plot_samples, samples_of
+from mm_affect.training.generated_labels import LabelHistory, read_labels
 
 
 MODALITIES = ("text", "audio", "visual")

@@ -19,15 +19,19 @@ from test_experiments import InterruptAfter, measured, no_plots, run, spy  # noq
 from test_unimodal_labels import Literal
 from transformers import TrainerCallback, TrainingArguments, set_seed
 
-from mm_affect import AffectProcessor, cli, experiments
+from mm_affect import AffectProcessor
+from mm_affect.cli import main as cli
 from mm_affect.data import write_rows
-from mm_affect.label_generators import LabelGeneration
-from mm_affect.models.configuration import MODALITIES, Task
+from mm_affect.data.ragged import RowDataset
 from mm_affect.models.sugrm import SUGRMConfig, SUGRMForAffect
-from mm_affect.optimizers import OPTIMIZERS, decay_groups
-from mm_affect.runs import RunConfig, TrainingOptions
-from mm_affect.training import AffectTrainer, RowDataset
-from mm_affect.unimodal_labels import FILE, read_labels
+from mm_affect.tasks import Task
+from mm_affect.training import run as experiments
+from mm_affect.training.config import RunConfig, TrainingOptions
+from mm_affect.training.generated_labels import FILE, read_labels
+from mm_affect.training.label_generators import LabelGeneration
+from mm_affect.training.optimizers import OPTIMIZERS, decay_groups
+from mm_affect.training.trainer import AffectTrainer
+from mm_affect.vocabulary import MODALITIES
 
 
 SIZES = corpora.SIZES | {"audio": 4}

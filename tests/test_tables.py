@@ -10,15 +10,20 @@ from corpora import FIELDS, SHARED, make_rows, run_config
 from test_experiments import no_plots  # noqa: F401
 from transformers import AutoModel, AutoProcessor
 
-from mm_affect import AffectCollator, cli, experiments, selection
-from mm_affect.comparison import Shown, comparison_csv, comparison_table, subsets_of
+from mm_affect import AffectCollator
+from mm_affect.cli import main as cli
 from mm_affect.data import load
-from mm_affect.metrics import compute_task_metrics, weighted_accuracy
-from mm_affect.predictions import read_predictions
-from mm_affect.results import format_score, read_results, scores_of
-from mm_affect.runs import RunConfig
-from mm_affect.significance import intervals
-from mm_affect.training import RowDataset, as_field, compute_metrics, evaluate_subsets, predict
+from mm_affect.data.ragged import RowDataset
+from mm_affect.evaluation import selection
+from mm_affect.evaluation.comparison import Shown, comparison_csv, comparison_table, subsets_of
+from mm_affect.evaluation.evaluator import compute_metrics, evaluate_subsets, predict
+from mm_affect.evaluation.metrics import compute_task_metrics, weighted_accuracy
+from mm_affect.evaluation.predictions import read_predictions
+from mm_affect.evaluation.results import format_score, read_results, scores_of
+from mm_affect.evaluation.significance import intervals
+from mm_affect.tasks import as_field
+from mm_affect.training import run as experiments
+from mm_affect.training.config import RunConfig
 
 
 SMALL = {"hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 8, "encoder_layers": 1,

@@ -7,8 +7,8 @@ from huggingface_hub.errors import StrictDataclassError
 from tailor_by_hand import REFERENCE, SMALL, random_model
 from test_modeling_common import ModelTesterMixin, make_inputs, make_labels
 
-from mm_affect.models.configuration import Task
 from mm_affect.models.tailor import CHOICES, LOSS_WEIGHTS, TailorConfig, TailorForAffect
+from mm_affect.tasks import Task
 
 
 class TestTailor(ModelTesterMixin):

@@ -10,8 +10,8 @@ from test_modeling_common import SIZES, TASKS, make_inputs, make_labels, without
 from torch.nn import functional as F
 
 from mm_affect.models import tailor
-from mm_affect.models.configuration import Task
 from mm_affect.models.tailor import TailorConfig, TailorForAffect
+from mm_affect.tasks import Task
 
 
 ORDER = ("text", "audio", "visual")

@@ -14,13 +14,15 @@ import torch
 from corpora import FIELDS, SHARED, SIZES, make_rows, run_config, tiny_rows, tiny_run, write_tiny_rows
 from transformers import AutoModel, AutoProcessor
 
-from mm_affect import Task, experiments, selection
-from mm_affect.cli import main
-from mm_affect.models.processing import AffectProcessor
+from mm_affect import Task
+from mm_affect.cli.main import main
+from mm_affect.evaluation import selection
+from mm_affect.evaluation.plots import Subject
+from mm_affect.experiments.figures.tailor import embed, label_correlations, plot_label_correlations, refined_parts
+from mm_affect.features.processor import AffectProcessor
 from mm_affect.models.tailor import TailorConfig
-from mm_affect.plots import Subject
-from mm_affect.runs import RunConfig
-from mm_affect.tailor_plots import embed, label_correlations, plot_label_correlations, refined_parts
+from mm_affect.training import run as experiments
+from mm_affect.training.config import RunConfig
 
 
 ALL = {"adversarial_losses", "discriminator", "representations", "label_correlations"}

@@ -7,7 +7,7 @@ from tailor_by_hand import REFERENCE, ByHand, mean, random_model, uneven_inputs
 from test_modeling_common import SIZES, TASKS, make_inputs, without
 from torch.nn import functional as F
 
-from mm_affect.models.configuration import Task
+from mm_affect.tasks import Task
 
 
 def papers_hierarchy(cme, s):

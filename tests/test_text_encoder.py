@@ -33,15 +33,16 @@ from mm_affect import (
     TailorConfig,
     TailorForAffect,
     Task,
-    cli,
-    experiments,
 )
-from mm_affect.augmentation import Augmentation
+from mm_affect.cli import main as cli
 from mm_affect.data import RowReader, load, write_rows
-from mm_affect.extraction import extract_corpus
-from mm_affect.models.log_mel import LogMelExtractor
-from mm_affect.runs import RunConfig
-from mm_affect.training import RowDataset, compute_metrics, predict
+from mm_affect.data.ragged import RowDataset
+from mm_affect.evaluation.evaluator import compute_metrics, predict
+from mm_affect.features.log_mel import LogMelExtractor
+from mm_affect.preparation.extraction.corpus import extract_corpus
+from mm_affect.training import run as experiments
+from mm_affect.training.augmentation import Augmentation
+from mm_affect.training.config import RunConfig
 
 
 WORDS = "[UNK] [CLS] [SEP] [MASK] [PAD] what a good bad day is it the well so ##ly ##s . no yes never again".split()

@@ -12,17 +12,17 @@ from transformers import AutoModel, AutoProcessor, TrainerCallback, TrainingArgu
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from mm_affect import AffectCollator, AffectProcessor, FusionConfig, FusionForAffect, Task
-from mm_affect.augmentation import Augmentation
-from mm_affect.metrics import compute_task_metrics
-from mm_affect.training import (
-    AffectTrainer,
-    RowDataset,
+from mm_affect.data.ragged import RowDataset
+from mm_affect.evaluation.evaluator import (
     compute_metrics,
     evaluate_subsets,
     modality_subsets,
     predict,
     with_tuned_thresholds,
 )
+from mm_affect.evaluation.metrics import compute_task_metrics
+from mm_affect.training.augmentation import Augmentation
+from mm_affect.training.trainer import AffectTrainer
 
 
 TASKS = [

@@ -35,13 +35,13 @@ from mm_affect import (
     Task,
     TranscriptTokenizer,
 )
-from mm_affect.cli import main
+from mm_affect.cli.main import main
 from mm_affect.data import load, read_manifest
-from mm_affect.data.transcripts import Transcripts
-from mm_affect.models.log_mel import LogMelExtractor
-from mm_affect.models.media import read_audio
-from mm_affect.recognisers import load_recogniser
-from mm_affect.transcription import transcribe
+from mm_affect.data.corpora.transcripts import Transcripts
+from mm_affect.features.log_mel import LogMelExtractor
+from mm_affect.features.media import read_audio
+from mm_affect.preparation.speech_recognizers import load_recogniser
+from mm_affect.preparation.transcription import transcribe
 
 
 LETTERS = {"<pad>": 0, "<s>": 1, "</s>": 2, "<unk>": 3, "|": 4, "a": 5, "b": 6, "c": 7}
@@ -284,7 +284,7 @@ def test_filters_leave_out_and_are_changed_without_hearing_again(whisper, corpus
     least = max(everything[clip]["likelihood"] for clip in "ab")
     likely = {clip for clip in "ab" if everything[clip]["likelihood"] >= least}
     assert len(likely) == 1
-    monkeypatch.setattr("mm_affect.recognisers.Seq2SeqRecogniser._recognise", None)
+    monkeypatch.setattr("mm_affect.preparation.speech_recognizers.Seq2SeqRecogniser._recognise", None)
     (corpus / "broken.wav").write_bytes(b"RIFF")
     printed = command(corpus, whisper, tmp_path / "out", "--least-likelihood", str(least))
     assert set(lines_of(tmp_path / "out")) == {"own"} | likely and "3 left out by the filters" in printed
@@ -311,7 +311,8 @@ def test_an_interruption_costs_no_clip_and_repeats_none(ctc, corpus, tmp_path, c
     log.write_text(first[:-20])  # the line of "b" was not finished
     call = type(recogniser).__call__
     monkeypatch.setattr(
-        "mm_affect.recognisers.SpeechRecogniser.__call__", lambda s, row: heard.append(row["id"]) or call(s, row)
+        "mm_affect.preparation.speech_recognizers.SpeechRecogniser.__call__",
+        lambda s, row: heard.append(row["id"]) or call(s, row),
     )
     command(corpus, ctc, tmp_path / "out")
     assert heard == ["b", "silent", "short", "broken"]

@@ -11,10 +11,11 @@ import pytest
 from corpora import FIELDS, tiny_rows
 from transformers import AutoModel
 
-from mm_affect import Task, experiments
-from mm_affect.cli import main
-from mm_affect.models.processing import AffectProcessor
-from mm_affect.twelve import TWELVE, benchmark_config, tables, task_of
+from mm_affect import Task
+from mm_affect.cli.main import main
+from mm_affect.experiments.backbone_benchmark import TWELVE, benchmark_config, tables, task_of
+from mm_affect.features.processor import AffectProcessor
+from mm_affect.training import run as experiments
 
 
 # Tables 7 (IEMOCAP) and 8 (CMU-MOSEI) as printed: learning rate, batch size.

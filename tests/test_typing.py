@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 import mm_affect
-from mm_affect import data, experiments, metrics, results, runs
+from mm_affect import data
+from mm_affect.evaluation import metrics, results
+from mm_affect.training import config as runs
+from mm_affect.training import run as experiments
 
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -52,6 +55,12 @@ def test_modules_that_are_not_checked_yet_exist():
 
 def test_the_import_warns_of_nothing():
     """Where every warning is an error."""
-    command = [sys.executable, "-W", "error", "-c", "import mm_affect, mm_affect.data, mm_affect.runs, mm_affect.cli"]
+    command = [
+        sys.executable,
+        "-W",
+        "error",
+        "-c",
+        "import mm_affect, mm_affect.data, mm_affect.training.config, mm_affect.cli",
+    ]
     ran = subprocess.run(command, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr

@@ -12,11 +12,12 @@ from huggingface_hub.errors import StrictDataclassError
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from mm_affect.label_generators import GroupMeans, LabelGeneration
-from mm_affect.models.configuration import MODALITIES, Task
 from mm_affect.models.fusion import FusionConfig
-from mm_affect.models.layers import TaskHeads
-from mm_affect.unimodal_labels import FILE, Observation, UnimodalLabels, each_once, presence, read_labels
+from mm_affect.models.layers.task_heads import TaskHeads
+from mm_affect.tasks import Task
+from mm_affect.training.generated_labels import FILE, Observation, UnimodalLabels, each_once, presence, read_labels
+from mm_affect.training.label_generators import GroupMeans, LabelGeneration
+from mm_affect.vocabulary import MODALITIES
 
 
 GOLDEN = Path(__file__).parent / "fixtures" / "golden_ulgm.safetensors"

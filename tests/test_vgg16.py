@@ -14,10 +14,10 @@ from test_faces import drawn
 from torch.nn import functional as F
 from transformers import AutoProcessor
 
-from mm_affect import experiments
-from mm_affect.cli import main
+from mm_affect.cli.main import main
 from mm_affect.data import RowReader, load, read_corpus
-from mm_affect.models.vgg16 import VGG16, VGG16Extractor
+from mm_affect.features.vgg16 import VGG16, VGG16Extractor
+from mm_affect.training import run as experiments
 
 
 # Configuration D: channels of the convolutions, "M" for the maximum over 2 x 2 pixels.
@@ -155,7 +155,7 @@ def test_a_face_crop_follows_the_face_and_a_frame_crop_is_the_middle_square(file
 
 
 def test_long_videos_are_read_a_few_frames_at_a_time(file, monkeypatch):
-    monkeypatch.setattr("mm_affect.models.frame_encoder.FRAMES_AT_ONCE", 2)
+    monkeypatch.setattr("mm_affect.features.frame_encoder.FRAMES_AT_ONCE", 2)
     frames, taken, seen = drawn(5), [], []
     extractor = VGG16Extractor(file, crop="frame")
     features = extractor._features

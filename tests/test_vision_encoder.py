@@ -25,8 +25,8 @@ from transformers import (
     ViTModel,
 )
 
-from mm_affect.models.extractors import extractor_of, visual_extractor
-from mm_affect.models.vision_encoder import VisionEncoder
+from mm_affect.features.extractors import extractor_of, visual_extractor
+from mm_affect.features.vision_encoder import VisionEncoder
 
 
 TINY = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 12}

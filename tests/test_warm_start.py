@@ -11,10 +11,12 @@ from safetensors.torch import load_file, save_file
 from test_experiments import no_plots  # noqa: F401
 from transformers import set_seed
 
-from mm_affect import AffectProcessor, Task, experiments, warm_start
+from mm_affect import AffectProcessor, Task
 from mm_affect.data import write_rows
 from mm_affect.models.joint_embeddings import JointEmbeddingsConfig, JointEmbeddingsForPreTraining
-from mm_affect.runs import RunConfig
+from mm_affect.training import run as experiments
+from mm_affect.training import warm_start
+from mm_affect.training.config import RunConfig
 
 
 SMALL = {"hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 8, "encoder_layers": 1}

@@ -15,17 +15,19 @@ from corpora import FIELDS, SHARED, SIZES, make_rows, run_config, tiny_run
 from torch.nn import functional as F
 from transformers import AutoModel, AutoProcessor
 
-from mm_affect import AffectCollator, AffectProcessor, Task, experiments, selection
-from mm_affect.cli import main
+from mm_affect import AffectCollator, AffectProcessor, Task
+from mm_affect.cli.main import main
 from mm_affect.data import RowReader, load, read_corpus, write_rows
 from mm_affect.data.dataset_card import write_dataset_card
+from mm_affect.data.ragged import RowDataset
 from mm_affect.data.schema import check_label_field
-from mm_affect.models.layers import TaskHeads
-from mm_affect.models.processing import label_encoder
-from mm_affect.results import read_results
-from mm_affect.runs import RunConfig
-from mm_affect.training import RowDataset
-from mm_affect.weak_labels import Labeller, add_weak_labels, chosen_task, source_of
+from mm_affect.evaluation import selection
+from mm_affect.evaluation.results import read_results
+from mm_affect.features.label_encoding import label_encoder
+from mm_affect.models.layers.task_heads import TaskHeads
+from mm_affect.preparation.weak_labels import Labeller, add_weak_labels, chosen_task, source_of
+from mm_affect.training import run as experiments
+from mm_affect.training.config import RunConfig
 
 
 OTHER = {"name": "other", "label_fields": [FIELDS[1]], "sizes": SIZES}
@@ -197,7 +199,7 @@ def test_provenance_travels_into_training_results_and_cards(label, tmp_path, mon
     tasks[1]["weight"] = 0.25
     experiments.run(RunConfig.from_dict(config | {"tasks": tasks}), overwrite=True)
     assert AutoModel.from_pretrained(tmp_path / "run").config.tasks[1].weight == 0.25, "a weight of one's own wins"
-    from mm_affect.cards import write_card
+    from mm_affect.evaluation.cards import write_card
 
     card = write_card(read_results(tmp_path / "run" / "results.json"), tmp_path / "run").read_text()
     assert "Labels of `emotion` are weak: predicted by the model tiny (task emotion" in card

@@ -8,7 +8,7 @@ import os
 import numpy as np
 import pytest
 
-from mm_affect.models.word_vectors import HashedWordVectors, WordVectors, tokenize
+from mm_affect.features.word_vectors import HashedWordVectors, WordVectors, tokenize
 
 
 GOOD = [-0.7287256, -1.1154116, 1.3485823]  # the first numbers of HashedWordVectors()(["good"])

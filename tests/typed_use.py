@@ -8,8 +8,8 @@ import torch
 
 from mm_affect import AffectOutput, AffectPreTrainedModel, TailorConfig, TailorForAffect, Task
 from mm_affect.data import load, read_corpus
-from mm_affect.metrics import definition
-from mm_affect.runs import RunConfig
+from mm_affect.evaluation.metrics import definition
+from mm_affect.training.config import RunConfig
 
 
 def right(model: AffectPreTrainedModel, batch: dict[str, torch.Tensor]) -> list[str]:

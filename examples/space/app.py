@@ -8,7 +8,7 @@ Expected: the page, and nothing else; run it here with `MM_AFFECT_MODEL=demo_out
 import os
 import sys
 
-from mm_affect.demo.serve import open_demo
+from mm_affect.inference.demo.serve import open_demo
 
 
 if __name__ == "__main__":

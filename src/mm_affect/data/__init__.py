@@ -2,19 +2,18 @@
 """Corpora as rows: schema, manifests, builders, Parquet rows, splits and safe readers. Nothing here imports torch."""
 
 from .builder import AffectBuilder, CorpusConfig
-from .feature_files import read_features
-from .legacy_pickle import read_pickle
+from .loading import load, read_corpus
 from .manifest import Manifest, manifest_hash, read_manifest
 from .own_corpus import OwnCorpus
 from .ragged import RaggedColumn, RowReader
-from .rows import load, read_corpus, write_rows
-from .schema import MODALITIES, PROBLEM_TYPES, SPLITS, check_label, check_label_field, check_label_fields, features
+from .readers.feature_files import read_features
+from .readers.legacy_pickle import read_pickle
+from .rows import write_rows
+from .schema import SPLITS, check_label, check_label_field, check_label_fields, features
 from .splits import k_folds_by_group, split_by_group
 
 
 __all__ = [
-    "MODALITIES",
-    "PROBLEM_TYPES",
     "SPLITS",
     "AffectBuilder",
     "CorpusConfig",
@@ -42,7 +41,7 @@ __all__ = [
 def __getattr__(name: str):
     """`make_sample_corpus` is imported when asked for: drawing and speaking clips needs the media extras."""
     if name == "make_sample_corpus":
-        from .sample import make_sample_corpus
+        from .synthetic.corpus import make_sample_corpus
 
         return make_sample_corpus
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from .alignment import REDUCERS, align
+from .loading import load, read_corpus
 from .ragged import RowReader
-from .rows import FOUND, check_apart, load, read_corpus, write_rows
+from .rows import FOUND, check_apart, write_rows
 
 
 FRAMES = ("audio", "visual")

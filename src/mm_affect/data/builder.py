@@ -13,8 +13,9 @@ import pyarrow as pa
 from datasets.builder import Key
 from datasets.exceptions import DatasetGenerationError
 
+from ..vocabulary import MODALITIES
 from .ragged import ragged_array, replace_non_finite
-from .schema import MODALITIES, check_label, features
+from .schema import check_label, features
 
 
 TABLE_ROWS = 500

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from huggingface_hub import DatasetCard, DatasetCardData
 
-from .licences import licence_of_card
+from .licenses import licence_of_card
 from .schema import weak_in_words
 from .splits import protocol_in_words
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from .builder import in_tables, to_table
-from .copies import Copy, Corpus
-from .corpora import find_copy, get_corpus
+from .corpora.layouts import Copy, Corpus
+from .corpora.registry import find_copy, get_corpus
 
 
 SHOWN = 20  # dropped clips that the report in words names

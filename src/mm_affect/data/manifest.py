@@ -8,9 +8,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from .feature_files import FEATURE_SUFFIXES
+from ..vocabulary import MODALITIES
 from .manifest_files import read_corpus_json, read_lines
-from .schema import MODALITIES, SPLITS, class_name, infer_label_field, is_empty, parse_label
+from .readers.feature_files import FEATURE_SUFFIXES
+from .schema import SPLITS, class_name, infer_label_field, is_empty, parse_label
 from .splits import split_by_group
 
 

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..vocabulary import MODALITIES
 from .builder import AffectBuilder
-from .feature_files import read_features
 from .manifest import read_manifest
-from .schema import MODALITIES, SPLITS
+from .readers.feature_files import read_features
+from .schema import SPLITS
 
 
 class OwnCorpus(AffectBuilder):

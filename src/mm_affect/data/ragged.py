@@ -11,7 +11,7 @@ import datasets
 import numpy as np
 import pyarrow as pa
 
-from .schema import MODALITIES
+from ..vocabulary import MODALITIES
 
 
 def ragged_array(sequences: list, size: int) -> pa.ListArray:
@@ -133,3 +133,29 @@ class _RowOrder:
             index = int(self._order[index])
         chunk = bisect_right(self._starts, index) - 1
         return chunk, index - self._starts[chunk]
+
+
+class RowDataset:
+    """Rows for a DataLoader, read as views of the memory-mapped file.
+
+    Args:
+        rows: a `datasets.Dataset` of feature rows, or any sequence of row dicts.
+        modalities: the modalities that are kept; the others are missing, without text the transcript, too.
+    """
+
+    def __init__(self, rows, modalities=MODALITIES):
+        self.reader = RowReader(rows) if hasattr(rows, "features") else rows
+        self.hidden = {m for m in MODALITIES if m not in modalities}
+        if "text" in self.hidden:
+            self.hidden.add("transcript")
+
+    def __len__(self) -> int:
+        return len(self.reader)
+
+    def __getitem__(self, index: int) -> dict:
+        return {name: value for name, value in self.reader[index].items() if name not in self.hidden}
+
+    def lengths(self) -> list[int]:
+        """Steps of the longest stream of each row; the words of a row that has nothing but a transcript."""
+        steps = lambda row: max((len(row[m]) for m in MODALITIES if row.get(m) is not None), default=0)  # noqa: E731
+        return [steps(row) or len((row.get("transcript") or "").split()) for row in self]

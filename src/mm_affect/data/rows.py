@@ -9,13 +9,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .builder import CORPUS_FILE, DEFAULTS, in_tables, to_table
-from .manifest import MANIFEST_NAMES
-from .own_corpus import OwnCorpus
 from .schema import SPLITS, check_label_fields, features
 
 
@@ -64,68 +61,6 @@ def write_rows(
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     return record
-
-
-def read_corpus(source: str | Path, cache_dir: str | Path | None = None) -> dict:
-    """corpus.json of a rows folder; of an own corpus the same, once it was prepared (which this does if need be)."""
-    source = Path(source)
-    if is_rows(source):
-        record = json.loads((source / CORPUS_FILE).read_text(encoding="utf-8"))
-        if record["version"] != VERSION:
-            raise ValueError(
-                f"{source} holds rows of version {record['version']}; this release reads version {VERSION}."
-            )
-        return record
-    return _prepared(_own_corpus(source, cache_dir)).record
-
-
-def load(
-    source: str | Path,
-    data_dir: str | Path | None = None,
-    *,
-    config: str | None = None,
-    cache_dir: str | Path | None = None,
-    streaming: bool = False,
-    **options,
-) -> datasets.DatasetDict | datasets.IterableDatasetDict:
-    """The splits of a corpus, of an own-corpus folder, or of a folder that `write_rows` made.
-
-    `load("cmu_mosei", data_dir)` reads the copy of a corpus that a folder holds; `config` and `options` are told in
-    `load_corpus`. For a folder of rows or an own corpus, `source` is that folder.
-
-    Data sets are memory-mapped from `cache_dir` (default: that of `datasets`); with `streaming` nothing is cached and
-    rows are read as they are needed. Read rows with `RowReader(dataset)`.
-    """
-    if data_dir is not None:
-        from .corpora import load_corpus  # corpora are many modules, and most runs read rows
-
-        return load_corpus(str(source), data_dir, config, cache_dir=cache_dir, streaming=streaming, **options)
-    if config is not None or options:
-        raise ValueError(
-            f"{', '.join([*options, *(['config'] if config else [])])}: these belong to a corpus with `data_dir`."
-        )
-    source = Path(source)
-    if not is_rows(source):
-        builder = _own_corpus(source, cache_dir)
-        if not streaming:
-            return _prepared(builder).as_dataset()
-        return datasets.IterableDatasetDict({s: builder.as_streaming_dataset(s) for s in builder.describe()["counts"]})
-    counts = read_corpus(source)["counts"]
-    files = {split: shard_files(source, split) for split, count in counts.items() if count}
-    if not files:
-        raise ValueError(f"{source} holds no rows in any split; write it again.")
-    found = {split: sum(pq.read_metadata(path).num_rows for path in paths) for split, paths in files.items()}
-    for split, count in found.items():
-        if count != counts[split]:
-            raise ValueError(
-                f"{source}: {count} rows in {split}, but corpus.json says {counts[split]}; write it again."
-            )
-    return datasets.load_dataset(
-        "parquet",
-        data_files=files,
-        cache_dir=None if cache_dir is None else str(cache_dir),
-        streaming=streaming,
-    )
 
 
 def _check_corpus(corpus: dict, splits: dict) -> list[dict]:
@@ -235,17 +170,3 @@ def shard_files(folder: Path, split: str) -> list[str]:
         except (pa.ArrowInvalid, OSError) as error:
             raise ValueError(f"{path} is damaged ({str(error).splitlines()[0]}); copy or write it again.") from error
     return [str(path) for path in paths]
-
-
-def _own_corpus(source: Path, cache_dir: str | Path | None) -> OwnCorpus:
-    if not any((source / name).is_file() for name in MANIFEST_NAMES):
-        raise FileNotFoundError(
-            f"{source} is neither a corpus (a folder with {', '.join(MANIFEST_NAMES)}) nor a folder of prepared rows; "
-            "for a published corpus give its name and the folder of its files, as in load('cmu_mosi', data_dir)."
-        )
-    return OwnCorpus(source, cache_dir)
-
-
-def _prepared(builder: OwnCorpus) -> OwnCorpus:
-    builder.download_and_prepare()
-    return builder

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 
 import datasets
 
+from ..vocabulary import MODALITIES, PROBLEM_TYPES
 
-MODALITIES = ("text", "audio", "visual")
+
 SPLITS = ("train", "validation", "test")
-PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
 NO_LABEL = "none"  # the cell that says "known, and no class applies"
 MOST_INFERRED_CLASSES = 50
 RANGE_SLACK = 1e-6  # a bound such as 0.1 comes back from float32 a little larger

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow.compute as pc
 
-from .copies import Copy
-from .corpora import CORPORA, find_copy
+from ..vocabulary import MODALITIES
+from .corpora.layouts import Copy
+from .corpora.registry import CORPORA, find_copy
+from .loading import load, read_corpus
 from .ragged import RowReader
-from .rows import load, read_corpus
-from .schema import MODALITIES, NO_LABEL
+from .schema import NO_LABEL
 
 
 COMPARED = 20000  # ids of the corpus that are compared with one that is not there

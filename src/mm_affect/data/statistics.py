@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .loading import load, read_corpus
 from .ragged import RowReader
-from .rows import load, read_corpus
 
 
 SIGNS = ("below 0", "0", "above 0")  # the classes of a regression, where its range has both signs

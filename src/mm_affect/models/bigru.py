@@ -19,8 +19,9 @@ from torch import nn
 from transformers import AutoConfig, AutoModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from .configuration import AffectConfig, Task, check_choices, check_dropouts, check_sizes
-from .layers import Stream, last_real, take_steps, to_front
+from ..tasks import Task
+from .configuration import AffectConfig, check_choices, check_dropouts, check_sizes
+from .layers.streams import Stream, last_real, take_steps, to_front
 from .modeling import AffectPreTrainedModel, FusionOutput
 
 

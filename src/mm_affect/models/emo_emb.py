@@ -34,11 +34,12 @@ from torch.nn import functional as F
 from transformers import AutoConfig, AutoModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from .configuration import AffectConfig, Task, check_dropouts, check_sizes, published_emotions
-from .layers import Stream
+from ..features.word_vectors import HashedWordVectors, WordVectors
+from ..tasks import Task
+from .configuration import AffectConfig, check_dropouts, check_sizes, published_emotions
+from .layers.cpu_lstm import RaggedLSTM, Steps
+from .layers.streams import Stream
 from .modeling import AffectPreTrainedModel, FusionOutput
-from .recurrent import RaggedLSTM, Steps
-from .word_vectors import HashedWordVectors, WordVectors
 
 
 @strict

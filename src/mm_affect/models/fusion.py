@@ -33,21 +33,12 @@ from transformers import AutoConfig, AutoModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils.output_capturing import OutputRecorder
 
-from .configuration import AffectConfig, Task, check_choices, check_dropouts, check_sizes, published_emotions
-from .layers import (
-    Attention,
-    BiLSTM,
-    SinusoidalPositions,
-    Stream,
-    TransformerBlock,
-    TransformerEncoder,
-    extent,
-    longest,
-    masked_mean,
-    masked_segments,
-    masked_statistics,
-    resample,
-)
+from ..tasks import Task
+from .configuration import AffectConfig, check_choices, check_dropouts, check_sizes, published_emotions
+from .layers.attention import Attention, TransformerBlock, TransformerEncoder
+from .layers.bilstm import BiLSTM
+from .layers.positions import SinusoidalPositions
+from .layers.streams import Stream, extent, longest, masked_mean, masked_segments, masked_statistics, resample
 from .modeling import AffectPreTrainedModel, FusionOutput
 
 

@@ -36,12 +36,16 @@ from torch import nn
 from transformers import AutoConfig, AutoModel, AutoModelForPreTraining
 from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
-from .character_decoder import CharacterDecoder, ResidualLayer
-from .configuration import MODALITIES, AffectConfig, Task, check_choices, check_dropouts, check_heads, check_sizes
-from .dropout import Dropout
-from .layers import Attention, SinusoidalPositions, Stream, lengthened, longest, masked_mean
+from ..tasks import Task
+from ..vocabulary import MODALITIES
+from .configuration import AffectConfig, check_choices, check_dropouts, check_heads, check_sizes
+from .layers.attention import Attention
+from .layers.character_decoder import CharacterDecoder, ResidualLayer
+from .layers.cpu_attention import PackedAttention, PackedRows, RowPairs
+from .layers.cpu_dropout import Dropout
+from .layers.positions import SinusoidalPositions
+from .layers.streams import Stream, lengthened, longest, masked_mean
 from .modeling import AffectOutput, AffectPreTrainedModel, FusionOutput
-from .packing import PackedAttention, PackedRows, RowPairs
 
 
 @strict

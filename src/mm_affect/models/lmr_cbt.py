@@ -33,10 +33,14 @@ from torch.nn import functional as F
 from transformers import AutoConfig, AutoModel
 from transformers.utils.output_capturing import OutputRecorder
 
-from .configuration import Task, check_choices, check_dropouts, published_emotions
-from .cross_modal import CrossModalConfig, Encoder, TemporalConvolution
-from .dropout import Dropout
-from .layers import Attention, BiLSTM, Stream, last_real, masked_mean
+from ..tasks import Task
+from .configuration import check_choices, check_dropouts, published_emotions
+from .cross_modal_configuration import CrossModalConfig
+from .layers.attention import Attention
+from .layers.bilstm import BiLSTM
+from .layers.cpu_dropout import Dropout
+from .layers.cross_modal_encoder import Encoder, TemporalConvolution
+from .layers.streams import Stream, last_real, masked_mean
 from .modeling import AffectPreTrainedModel, FusionOutput
 
 

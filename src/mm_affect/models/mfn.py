@@ -27,11 +27,12 @@ from torch.nn import functional as F
 from transformers import AutoConfig, AutoModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from .configuration import AffectConfig, Task, check_dropouts, check_sizes, published_emotions
-from .dropout import Dropout
-from .layers import Stream, exporting, of_one_length
+from ..tasks import Task
+from .configuration import AffectConfig, check_dropouts, check_sizes, published_emotions
+from .layers.cpu_dropout import Dropout
+from .layers.cpu_lstm import RaggedLSTM, Steps, first_rows, going_on, in_turn, pick, places_before
+from .layers.streams import Stream, exporting, of_one_length
 from .modeling import AffectPreTrainedModel, FusionOutput
-from .recurrent import RaggedLSTM, Steps, first_rows, going_on, in_turn, pick, places_before
 
 
 @strict

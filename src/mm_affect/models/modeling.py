@@ -12,8 +12,11 @@ from transformers import AutoModel, PreTrainedModel
 from transformers.utils import ModelOutput
 from transformers.utils.output_capturing import capture_outputs
 
-from .configuration import MODALITIES, AffectConfig, Task
-from .layers import Stream, TaskHeads, exporting, front_order, take_steps
+from ..tasks import Task
+from ..vocabulary import MODALITIES
+from .configuration import AffectConfig
+from .layers.streams import Stream, exporting, front_order, take_steps
+from .layers.task_heads import TaskHeads
 
 
 PADDED_TOKENS = 16  # of a row, at most, on a CPU; with more a pass of its own costs less

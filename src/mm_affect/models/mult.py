@@ -22,10 +22,15 @@ from torch import nn
 from transformers import AutoConfig, AutoModel
 from transformers.utils.output_capturing import OutputRecorder
 
-from .configuration import MODALITIES, Task, published_emotions, suggestion
-from .cross_modal import CrossModalConfig, Encoder, TemporalConvolution
-from .dropout import Dropout
-from .layers import Attention, Stream
+from ..messages import suggestion
+from ..tasks import Task
+from ..vocabulary import MODALITIES
+from .configuration import published_emotions
+from .cross_modal_configuration import CrossModalConfig
+from .layers.attention import Attention
+from .layers.cpu_dropout import Dropout
+from .layers.cross_modal_encoder import Encoder, TemporalConvolution
+from .layers.streams import Stream
 from .modeling import AffectPreTrainedModel, FusionOutput
 
 

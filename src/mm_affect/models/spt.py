@@ -17,10 +17,11 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import AutoConfig, AutoModel
 
-from .dropout import Dropout
-from .layers import Stream
+from .layers.cpu_dropout import Dropout
+from .layers.phased_encoder import PhasedEncoder
+from .layers.streams import Stream
 from .modeling import AffectPreTrainedModel, FusionOutput
-from .phased import PhasedConfig, PhasedEncoder
+from .phased_configuration import PhasedConfig
 
 
 @strict

@@ -28,11 +28,15 @@ from torch.nn import functional as F
 from transformers import AutoConfig, AutoModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from .configuration import Task, check_choices, check_sizes
-from .dropout import Dropout
-from .layers import SinusoidalPositions, Stream, TransformerEncoder, last_real, masked_mean, to_front
+from ..tasks import Task
+from .configuration import check_choices, check_sizes
+from .layers.attention import TransformerEncoder
+from .layers.cpu_dropout import Dropout
+from .layers.phased_encoder import PhasedEncoder
+from .layers.positions import SinusoidalPositions
+from .layers.streams import Stream, last_real, masked_mean, to_front
 from .modeling import AffectPreTrainedModel, FusionOutput
-from .phased import PhasedConfig, PhasedEncoder
+from .phased_configuration import PhasedConfig
 
 
 @strict

@@ -36,33 +36,27 @@ from transformers.masking_utils import create_bidirectional_mask
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils.output_capturing import OutputRecorder
 
-from .configuration import (
-    EMOTIONS,
-    AffectConfig,
-    Task,
-    check_choices,
-    check_dropouts,
-    check_heads,
-    check_sizes,
-    suggestion,
-)
-from .dropout import Dropout
-from .layers import (
-    Attention,
-    CTCAligner,
+from ..messages import suggestion
+from ..tasks import Task
+from ..vocabulary import EMOTIONS
+from .configuration import AffectConfig, check_choices, check_dropouts, check_heads, check_sizes
+from .layers.attention import Attention
+from .layers.cpu_attention import PackedAttention, PackedRows, RowPairs
+from .layers.cpu_dropout import Dropout
+from .layers.ctc_aligner import CTCAligner
+from .layers.gradient_reversal import reverse_gradient
+from .layers.streams import (
     Stream,
     exporting,
     extent,
     longest,
     masked_mean,
     resample,
-    reverse_gradient,
     starting_at,
     to_front,
     word_aligned,
 )
 from .modeling import AffectPreTrainedModel, FusionOutput
-from .packing import PackedAttention, PackedRows, RowPairs
 
 
 LOSS_WEIGHTS = {

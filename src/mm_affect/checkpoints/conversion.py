@@ -1,0 +1,207 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Checkpoints of the authors' public code, read safely and written as folders that `AutoModel` loads.
+
+Each architecture has one table in `public_code`. A weights file is never unpickled freely: only safetensors, and what
+`torch.load(weights_only=True)` admits.
+"""
+
+import hashlib
+import json
+import re
+import shutil
+import tempfile
+import warnings
+from pathlib import Path
+
+import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from ..features.processor import AffectProcessor
+from ..messages import reason_of, suggestion
+from ..models.modeling import AffectPreTrainedModel, listed
+from ..version import __version__
+from .public_code import CONVERSIONS, Conversion
+
+
+State = dict[str, torch.Tensor]
+
+SAVE_STATE = "save the weights alone, with torch.save(model.state_dict(), ...), and convert that file"
+REFUSALS = {  # what torch says of a file with more than tensors, and what we say
+    r"GLOBAL (\S+) was not an allowed": "asks for `{}`",
+    r"whose module (\S+) is blocked": "asks for the module `{}`",
+    r"with TorchScript archives": "is a TorchScript program",
+    r"legacy \.tar format": "is in a format of before 2017",
+}
+
+
+def convert(
+    architecture: str,
+    source: str | Path,
+    folder: str | Path,
+    labels: list[str] | None = None,
+    fields: dict | None = None,
+) -> dict:
+    """Write a public checkpoint as a folder with model, processor and `conversion.json`; returns what the last one holds.
+
+    Args:
+        architecture: one of `CONVERSIONS`.
+        source: a state dict of the public code, as safetensors or as `torch.save` writes it.
+        folder: new or empty; it appears when it is complete.
+        labels: names of the labels in the order of the checkpoint; default: that of the authors.
+        fields: fields of the config that shapes do not tell, such as the number of attention heads.
+
+    Raises:
+        FileNotFoundError, FileExistsError, ValueError: one sentence each; nothing was written.
+    """
+    source, folder, fields = Path(source), Path(folder), dict(fields or {})
+    if architecture not in CONVERSIONS:
+        raise ValueError(f"Unknown architecture {architecture!r}.{suggestion(architecture, CONVERSIONS)}")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FileExistsError(f"{folder} exists and is not an empty folder; give a new folder.")
+    conversion = CONVERSIONS[architecture]
+    state = read_state(source)
+    model, dropped = build_model(conversion, state, str(source), labels, fields)
+    record = {
+        "architecture": architecture,
+        "config_class": type(model.config).__name__,
+        "source": {"file": source.name, "sha256": _sha256(source)},
+        "feature_sizes": model.config.feature_sizes,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "dropped": {name: list(state[name].shape) for name in dropped},
+        "assumed": {name: getattr(model.config, name) for name in conversion.untold if name not in fields},
+        "mm_affect": __version__,
+    }
+    sizes = model.config.feature_sizes
+    processor = AffectProcessor(sizes, normalisation=dict.fromkeys(sizes, "none"))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
+    try:
+        temporary.chmod(0o755)  # mkdtemp makes it private
+        model.save_pretrained(temporary)
+        processor.save_pretrained(temporary)
+        (temporary / "conversion.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)  # nothing is left there after success
+    return record
+
+
+def read_state(path: Path) -> State:
+    """The tensors of a state dict by name, without the `module.` of DataParallel.
+
+    Raises:
+        FileNotFoundError, ValueError: no file, damaged, or anything but named tensors.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path}; give the weights file that the public code saved.")
+    state = _load(path)
+    if not isinstance(state, dict) or not state:
+        found = "nothing" if state == {} else _kind(state)
+        raise ValueError(f"{path} holds {found} instead of named tensors; {SAVE_STATE}.")
+    for name, value in state.items():
+        if not isinstance(name, str) or not _is_plain(value):
+            raise ValueError(
+                f"{path} holds {_kind(value)} under {name!r}, where a plain tensor was expected; {SAVE_STATE}."
+            )
+    while all(name.startswith("module.") for name in state):
+        state = {name.removeprefix("module."): value for name, value in state.items()}
+    return state
+
+
+def _load(path: Path):
+    with open(path, "rb") as file:
+        start = file.read(9)
+    try:
+        if start[8:] == b"{":
+            return load_file(path)
+        with warnings.catch_warnings(action="ignore"):  # on TorchScript archives, which are refused anyway
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged ({error}); copy it again.") from error
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # a damaged or hostile pickle may fail in any opcode, with any type of error
+        for pattern, found in REFUSALS.items():
+            if asked := re.search(pattern, str(error)):
+                found = found.format(*asked.groups())
+                raise ValueError(f"{path} is not read: it {found}, and only tensors are; {SAVE_STATE}.") from None
+        raise ValueError(
+            f"{path} is empty, damaged or no file of weights (neither safetensors nor tensors as torch.save writes them); "
+            f"copy it again, or {SAVE_STATE}."
+        ) from error
+
+
+def _is_plain(value) -> bool:
+    if not isinstance(value, torch.Tensor) or value.layout is not torch.strided or value.device.type != "cpu":
+        return False
+    return not value.is_complex() and not value.is_quantized
+
+
+def _kind(value) -> str:
+    return f"a tensor of {value.dtype}" if isinstance(value, torch.Tensor) else f"a {type(value).__name__}"
+
+
+def build_model(
+    conversion: Conversion, state: State, source: str, labels: list[str] | None, fields: dict
+) -> tuple[AffectPreTrainedModel, list[str]]:
+    """The model with the weights of a public state dict, and the names of those that were dropped.
+
+    Raises:
+        ValueError: another code's checkpoint, missing or surplus names, wrong shapes, values, labels or fields.
+    """
+    code = conversion.model_class.__name__.removesuffix("ForAffect")
+    try:
+        told = conversion.fields_of({name: tuple(value.shape) for name, value in state.items()}, labels)
+    except (KeyError, IndexError) as error:
+        at = f"has no `{error.args[0]}`" if isinstance(error, KeyError) else "has tensors of other ranks"
+        raise ValueError(f"{source} {at}, so it is no checkpoint of the public code of {code}; give one.") from None
+    if known := sorted(told.keys() & fields.keys()):
+        raise ValueError(f"The weights and labels already tell `{known[0]}` ({told[known[0]]!r}); leave it out.")
+    try:
+        config = conversion.model_class.config_class.reference(**told | fields)
+    except StrictDataclassError as error:
+        raise ValueError(f"These weights and fields make no configuration of {code}: {reason_of(error)}.") from None
+    with torch.device("meta"):  # the weights come from the file
+        model = conversion.model_class(config)
+    wanted = {name: conversion.public_name(name) for name in model.state_dict()}
+    dropped = [name for name in state if re.fullmatch(conversion.dead, name)]
+    advice = f"convert the file as the public code of {code} saved it"
+    if missing := [name for name in wanted.values() if name not in state]:
+        raise ValueError(f"{source} lacks {listed(missing)}; {advice}.")
+    used = {*wanted.values(), *dropped}
+    if surplus := [name for name in state if name not in used]:
+        raise ValueError(f"{source} also has {listed(surplus)}, of which {code} has no use; {advice}.")
+    weights, wrong = {}, []
+    for name, like in model.state_dict().items():
+        value = conversion.value(name, state[wanted[name]].detach())
+        weights[name] = value.to(like.dtype).clone(memory_format=torch.contiguous_format)
+        if value.shape != like.shape:
+            wrong.append(f"{wanted[name]} {tuple(value.shape)} instead of {tuple(like.shape)}")
+    if wrong:
+        raise ValueError(f"{source} has shapes that do not fit each other: {listed(wrong)}; {advice}.")
+    if infinite := [wanted[name] for name, value in weights.items() if not value.isfinite().all()]:
+        raise ValueError(
+            f"{source} has values that are not finite in {listed(infinite)}; give one that was trained well."
+        )
+    model.load_state_dict(weights, assign=True)
+    return model.eval(), dropped
+
+
+def report(record: dict, folder: str | Path) -> str:
+    """What `convert` did, in lines for a reader: what was made, dropped and assumed, and what to do next."""
+    sizes = ", ".join(f"{modality} {size}" for modality, size in record["feature_sizes"].items())
+    return "\n".join([
+        f"{record['config_class']}, {record['parameters']:,} parameters: {folder}",
+        *([f"dropped {len(record['dropped'])} tensors that the public code never uses:"] if record["dropped"] else []),
+        *(f"  {name} {tuple(shape)}" for name, shape in record["dropped"].items()),
+        *(f"assumed {name} {value}, which weights do not tell; was it another, convert with --set {name}=..."
+          for name, value in record["assumed"].items()),
+        f"next: mm-affect evaluate {folder} --data <rows of the features it was trained on: {sizes}>",
+    ])  # fmt: skip
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

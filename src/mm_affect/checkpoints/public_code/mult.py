@@ -1,0 +1,118 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""MulT, github.com/yaohungt/Multimodal-Transformer; LMR-CBT's code has a copy of the encoder.
+
+Only checkpoints with all three targets are converted: the public code runs with one target, too, but saves the unused
+encoders of the others beside it, and with two it does not run.
+"""
+
+import re
+
+import torch
+
+from ...models.mult import MulTForAffect
+from ...tasks import Task
+from .table import Conversion, Shapes, emotions
+
+
+LETTERS = {"text": "l", "audio": "a", "visual": "v"}
+EMOTIONS_OF_IEMOCAP = ["neutral", "happy", "sad", "anger"]
+PACKED = ("query", "key", "value")  # one matrix there
+
+ENCODER_NAMES = {
+    **{f"attention.{part}.{kind}": f"self_attn.in_proj_{kind}" for part in PACKED for kind in ("weight", "bias")},
+    "attention.output": "self_attn.out_proj",
+    "attention_norm": "layer_norms.0",
+    "feed_forward_norm": "layer_norms.1",
+    "expand": "fc1",
+    "shrink": "fc2",
+    "norm": "layer_norm",
+    "heads.heads.sentiment": "out_layer",
+    "heads.heads.emotion": "out_layer",
+}
+ENCODER_DEAD = r"trans_\w+\.(version|embed_positions\._float_tensor)"
+
+
+def third(index: int):
+    """Takes query, key or value out of their one matrix."""
+    return lambda packed: packed.unflatten(0, (3, -1))[index] if len(packed) % 3 == 0 else packed
+
+
+def present_minus_absent(pairs: torch.Tensor) -> torch.Tensor:
+    """One logit per label from the two of a softmax, which has the same probability."""
+    return pairs.unflatten(0, (-1, 2)).diff(dim=1).squeeze(1)
+
+
+ENCODER_VALUES = {
+    f"attention.{part}.{kind}": third(index) for index, part in enumerate(PACKED) for kind in ("weight", "bias")
+} | {f"heads.heads.emotion.{kind}": present_minus_absent for kind in ("weight", "bias")}
+
+
+def layers_of(shapes: Shapes, encoder: str) -> int:
+    """The number of layers of a public encoder."""
+    return len({found[1] for name in shapes if (found := re.match(rf"{encoder}\.layers\.(\d+)\.", name))})
+
+
+def task_of(shapes: Shapes, labels: list[str] | None) -> Task:
+    """The sentiment, or emotions with two logits each: of IEMOCAP, unless there are labels.
+
+    Raises:
+        ValueError: labels that do not fit the outputs.
+    """
+    outputs = shapes["out_layer.weight"][0]
+    if outputs % 2 == 0:
+        return emotions(EMOTIONS_OF_IEMOCAP if labels is None else labels, outputs // 2)
+    if outputs > 1 or labels is not None:
+        raise ValueError(
+            f"The checkpoint has {outputs} output{'s' * (outputs > 1)}; expected 1, the sentiment, without labels, or 2 per "
+            "emotion."
+        )
+    return Task("sentiment", "regression", value_range=(-3.0, 3.0))
+
+
+def convolutions(shapes: Shapes, modalities: list[str]) -> dict:
+    """Sizes of features and kernels, and the width they are projected to.
+
+    Raises:
+        ValueError: features as wide as that, which the public code does not project.
+    """
+    found = {m: shapes[f"proj_{LETTERS[m]}.weight"] for m in modalities}
+    for m, (width, size, _) in found.items():
+        if width == size:
+            raise ValueError(
+                f"The features of `{m}` are {size} wide, like the streams of this checkpoint, so the public code does not use "
+                "their projection; such checkpoints are not converted."
+            )
+    return {
+        "hidden_size": next(iter(found.values()))[0],
+        "feature_sizes": {m: size for m, (_, size, _) in found.items()},
+        "kernel_sizes": {m: kernel for m, (_, _, kernel) in found.items()},
+    }
+
+
+def mult_fields(shapes: Shapes, labels: list[str] | None) -> dict:
+    """What the shapes of a public MulT checkpoint tell."""
+    layers = {pair: layers_of(shapes, f"trans_{pair[0]}_with_{pair[1]}") for pair in ("la", "al", "vl")}
+    if not all(layers.values()):
+        raise ValueError("The checkpoint lacks the encoders of some targets; only those with all three are converted.")
+    return convolutions(shapes, list(LETTERS)) | {
+        "num_hidden_layers": layers["la"],
+        "tasks": [task_of(shapes, labels)],
+    }
+
+
+MULT = Conversion(
+    MulTForAffect,
+    mult_fields,
+    names=ENCODER_NAMES
+    | {f"projections.{m}": f"proj_{letter}" for m, letter in LETTERS.items()}
+    | {f"self_encoders.{m}": f"trans_{letter}_mem" for m, letter in LETTERS.items()}
+    | {
+        f"cross_encoders.{target}.{source}": f"trans_{own}_with_{other}"
+        for target, own in LETTERS.items()
+        for source, other in LETTERS.items()
+    }
+    | {"residual_step.0": "proj1", "residual_step.3": "proj2"},
+    dead=ENCODER_DEAD,
+    untold=("num_attention_heads", "future_mask"),
+    values=ENCODER_VALUES,
+)

@@ -1,0 +1,101 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""SPT, github.com/chengjunyan1/SP-Transformer. SUGRM's code has a copy of the encoder."""
+
+from functools import partial
+
+import torch
+
+from ...models.spt import SPTForAffect
+from .table import Conversion, Shapes
+
+
+LETTERS = {"text": "t", "audio": "a", "visual": "v"}
+PAIRS = {"audio_text": "at", "text_visual": "tv", "visual_audio": "va"}
+ATTENTIONS = {
+    "input_attention": ("hiddenlayer", LETTERS),
+    "cross_attention": ("crosslayer", PAIRS),
+    "self_attention": ("selflayer", LETTERS),
+}
+PACKED = ("query", "key", "value")  # one matrix there
+PARTS = {
+    "norm": "mha_{}.layer_norm.",
+    "memory_norm": "mha_{}.layer_norm_kv.",
+    **dict.fromkeys(PACKED, "mha_{}.attn.in_proj_"),
+    "output": "mha_{}.attn.out_proj.",
+    "feed_forward_norm": "ffn_{}.layer_norm.",
+    "expand": "ffn_{}.fc1.",
+    "shrink": "ffn_{}.fc2.",
+}
+UNTOLD = (
+    "num_attention_heads",
+    "num_hidden_layers",
+    "stride",
+    "radii",
+    "input_shift",
+    "cross_shift",
+    "self_shift",
+)
+
+
+def unpacked(which: str, public: torch.Tensor) -> torch.Tensor:
+    """Query, key or value of a packed projection, `(size + 2 inputs, size)` or `(3 size,)`.
+
+    Behind the query's rows stand those of key and value if inputs are as wide as hidden states. If not, the rest is read
+    as `(inputs, 2 size)` and transposed.
+    """
+    size = public.shape[-1] if public.ndim == 2 else len(public) // 3
+    query, rest = public[:size], public[size:]
+    if public.ndim == 2 and len(rest) != 2 * size and size and rest.numel() % (2 * size) == 0:
+        rest = rest.reshape(-1, 2 * size).T
+    return {"query": query, "key": rest[:size], "value": rest[size:]}[which]
+
+
+def encoder_sizes(shapes: Shapes) -> dict:
+    """What the shapes tell of an encoder."""
+    norms = {m: shapes[f"spe.hiddenlayer.mha_{letter}.layer_norm_kv.weight"] for m, letter in LETTERS.items()}
+    return {"feature_sizes": {m: shape[0] for m, shape in norms.items()}, "hidden_size": shapes["spe.init_hiddens"][1]}
+
+
+def spt_fields(shapes: Shapes, labels: list[str] | None) -> dict:
+    """What the shapes of a public SPT checkpoint tell."""
+    if labels is not None:
+        raise ValueError(
+            "The public code of SPT answers one number, the sentiment, which has no labels; leave them out."
+        )
+    return encoder_sizes(shapes)
+
+
+BLOCKS = [
+    (f"encoder.layer.{ours}.{key}.", f"spe.{theirs}.", letters)
+    for ours, (theirs, keys) in ATTENTIONS.items()
+    for key, letters in keys.items()
+]
+ENCODER_NAMES = {
+    **{
+        f"{ours}{part}.{kind}": f"{theirs}{piece.format(letters)}{kind}"
+        for ours, theirs, letters in BLOCKS
+        for part, piece in PARTS.items()
+        for kind in ("weight", "bias")
+    },
+    "encoder.initial": "spe.init_hiddens",
+    "encoder.norm": "spe.layer_norm",
+}
+ENCODER_VALUES = {
+    **{
+        f"{ours}{which}.{kind}": partial(unpacked, which)
+        for ours, _, _ in BLOCKS
+        for which in PACKED
+        for kind in ("weight", "bias")
+    },
+    "encoder.initial": lambda rows: rows[[1, 0, 2]],  # there audio, text, visual
+}
+ENCODER_DEAD = r"spe\.selflayer\.mha_[tav]\.layer_norm_kv\.(weight|bias)|spe\.embed_positions\._float_tensor"
+
+SPT = Conversion(
+    SPTForAffect,
+    spt_fields,
+    names=ENCODER_NAMES | {"expand": "proj1", "shrink": "proj2", "heads.heads.sentiment": "out_layer"},
+    dead=ENCODER_DEAD,
+    untold=UNTOLD,
+    values=ENCODER_VALUES,
+)

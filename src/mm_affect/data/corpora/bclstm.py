@@ -1,0 +1,140 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""The csv files of bc-LSTM (Poria et al. 2017) for CMU-MOSI: one vector per utterance and modality, and a binary label.
+
+`transcripts.csv` has id, words, a number and the label of each utterance; the first column of `text_{train,test}.csv` is
+a row number of it. `audio_{train,test}0.csv` and `video_{train,test}0.csv` are in the same order and end with the label.
+Never the official folds: 23 of their 31 test videos were in the training set of the networks that made these features.
+"""
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from ..readers.tables import read_lines
+from .folds import carve_validation
+from .layouts import Copy, Option, Wanted, unique_ids
+
+
+CLASSES = ["negative", "positive"]
+FIELD = {"name": "sentiment", "problem_type": "single_label_classification", "labels": CLASSES, "range": None}
+COUNTS = {"train": 1447, "test": 752}
+FILES = {"text": "text_{}.csv", "audio": "audio_{}0.csv", "visual": "video_{}0.csv"}
+
+
+class BcLstm(Copy):
+    """A subclass gives `about` (name, licence, citation). Validation is whole videos of the training split."""
+
+    name = "bclstm"
+    title = "the bc-LSTM csv files"
+    about: dict
+    wanted = (
+        Wanted("transcripts.csv", "id, words and label of every utterance"),
+        Wanted("text_train.csv", "text vectors of train, and which rows these are"),
+        Wanted("text_test.csv", "text vectors of test, and which rows these are"),
+        Wanted("audio_train0.csv", "audio vectors of train"),
+        Wanted("audio_test0.csv", "audio vectors of test"),
+        Wanted("video_train0.csv", "visual vectors of train"),
+        Wanted("video_test0.csv", "visual vectors of test"),
+    )
+    known_options = {
+        "validation": Option("the share of training rows whose videos become the validation split", 0.2),
+    }
+
+    @staticmethod
+    def find(folder: Path, wanted: Wanted) -> list[Path]:
+        """In the folder itself, or in `audio` or `video` below it, as the authors publish them."""
+        homes = (Path(folder), Path(folder) / "audio", Path(folder) / "video")
+        return [home / wanted.path for home in homes if (home / wanted.path).is_file()]
+
+    def describe(self) -> dict:
+        validation = sum(video in self._held for video in self._videos)
+        return self.about | {
+            "label_fields": [FIELD],
+            "sizes": {m: len(self._vectors(m, "test")[0]) for m in FILES if m in self.options["modalities"]},
+            "extractors": {},
+            "counts": {"train": COUNTS["train"] - validation, "validation": validation, "test": COUNTS["test"]},
+            "split_protocol": {
+                "name": "bc-LSTM's own 1447/752 by video",
+                "validation": f"{len(self._held)} of the {len(set(self._videos))} training videos, seed 0",
+                "groups_may_cross": False,
+            },
+            "padding": None,
+        }
+
+    def rows(self, split: str) -> Iterator[dict]:
+        home = "test" if split == "test" else "train"
+        numbers = self._numbers(home)
+        vectors = {m: self._vectors(m, home) for m in FILES if m in self.options["modalities"]}
+        for index, number in enumerate(numbers):
+            clip, words, _, label = self._transcripts[number]
+            video = clip.rpartition("_")[0]
+            if home == "train" and (video in self._held) != (split == "validation"):
+                continue
+            row = {"id": self._ids[number], "group": video, "labels": {"sentiment": int(label)}}
+            if "text" in self.options["modalities"]:
+                row["transcript"] = " ".join(words.split())
+            yield row | {m: values[index : index + 1] for m, values in vectors.items()}
+
+    # the files --------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _transcripts(self) -> list[list[str]]:
+        path = self.folder / "transcripts.csv"
+        lines = read_lines(path)
+        for number, line in enumerate(lines, 1):
+            if len(line) != 4 or line[3] not in ("0", "1"):
+                raise ValueError(f"{path} line {number}: expected id, words, a number and the label 0 or 1: {line!r}.")
+        return lines
+
+    @cached_property
+    def _ids(self) -> list[str]:
+        unique, twice = unique_ids(line[0] for line in self._transcripts)
+        self.reported.update({"duplicate": twice} if twice else {})
+        return unique
+
+    @cached_property
+    def _videos(self) -> list[str]:
+        """The video of every training row."""
+        return [self._transcripts[number][0].rpartition("_")[0] for number in self._numbers("train")]
+
+    @cached_property
+    def _held(self) -> set[str]:
+        return carve_validation(self._videos, self.options["validation"])
+
+    def _numbers(self, home: str) -> list[int]:
+        """The rows of transcripts.csv that the files of a split are about."""
+        path = self._path("text", home)
+        try:
+            numbers = [int(line[0]) for line in read_lines(path)]
+        except (IndexError, ValueError):
+            raise ValueError(f"{path}: the first column must be a row number of transcripts.csv.") from None
+        if numbers and not 0 <= min(numbers) <= max(numbers) < len(self._transcripts):
+            raise ValueError(f"{path} names row {max(numbers)}; transcripts.csv has {len(self._transcripts)}.")
+        return numbers
+
+    def _vectors(self, modality: str, home: str) -> np.ndarray:
+        path, numbers = self._path(modality, home), self._numbers(home)
+        try:
+            values = np.array(read_lines(path), dtype=np.float64)
+        except ValueError:
+            raise ValueError(f"{path} holds lines of unequal length, or what is no number; get it again.") from None
+        if values.ndim != 2 or len(values) != len(numbers):
+            raise ValueError(f"{path} has {len(values)} lines; {self._path('text', home).name} has {len(numbers)}.")
+        if modality == "text":
+            return values[:, 1:].astype(np.float32)
+        labels = np.array([float(self._transcripts[number][3]) for number in numbers])
+        if (values[:, -1] != labels).any():
+            row = int(np.flatnonzero(values[:, -1] != labels)[0])
+            raise ValueError(
+                f"{path} line {row + 1}: the label differs from transcripts.csv; the files are of two copies."
+            )
+        return values[:, :-1].astype(np.float32)
+
+    def _path(self, modality: str, home: str) -> Path:
+        name = FILES[modality].format(home)
+        found = self.find(self.folder, Wanted(name, ""))
+        if not found:
+            raise FileNotFoundError(f"{self.folder} has no {name}, nor has a folder `audio` or `video` in it.")
+        return found[0]

@@ -1,0 +1,96 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""The pickles of MISA (Hazarika et al. 2020): `train.pkl`, `dev.pkl` and `test.pkl`, word-aligned, without padding.
+
+Each is a list of clips: ((word numbers, visual (words, size), audio (words, size), words), label (1, 1), `video[number]`).
+The word numbers point into a table of vectors that is another file; the words themselves are here, and make the
+transcript. There are no text features.
+"""
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from ..readers.legacy_pickle import read_pickle
+from .layouts import Copy, Wanted, known_number
+from .split_dicts import numbers_of, text_of, unique_by_split
+
+
+FILES = {"train": "train.pkl", "validation": "dev.pkl", "test": "test.pkl"}
+PLACES = {"audio": 2, "visual": 1}  # where a modality stands in the features of a clip
+
+
+class MisaPickle(Copy):
+    """A subclass gives `about` (name, licence, citation, split_protocol), `label_field` and `counts`."""
+
+    name = "misa_pickle"
+    title = "the MISA pickles (train.pkl, dev.pkl, test.pkl)"
+    about: dict
+    label_field: dict
+    counts: dict[str, int]
+    wanted = tuple(Wanted(path, f"words, features and labels of {split}") for split, path in FILES.items())
+
+    @classmethod
+    def recognise(cls, folder: Path) -> bool:
+        return any(cls.find(folder, wanted) for wanted in cls.wanted)
+
+    def describe(self) -> dict:
+        first = next(clip for clips in self._splits.values() for clip in clips)
+        return self.about | {
+            "label_fields": [self.label_field],
+            "sizes": {m: first[0][place].shape[1] for m, place in PLACES.items() if m in self.options["modalities"]},
+            "extractors": {},
+            "counts": self.counts,
+            "padding": None,
+        }
+
+    def rows(self, split: str) -> Iterator[dict]:
+        name = self.label_field["name"]
+        for clip, (features, label, _) in zip(self._ids.get(split, ()), self._splits.get(split, ()), strict=True):
+            value = numbers_of(label, f"{self.folder / FILES[split]}: the label of {clip}")[0]
+            row = {"id": clip, "group": clip.rpartition("[")[0] or clip}
+            if "text" in self.options["modalities"]:
+                row["transcript"] = " ".join(features[3])
+            for modality, place in PLACES.items():
+                if modality in self.options["modalities"]:
+                    row[modality] = features[place].astype(np.float32)
+            yield row | {"labels": self.note_labels({name: known_number(value)}, [self.label_field])}
+
+    @cached_property
+    def _splits(self) -> dict[str, list]:
+        there = {split: self.folder / name for split, name in FILES.items() if (self.folder / name).is_file()}
+        lacking = [name for split, name in FILES.items() if split not in there]
+        if lacking and not self.options["allow_partial"]:
+            raise ValueError(f"{self.folder} has no {lacking[0]}; get it, or pass allow_partial=True.")
+        return {split: _clips(path) for split, path in there.items()}
+
+    @cached_property
+    def _ids(self) -> dict[str, list[str]]:
+        unique, twice = unique_by_split({s: [text_of(clip[2]) for clip in clips] for s, clips in self._splits.items()})
+        self.reported.update({"duplicate": twice} if twice else {})
+        return unique
+
+
+def _clips(path: Path) -> list:
+    """The clips of a file, their layout checked; words are texts without blanks."""
+    clips = read_pickle(path)
+    if not isinstance(clips, list) or not clips:
+        raise ValueError(f"{path} holds {type(clips).__name__}; expected a list of clips.")
+    checked, sizes = [], None
+    for index, clip in enumerate(clips):
+        where = f"{path}, clip {index}"
+        if not (isinstance(clip, tuple) and len(clip) == 3 and isinstance(clip[0], tuple) and len(clip[0]) == 4):
+            raise ValueError(f"{where} is not ((word numbers, visual, audio, words), label, id); is it another file?")
+        numbers, visual, audio, words = clip[0]
+        if any(not isinstance(values, np.ndarray) or values.ndim != 2 for values in (visual, audio)):
+            raise ValueError(f"{where}: visual and audio must be arrays (words, features).")
+        if not len(numbers) == len(visual) == len(audio) == len(words):
+            raise ValueError(
+                f"{where} has {len(words)} words, {len(visual)} visual and {len(audio)} audio steps; they must be equal."
+            )
+        if sizes not in (None, (visual.shape[1], audio.shape[1])):
+            raise ValueError(f"{where} has {visual.shape[1]} and {audio.shape[1]} features, others {sizes}.")
+        sizes = (visual.shape[1], audio.shape[1])
+        checked.append(((numbers, visual, audio, ["".join(text_of(word).split()) for word in words]), *clip[1:]))
+    return checked

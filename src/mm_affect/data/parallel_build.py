@@ -1,0 +1,203 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""A copy of a corpus to a folder of Parquet rows: by several processes, in parts that survive an interruption.
+
+Work in progress stands beside the folder as `.<name>.building`: a plan, and one folder for each finished part with a
+record of its files and their hashes. The next build goes on from there if its plan is the same (same files, options,
+description and parts) and takes only parts that are what their record says; anything else is done again.
+"""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from .builder import CORPUS_FILE, DEFAULTS
+from .corpora.layouts import Copy
+from .corpora.registry import fingerprint
+from .rows import FORMAT, VERSION, check_target, put_in_place, write_split
+from .schema import check_label_fields
+
+
+SHARD_ROWS = 2000
+MOST_PARTS = 64  # of one split
+UNKNOWN_PARTS = 32  # of a split whose size nobody has documented
+PLAN, DONE = "plan.json", "part.json"
+
+
+def build_rows(
+    copy: Copy,
+    folder: str | Path,
+    workers: int = 1,
+    overwrite: bool = False,
+    beside: Callable[[Path, dict], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict:
+    """Write the rows of every split of `copy` to `folder`, as `write_rows` lays them out; return corpus.json.
+
+    An interrupted build is continued, or replaced if anything changed since. `folder` appears when it is complete;
+    before that `beside` is called with it and corpus.json, to put more files in it. `progress` is called with the
+    number of parts that are done, and of all. Raises `ValueError` if a split has another number of rows than is
+    documented, unless the copy has the option `allow_partial`.
+    """
+    folder = Path(os.path.abspath(folder))
+    check_target(folder, overwrite)
+    corpus = copy.describe()
+    corpus["label_fields"] = check_label_fields(corpus["label_fields"])
+    parts = [
+        (split, k, n) for split, count in corpus["counts"].items() for n in [_parts(copy, count)] for k in range(n)
+    ]
+    building = folder.with_name(f".{folder.name}.building")
+    files = fingerprint(copy)
+    _prepare(building, copy, corpus, parts, files)
+    waiting = [part for part in parts if _finished(building / _name(part)) is None]
+    if progress is not None:
+        progress(len(parts) - len(waiting), len(parts))
+    for done, _ in enumerate(_built(copy, corpus, building, waiting, workers), len(parts) - len(waiting) + 1):
+        if progress is not None:
+            progress(done, len(parts))
+    record = _assemble(building, copy, corpus, parts, files)
+    if beside is not None:
+        beside(building, record)
+    put_in_place(building, folder)
+    return record
+
+
+def _parts(copy: Copy, count: int | None) -> int:
+    if not copy.divisible:
+        return 1
+    return UNKNOWN_PARTS if count is None else max(1, min(MOST_PARTS, -(-count // SHARD_ROWS)))
+
+
+def _name(part: tuple[str, int, int]) -> str:
+    return f"{part[0]}-{part[1]:03d}-of-{part[2]:03d}"
+
+
+def _prepare(building: Path, copy: Copy, corpus: dict, parts: list, files: str) -> None:
+    """The folder of the build: an earlier one with the same plan, or a new one."""
+    plan = {
+        "format": FORMAT,
+        "version": VERSION,
+        "files": files,  # and the options
+        "corpus": hashlib.sha256(json.dumps(corpus, sort_keys=True).encode()).hexdigest(),
+        "parts": list(map(_name, parts)),
+    }
+    try:
+        same = json.loads((building / PLAN).read_text(encoding="utf-8")) == plan
+    except (OSError, ValueError):
+        same = False
+    if not same:
+        if building.exists():
+            shutil.rmtree(building)
+        building.mkdir(parents=True)
+        _write_json(building / PLAN, plan)
+
+
+def _built(copy: Copy, corpus: dict, building: Path, parts: list, workers: int) -> Iterator[None]:
+    """Builds `parts`; yields as each of them is done."""
+    if workers < 2 or len(parts) < 2:
+        for part in parts:
+            yield _build_part(copy.one_part(*part[1:]), part, corpus, building)
+        return
+    pool = ProcessPoolExecutor(min(workers, len(parts)), multiprocessing.get_context("spawn"), _start_worker)
+    try:
+        work = [pool.submit(_build_part, copy.one_part(*part[1:]), part, corpus, building) for part in parts]
+        for done in as_completed(work):
+            yield done.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _start_worker() -> None:
+    """Ctrl-C is for the parent alone, which lets running parts finish. If the parent is killed, so is the worker."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+def end_with_parent() -> None:
+    """Waits for the end of the process that started this one, then ends it: run it in a thread of a worker."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+def _build_part(copy: Copy, part: tuple[str, int, int], corpus: dict, building: Path) -> None:
+    target = building / _name(part)
+    temporary = target.with_suffix(".tmp")
+    for left in (target, temporary):
+        if left.exists():
+            shutil.rmtree(left)
+    temporary.mkdir()
+    non_finite: Counter = Counter()
+    rows = copy.rows(part[0])
+    count = write_split(temporary, part[0], rows, corpus["label_fields"], corpus["sizes"], SHARD_ROWS, non_finite)
+    record = {
+        "count": count,
+        "non_finite": dict(non_finite),
+        "dropped": copy.dropped,
+        "reported": dict(copy.reported),
+        "files": {path.name: _sha256(path) for path in sorted(temporary.iterdir())},
+    }
+    _write_json(temporary / DONE, record)
+    temporary.rename(target)
+
+
+def _finished(folder: Path) -> dict | None:
+    """The record of a part, if the part is what the record says."""
+    try:
+        record = json.loads((folder / DONE).read_text(encoding="utf-8"))
+        whole = record["files"] == {path.name: _sha256(path) for path in folder.glob("*.parquet")}
+        count = sum(pq.read_metadata(folder / name).num_rows for name in record["files"]) if whole else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return record if count == record["count"] else None
+
+
+def _assemble(building: Path, copy: Copy, corpus: dict, parts: list, files: str) -> dict:
+    """Moves the shards of all parts to their final names and writes corpus.json; returns it."""
+    records = {part: json.loads((building / _name(part) / DONE).read_text(encoding="utf-8")) for part in parts}
+    counts, non_finite, reported, dropped = dict.fromkeys(corpus["counts"], 0), Counter(), Counter(), []
+    for (split, *_), record in records.items():
+        counts[split] += record["count"]
+        non_finite.update(record["non_finite"])
+        reported.update(record["reported"])
+        dropped += record["dropped"]
+    for split, expected in corpus["counts"].items():
+        if expected is not None and counts[split] != expected and not copy.options["allow_partial"]:
+            raise ValueError(
+                f"{corpus['name']}: found {counts[split]} rows in {split}, expected {expected}; complete the copy, or "
+                "go on with these counts by allow_partial."
+            )
+    for split in counts:
+        shards = [
+            building / _name(part) / name for part, record in records.items() if part[0] == split
+            for name in sorted(record["files"])
+        ]  # fmt: skip
+        for number, shard in enumerate(shards):
+            shard.rename(building / f"{split}-{number:05d}-of-{len(shards):05d}.parquet")
+    found = {"format": FORMAT, "version": VERSION, "counts": counts, "non_finite": dict(non_finite)}
+    known = {"copy": copy.name, "dropped": dropped, "reported": dict(reported), "manifest_hash": files}
+    record = found | DEFAULTS | corpus | known | found
+    for part in parts:
+        shutil.rmtree(building / _name(part))
+    _write_json(building / CORPUS_FILE, record)
+    (building / PLAN).unlink()
+    return record
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write_json(path: Path, value: dict) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False), encoding="utf-8")
+    os.replace(temporary, path)

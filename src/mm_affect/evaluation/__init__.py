@@ -1,0 +1,2 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Measurement: predictions, metrics, results.json, comparisons, model cards and plots."""

@@ -1,0 +1,93 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""The metrics for `evaluate`: each by its name, or all of a task; by class, or loaded from the path of this file.
+
+    AffectMetric("wacc").compute(predictions=[1, 0, 1], references=[1, 0, 0])
+    evaluate.load(mm_affect.evaluate_metrics.__file__, "wacc")  # the same, offline
+
+`evaluate` names the prediction first; the numpy functions behind it, which this file only wraps, take the truth first. It writes
+what it is given to Arrow files, which is many times slower than those functions: they are what training calls.
+`evaluate` is an optional dependency, so nothing in the package imports this file.
+"""
+
+import datasets
+import numpy as np
+
+# Absolute, since `evaluate.load` runs a copy of this file from its cache; it reads these lines, so `import` one module per line.
+from mm_affect.evaluation import metrics, speech_metrics
+
+
+try:
+    import evaluate
+except ImportError as error:
+    raise ImportError("AffectMetric needs evaluate: pip install 'mm_affect[metrics]'") from error
+
+NUMBER = datasets.Value("float64")
+NUMBERS = datasets.List(NUMBER)
+ONE_VALUE = metrics.REGRESSION | metrics.SENTIMENT | metrics.SINGLE_LABEL
+TEXT = {"cer": speech_metrics.character_error_rate, "wer": speech_metrics.word_error_rate}
+PAIRS = {"eer": speech_metrics.equal_error_rate}
+FUNCTIONS = ONE_VALUE | metrics.PER_LABEL | metrics.ALL_LABELS | TEXT | PAIRS
+TASKS = {
+    "regression": {"predictions": NUMBER, "references": NUMBER},
+    "single_label_classification": {"predictions": NUMBERS, "references": datasets.Value("int64")},
+    "multi_label_classification": {"predictions": NUMBERS, "references": NUMBERS},
+}
+
+
+class AffectMetric(evaluate.Metric):
+    """One metric by its name, or all metrics of a label field (`task`, `metrics.compute_task_metrics`); works offline.
+
+    Args:
+        config_name: one of `FUNCTIONS`. Inputs are those of the function: a number (a class is its index) or a text per sample;
+            of `metrics.ALL_LABELS` a list of 0 and 1, one per label. Those of `metrics.PER_LABEL` take either a number of one
+            label or such a list, and are then the mean over the labels where they are defined.
+        task: instead of a name, a label field with `name`, `problem_type`, `labels` and `range`. Predictions are what a model
+            scores: a value, or a list with one score per label.
+        threshold: of a multi-label task: one number, or one per label.
+        options: of `evaluate.Metric`, such as `cache_dir`.
+
+    Raises:
+        ValueError: neither a name nor a task, or both; an unknown one.
+    """
+
+    def __init__(self, config_name: str | None = None, task: dict | None = None, threshold=0.5, **options):
+        if (config_name is None) == (task is None):
+            raise ValueError(f"Give the name of a metric, one of {', '.join(FUNCTIONS)}, or else a `task`.")
+        if task is None and config_name not in FUNCTIONS:
+            raise ValueError(f"There is no metric {config_name!r}; expected one of {', '.join(FUNCTIONS)}.")
+        if task is not None:
+            metrics.primary_metric(task)  # refuses an unknown problem type
+        self.task, self.threshold = task, threshold
+        super().__init__(config_name=config_name or task["name"], **options)
+
+    def _info(self):
+        if self.task is not None:
+            what, features = metrics.compute_task_metrics, [TASKS[self.task["problem_type"]]]
+        else:
+            what = FUNCTIONS[self.config_name]
+            features = [{"predictions": kind, "references": kind} for kind in kinds_of(self.config_name)]
+        return evaluate.MetricInfo(
+            description=what.__doc__,
+            citation="",
+            inputs_description=AffectMetric.__doc__,
+            features=[datasets.Features(kind) for kind in features],
+        )
+
+    def _compute(self, predictions, references) -> dict[str, float]:
+        truth, prediction = np.asarray(references), np.asarray(predictions)
+        if self.task is not None:
+            return metrics.compute_task_metrics(self.task, truth, prediction, self.threshold)
+        name, function = self.config_name, FUNCTIONS[self.config_name]
+        if name in metrics.PER_LABEL and truth.ndim == 2:
+            values = [function(truth[:, i], prediction[:, i]) for i in range(truth.shape[1])]
+            return {name: metrics.mean_of_defined(name, values, [f"label {i}" for i in range(len(values))])}
+        return {name: function(truth, prediction)}
+
+
+def kinds_of(name: str) -> list:
+    """What a prediction, and a reference, of one sample may be for the metric of this name."""
+    if name in TEXT:
+        return [datasets.Value("string")]
+    if name in metrics.ALL_LABELS:
+        return [NUMBERS]
+    return [NUMBER, NUMBERS] if name in metrics.PER_LABEL else [NUMBER]

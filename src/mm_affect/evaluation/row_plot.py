@@ -1,0 +1,165 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""The picture of one row: frames of its video, the spectrogram of its sound with its words, its features, its labels.
+
+Needs the extra `plots`, and `audio` or `video` for rows that name media.
+"""
+
+import io
+from pathlib import Path
+from textwrap import shorten
+
+import numpy as np
+
+from ..data.show import label_words
+from ..features.media import iter_frames, probe, read_audio
+from ..files import write_atomically
+from ..vocabulary import MODALITIES
+from .plots import styled
+
+
+RATE = 16000  # Hz
+WINDOW, HOP = 400, 160  # samples of the spectrogram: 25 ms every 10 ms
+FLOOR = 70  # dB below the loudest that are still shown
+FRAMES = 8
+LONGEST = 60.0  # seconds of a clip that are drawn
+WIDTH, SOUND_HEIGHT, FEATURES_HEIGHT = 9.0, 2.1, 1.3  # inches
+MARGIN = 4  # pixels between frames
+
+
+@styled
+def plot_row(row: dict, corpus: dict, path: str | Path) -> Path:
+    """Draw a row, as `data.show.find_row` gives it, to a PNG file; what the row lacks is left out.
+
+    Raises:
+        ValueError: the path does not end with .png, or the row has nothing that can be drawn.
+        MediaError: a media file that cannot be read.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    path = Path(path)
+    if path.suffix.lower() != ".png":
+        raise ValueError(f"A plot is written as PNG, but the path is {path}; end it with .png.")
+    frames, sound = _pictures(row), _sound(row)
+    features = [modality for modality in MODALITIES if len(row[modality])]
+    heights = [SOUND_HEIGHT] * (sound is not None) + [FEATURES_HEIGHT] * len(features)
+    if frames is not None:
+        strip = _side_by_side(frames[0])
+        heights.insert(0, (WIDTH - 0.5) * strip.shape[0] / strip.shape[1])
+    if not heights:
+        raise ValueError(f"Row `{row['id']}` has neither media that are there nor features; there is nothing to draw.")
+    figure = Figure(figsize=(WIDTH, sum(heights) + 0.35 * len(heights) + 0.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = iter(figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0])
+    if frames is not None:
+        _draw_frames(next(axes), strip, frames[1])
+    if sound is not None:
+        _draw_sound(next(axes), sound, row)
+    for modality in features:
+        _draw_features(figure, next(axes), modality, row)
+    labels = ", ".join(f"{name}: {told}" for name, told in label_words(row, corpus["label_fields"]).items())
+    synthetic = " (SYNTHETIC)" if corpus.get("synthetic") else ""
+    said = shorten(row["transcript"] or "", 110, placeholder=" ...") if row["spans"] is None else ""
+    lines = [f"{row['id']}, {corpus['name']}{synthetic}", shorten(labels, 110, placeholder=" ..."), said]
+    figure.suptitle("\n".join(filter(None, lines)), fontsize=10)
+    image = io.BytesIO()
+    figure.savefig(image, format="png", dpi=150)
+    write_atomically(path, image.getvalue())
+    return path
+
+
+def _interval(row: dict, duration: float) -> tuple[float, float]:
+    """The seconds of the file that are drawn."""
+    start = row["start"] or 0.0
+    end = duration if row["end"] is None else min(row["end"], duration)
+    return start, min(end, start + LONGEST)
+
+
+def _pictures(row: dict) -> tuple[list[np.ndarray], list[float]] | None:
+    """A few frames, evenly over the clip, and their seconds from its start."""
+    video = row["video_file"]
+    if not video or not Path(video).is_file():
+        return None
+    found = probe(video)
+    if not found.has_video:
+        return None
+    start, end = _interval(row, found.duration)
+    rate = FRAMES / (end - start)
+    shift = 0.5 / rate  # the middle of each part
+    frames = list(iter_frames(video, rate, start + shift, end))[:FRAMES]
+    return (frames, [shift + k / rate for k in range(len(frames))]) if frames else None
+
+
+def _sound(row: dict) -> np.ndarray | None:
+    for name in (row["audio_file"], row["video_file"]):
+        if name and Path(name).is_file() and probe(name).has_audio:
+            return read_audio(name, RATE, *_interval(row, probe(name).duration))
+    return None
+
+
+def _side_by_side(frames: list[np.ndarray]) -> np.ndarray:
+    step = max(1, frames[0].shape[0] // 160)  # large frames are drawn small
+    white = [(0, 0), (0, MARGIN), (0, 0)]
+    return np.concatenate([np.pad(frame[::step, ::step], white, constant_values=255) for frame in frames], axis=1)
+
+
+def _draw_frames(panel, strip: np.ndarray, seconds: list[float]) -> None:
+    panel.imshow(strip, aspect="auto")
+    places = (np.arange(len(seconds)) + 0.5) * strip.shape[1] / len(seconds)
+    panel.set_xticks(places, [f"{second:.1f} s" for second in seconds])
+    panel.tick_params(length=0)
+    panel.set_yticks([])
+    panel.grid(False)
+    panel.spines[:].set_visible(False)
+
+
+def _draw_sound(panel, sound: np.ndarray, row: dict) -> None:
+    """Spectrogram in dB below its loudest part, and the words above it where they are said."""
+    sound = np.pad(sound, (0, max(0, WINDOW - len(sound))))
+    windows = np.lib.stride_tricks.sliding_window_view(sound, WINDOW)[::HOP] * np.hanning(WINDOW)
+    power = np.abs(np.fft.rfft(windows, 512)).T ** 2
+    level = 10 * np.log10(np.maximum(power, 1e-12))
+    duration = len(sound) / RATE
+    panel.imshow(
+        level, origin="lower", aspect="auto", extent=(0, duration, 0, RATE / 2000), cmap="magma",
+        vmin=level.max() - FLOOR, vmax=level.max(), interpolation="nearest",
+    )  # fmt: skip
+    panel.grid(False)
+    panel.set_ylabel("kHz")
+    panel.set_xlabel("seconds")
+    panel.set_xlim(0, duration)
+    if row["spans"] is None:
+        return
+    top = RATE / 2000
+    said = [(w, s, e) for w, (s, e) in zip(row["transcript"].split(), row["spans"], strict=True) if s < duration]
+    crowded = len(said) > 12
+    for word, start, end in said:
+        panel.axvspan(start, min(end, duration), ymin=0.985, ymax=1.0, color="#56B4E9")
+        panel.axvline(start, color="white", linewidth=0.5, alpha=0.6)
+        panel.text(
+            (start + end) / 2, top * 1.02, word, ha="left" if crowded else "center", va="bottom", clip_on=False,
+            rotation=45 if crowded else 0, rotation_mode="anchor", fontsize=7 if crowded else 8,
+        )  # fmt: skip
+
+
+def _draw_features(figure, panel, modality: str, row: dict) -> None:
+    """Steps to the right, features upwards, each in its own deviations; steps that were not measured are grey."""
+    values = row[modality].astype(np.float64)
+    measured = ~np.isnan(values).all(axis=1)
+    shown = np.full(values.shape, np.nan)
+    if measured.any():
+        part = values[measured]
+        shown[measured] = (part - part.mean(axis=0)) / np.maximum(part.std(axis=0), 1e-6)
+    panel.set_facecolor("#cccccc")
+    image = panel.imshow(
+        shown.T, aspect="auto", origin="lower", cmap="RdBu_r", vmin=-2.5, vmax=2.5, interpolation="nearest"
+    )
+    panel.grid(False)
+    panel.set_ylabel(f"{modality}\n{values.shape[1]} features")
+    panel.set_yticks([])
+    words = (row["transcript"] or "").split()
+    if modality == "text" and len(words) == len(values) <= 30:
+        panel.set_xticks(range(len(words)), words, rotation=30 if len(words) > 10 else 0, ha="center", fontsize=7)
+    else:
+        panel.set_xlabel(f"{len(values)} steps")
+    figure.colorbar(image, ax=panel, label="deviations", shrink=0.9, aspect=12, pad=0.01)

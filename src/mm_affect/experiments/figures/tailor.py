@@ -1,0 +1,333 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Figures 4 to 7 of the TAILOR paper (Zhang et al. 2022), from any TAILOR checkpoint and feature rows.
+
+`figures` names them and says how each is drawn; one that a checkpoint has no part for raises an error that says so.
+Representations need scikit-learn (extra `metrics`) for t-SNE.
+"""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from ...evaluation.plots import COLOURS, MODALITY_COLOURS, Subject, history_of, new_figure, save_figure, styled
+from ...models.layers.streams import masked_mean
+from ...models.tailor import TailorForAffect
+
+
+DARK = MODALITY_COLOURS
+LIGHT = {"text": "#F2B48A", "audio": "#8CC4E8", "visual": "#85D3BC"}
+MARKERS = {"text": "o", "audio": "s", "visual": "^"}
+FEWEST_POINTS = 10  # of a t-SNE; fewer have no neighbourhoods
+PERPLEXITY = 30.0  # of a t-SNE, where there are points enough
+MOST_NUMBERED = 12  # labels of a heat map that still has its values written in
+BATCH_SIZE = 32
+
+
+class Part(NamedTuple):
+    """The private or common part of a modality, of the rows that have the modality.
+
+    Args:
+        kind: `"private"` or `"common"`.
+        ids: of the rows.
+        means: over time, `(rows, size)`.
+        probabilities: of each modality by the discriminator, mean over the real steps, `(rows, modalities)`.
+    """
+
+    kind: str
+    modality: str
+    ids: list[str]
+    means: np.ndarray
+    probabilities: np.ndarray
+
+
+def figures(subject: Subject, compared: Subject | None = None, seed: int = 0) -> dict[str, Callable[[Path], Path]]:
+    """What draws each figure at a path, by name.
+
+    Args:
+        compared: another TAILOR checkpoint, whose representations are drawn beside, on the left.
+        seed: of t-SNE.
+
+    Raises:
+        ValueError: the rows do not fit a model, or `compared` is of another architecture.
+    """
+    if compared and not isinstance(compared.model, TailorForAffect):
+        raise ValueError(
+            f"{compared.folder} is a {type(compared.model).__name__}, whose representations cannot be compared with "
+            "TAILOR's; give another TAILOR checkpoint."
+        )
+    modalities = subject.model.config.modalities
+    parts = refined_parts(subject)
+    spaces = [*([(compared, refined_parts(compared))] if compared else []), (subject, parts)]
+    return {
+        "adversarial_losses": lambda path: plot_adversarial_losses(
+            history_of(subject.folder), path, num_modalities=len(modalities)
+        ),
+        "discriminator": partial(plot_discriminator, parts, modalities, title=subject.title),
+        "representations": partial(plot_representations, spaces, seed=seed),
+        "label_correlations": lambda path: plot_label_correlations(*label_correlations(subject), path),
+    }
+
+
+@torch.no_grad()
+def refined_parts(subject: Subject) -> list[Part]:
+    """The private and common parts of every modality that the model and at least one row have.
+
+    Raises:
+        ValueError: the rows do not fit the model, or its weights are not finite.
+    """
+    model, found = subject.model, {}
+    if model.config.refinement == "none":
+        return []
+    for start in range(0, len(subject.rows), BATCH_SIZE):
+        rows = subject.rows[start : start + BATCH_SIZE]
+        batch = {name: values.to(model.device) for name, values in subject.processor(rows).items()}
+        for kind, streams in zip(("private", "common"), model.refined(**batch), strict=True):
+            for modality, (values, mask) in streams.items():
+                present = mask.any(1).cpu().numpy()
+                ids, means, probabilities = found.setdefault((kind, modality), ([], [], []))
+                ids += [row["id"] for row, is_present in zip(rows, present, strict=True) if is_present]
+                means.append(masked_mean(values, mask).float().cpu().numpy()[present])
+                told_apart = model.discriminator(values).float().softmax(-1)
+                probabilities.append(masked_mean(told_apart, mask).cpu().numpy()[present])
+    parts = [
+        Part(*name, ids, np.concatenate(means), np.concatenate(probabilities))
+        for name, (ids, means, probabilities) in found.items()
+        if ids
+    ]
+    if not all(np.isfinite(part.means).all() and np.isfinite(part.probabilities).all() for part in parts):
+        raise ValueError(f"The model in {subject.folder} gives numbers that are not finite; train it again.")
+    return parts
+
+
+@torch.no_grad()
+def label_correlations(subject: Subject) -> tuple[np.ndarray, list[list[str]]]:
+    """Attention of each label (row) to each label (column) in the decoder (Eq. 11), `(heads, labels, labels)`, and the
+    names of the labels of each task. In evaluation it is the same for every row.
+
+    Raises:
+        ValueError: the model has no attention among labels, or was not loaded with `attn_implementation="eager"`.
+    """
+    model, config = subject.model, subject.model.config
+    if model.decoder is None or model.decoder.correlation is None:
+        raise ValueError(f"The model has no attention among labels (its decoder is {config.decoder!r}).")
+    if config._attn_implementation != "eager":
+        raise ValueError("Only eager attention keeps its weights: load the model with attn_implementation='eager'.")
+    batch = {name: values.to(model.device) for name, values in subject.processor(subject.rows[:1]).items()}
+    attentions = model(**batch, output_attentions=True).attentions
+    among_labels = attentions[-2 if config.decoder == "label_guided" else -1]  # the decoder's are recorded last
+    tasks = [task for task in config.tasks if task.name in model.decoder.labels]
+    return among_labels[0].float().cpu().numpy(), [list(t.labels) or [t.name] for t in tasks]
+
+
+@styled
+def plot_adversarial_losses(history: list[dict], path: str | Path, num_modalities: int = 3) -> Path:
+    """Figure 4: the adversarial losses and the overall loss of training by epoch.
+
+    The dotted line is the loss of a discriminator that cannot tell the modalities apart, the aim of the common parts.
+
+    Args:
+        history: `trainer.state.log_history`.
+    """
+    names = {
+        "loss_common_adversarial": "common adversarial",
+        "loss_private_adversarial": "private adversarial",
+        "loss": "overall",
+    }
+    curves = {name: [(entry["epoch"], entry[name]) for entry in history if {name, "epoch"} <= entry.keys()]
+              for name in names}  # fmt: skip
+    curves = {name: curve for name, curve in curves.items() if curve}
+    if not any("adversarial" in name for name in curves):
+        raise ValueError("The training history has no adversarial losses; the model was trained without refinement.")
+    figure, axes = new_figure(len(curves), 2.7, 2.5, columns=3)
+    for panel, (name, curve), colour in zip(axes, curves.items(), COLOURS, strict=False):
+        if "adversarial" in name and num_modalities > 1:
+            chance = num_modalities * math.log(num_modalities)
+            panel.axhline(
+                chance,
+                color="#555555",
+                linestyle=":",
+                linewidth=1.2,
+                label=f"modalities told apart by chance ({chance:.2f})",
+            )
+        panel.plot(*zip(*curve, strict=True), color=colour, marker="o", markersize=2.5, linewidth=1.3)
+        panel.margins(y=0.1)
+        panel.set_title(f"{names[name]} loss")
+        panel.set_xlabel("epoch")
+        panel.xaxis.get_major_locator().set_params(integer=True)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center")
+    rows = [[name, *point] for name, curve in curves.items() for point in curve]
+    return save_figure(figure, path, ["loss", "epoch", "value"], rows)
+
+
+@styled
+def plot_discriminator(parts: list[Part], modalities: list[str], path: str | Path, title: str = "") -> Path:
+    """Figure 5: for the parts of each modality, how probable the discriminator holds each modality to be.
+
+    Boxes are quartiles, whiskers the furthest row within 1.5 times their distance; the dashed line is chance.
+
+    Args:
+        modalities: in the order of the discriminator's outputs.
+    """
+    _require(parts)
+    if len(modalities) == 1:
+        raise ValueError(f"The model reads {modalities[0]} alone, so its discriminator has nothing to tell apart.")
+    from matplotlib.patches import Patch
+
+    kinds = list(dict.fromkeys(part.kind for part in parts))
+    figure, axes = new_figure(len(kinds), 3.9, 3.1, columns=2, sharey=True)
+    width = 0.8 / len(modalities)
+    for panel, kind in zip(axes, kinds, strict=True):
+        panel.axhline(1 / len(modalities), color="#555555", linestyle="--", linewidth=1.0)
+        for part in (part for part in parts if part.kind == kind):
+            for index, guessed in enumerate(modalities):
+                panel.boxplot(
+                    part.probabilities[:, index],
+                    positions=[modalities.index(part.modality) + (index - (len(modalities) - 1) / 2) * width],
+                    widths=0.8 * width,
+                    manage_ticks=False,
+                    patch_artist=True,
+                    boxprops={"facecolor": LIGHT[guessed], "edgecolor": DARK[guessed]},
+                    medianprops={"color": DARK[guessed], "linewidth": 1.8},
+                    whiskerprops={"color": DARK[guessed]},
+                    capprops={"color": DARK[guessed]},
+                    flierprops={"marker": ".", "markersize": 3, "markeredgecolor": DARK[guessed]},
+                )
+        panel.set_xticks(range(len(modalities)), modalities)
+        panel.set_xlim(-0.6, len(modalities) - 0.4)
+        panel.set_ylim(-0.02, 1.02)
+        panel.grid(axis="x", visible=False)
+        panel.set_title(f"{kind} parts")
+        panel.set_xlabel("modality of the part")
+    axes[0].set_ylabel("discriminator's probability")
+    patches = [Patch(facecolor=LIGHT[m], edgecolor=DARK[m], label=f"P({m})") for m in modalities]
+    figure.legend(handles=patches, loc="outside lower center", ncols=len(modalities))
+    figure.suptitle(title, fontsize="medium")
+    rows = [
+        [row, part.kind, part.modality, *map(float, values)]
+        for part in parts
+        for row, values in zip(part.ids, part.probabilities, strict=True)
+    ]
+    return save_figure(figure, path, ["id", "kind", "modality", *(f"P({m})" for m in modalities)], rows)
+
+
+@styled
+def plot_representations(spaces: list[tuple[Subject, list[Part]]], path: str | Path, seed: int = 0) -> Path:
+    """Figure 6: t-SNE of the private (light) and common (dark) parts, mean over time.
+
+    Args:
+        spaces: checkpoints and their parts; each has a panel, and is embedded on its own.
+    """
+    for _, parts in spaces:
+        _require(parts)
+    embedded = [embed(np.concatenate([part.means for part in parts]), seed) for _, parts in spaces]
+    figure, axes = new_figure(len(spaces), 4.3, 4.4, columns=2)
+    rows = []
+    for panel, (subject, parts), places in zip(axes, spaces, embedded, strict=True):
+        starts = np.cumsum([len(part.ids) for part in parts])[:-1]
+        for part, points in zip(parts, np.split(places, starts), strict=True):
+            is_common = part.kind == "common"
+            panel.scatter(
+                *points.T,
+                s=15,
+                marker=MARKERS[part.modality],
+                facecolor=(DARK if is_common else LIGHT)[part.modality],
+                edgecolor="white" if is_common else DARK[part.modality],
+                linewidth=0.3,
+                label=f"{part.kind} {part.modality}",
+            )
+            rows += [[subject.folder, row, part.kind, part.modality, *map(float, point)]
+                     for row, point in zip(part.ids, points, strict=True)]  # fmt: skip
+        weights = subject.model.config.loss_weights  # by which such checkpoints differ
+        panel.set_title(
+            f"{subject.folder.resolve().name}\nloss weights: adversarial {weights['common_adversarial']:g} (common), "
+            f"{weights['private_adversarial']:g} (private), orthogonal {weights['orthogonal']:g}",
+            fontsize="small",
+        )
+        panel.set_aspect("equal", adjustable="datalim")
+        panel.set_box_aspect(1)
+        panel.set_xticks([])
+        panel.set_yticks([])
+        panel.spines[:].set_visible(True)
+    handles = {label: dots for panel in axes for dots, label in zip(*panel.get_legend_handles_labels(), strict=True)}
+    columns = sorted(handles, key=lambda label: (list(DARK).index(label.split()[1]), label))  # one per modality
+    figure.legend(
+        [handles[label] for label in columns], columns, loc="outside lower center", ncols=3, markerscale=1.6,
+        handletextpad=0.2,
+    )  # fmt: skip
+    figure.suptitle(spaces[-1][0].title, fontsize="medium")
+    return save_figure(figure, path, ["checkpoint", "id", "kind", "modality", "x", "y"], rows)
+
+
+def embed(points: np.ndarray, seed: int = 0) -> np.ndarray:
+    """t-SNE (van der Maaten and Hinton, 2008) of `(n, size)` in the plane, from their principal components.
+
+    Raises:
+        ValueError: too few points.
+        ImportError: scikit-learn is missing.
+    """
+    try:
+        from sklearn.manifold import TSNE
+    except ImportError as error:
+        raise ImportError("t-SNE needs scikit-learn: pip install 'mm_affect[metrics]'") from error
+    if len(points) < FEWEST_POINTS:
+        raise ValueError(
+            f"t-SNE needs {FEWEST_POINTS} representations, but the rows give {len(points)}; take more rows."
+        )
+    perplexity = min(PERPLEXITY, (len(points) - 1) / 3)
+    return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(points.astype(np.float64))
+
+
+@styled
+def plot_label_correlations(weights: np.ndarray, tasks: list[list[str]], path: str | Path) -> Path:
+    """Figure 7: how much each label (row) attends to each (column), a panel per head, one scale for all of them.
+
+    Args:
+        weights: `(heads, labels, labels)`; every row sums to 1.
+        tasks: names of the labels of each task.
+    """
+    labels = [label for names in tasks for label in names]
+    if weights.shape[1:] != (len(labels), len(labels)):
+        raise ValueError(f"The weights have shape {weights.shape}, but there are {len(labels)} labels.")
+    if len(labels) == 1:
+        raise ValueError(f"The model has the label {labels[0]!r} alone, which can only attend to itself.")
+    side = 0.9 + 0.34 * len(labels)
+    columns = 2 if len(weights) <= 4 else 4
+    figure, axes = new_figure(len(weights), side, side - 0.3, columns, sharex=True, sharey=True)
+    percent, even = 100 * weights, 100 / len(labels)
+    highest = max(percent.max(), 2 * even)  # from 0, so that almost even attention looks it
+    for head, (panel, values) in enumerate(zip(axes, percent, strict=True)):
+        image = panel.imshow(values, cmap="Blues", vmin=0, vmax=highest)
+        for place in np.cumsum([len(names) for names in tasks])[:-1] - 0.5:
+            panel.axhline(place, color="white", linewidth=2)
+            panel.axvline(place, color="white", linewidth=2)
+        for row, column in np.ndindex(values.shape) if len(labels) <= MOST_NUMBERED else ():
+            colour = "white" if values[row, column] > 0.6 * highest else "black"
+            panel.text(column, row, f"{values[row, column]:.1f}", ha="center", va="center", color=colour, fontsize=7)
+        panel.set_xticks(range(len(labels)), labels, rotation=45, ha="right", rotation_mode="anchor")
+        panel.set_yticks(range(len(labels)), labels)
+        panel.set_title(f"head {head + 1}")
+        panel.grid(False)
+    figure.supxlabel("attends to")
+    figure.supylabel("label")
+    bar = figure.colorbar(image, ax=list(axes), label="attention in % (line: even)", shrink=0.8)
+    bar.ax.axhline(even, color="black", linewidth=1.2)
+    rows = [
+        [head + 1, label, other, float(weights[head, row, column])]
+        for head in range(len(weights))
+        for row, label in enumerate(labels)
+        for column, other in enumerate(labels)
+    ]
+    return save_figure(figure, path, ["head", "label", "attends to", "weight"], rows)
+
+
+def _require(parts: list[Part]) -> None:
+    if not parts:
+        raise ValueError(
+            "There are no private or common parts to draw: the model has none (its refinement is 'none'), or no row "
+            "has a modality that it reads."
+        )

@@ -1,0 +1,34 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""The same trained models with the weights of absent modalities given to the others: a measurement, not another training.
+
+Khare et al. (2021, section 5.3) withhold modalities at test time by the weight 0 and leave the other weights as they are, so that the
+joint embedding shrinks; `renormalise_weights` lets them grow to the same sum. Both are read from one trained model.
+"""
+
+from pathlib import Path
+
+from transformers import AutoModel, AutoProcessor
+
+from ..data import load, read_corpus
+from ..evaluation.evaluator import evaluate_subsets
+from ..evaluation.results import summarise
+
+
+def renormalised(results: dict) -> dict:
+    """The results of a finished run, its test split measured again with `renormalise_weights`.
+
+    Raises:
+        ValueError: the architecture has no weights of modalities.
+    """
+    output, data = Path(results["config"]["output_dir"]), results["config"]["data"]
+    processor, rows = AutoProcessor.from_pretrained(output), load(data)["test"]
+    seeds = {}
+    for seed, found in results["seeds"].items():
+        model = AutoModel.from_pretrained(output / "seeds" / f"seed-{seed}").eval()
+        if not hasattr(model.config, "renormalise_weights"):
+            raise ValueError(f"{type(model).__name__} weighs no modalities, so there is nothing to re-normalise.")
+        model.config.renormalise_weights = True
+        seeds[seed] = found | {"test": evaluate_subsets(model, processor, rows, read_corpus(data)["label_fields"])}
+    best = {"best": results["best"] | {"intervals": {}}} if "best" in results else {}
+    name = f"{results['name']}, weights re-normalised"
+    return results | {"name": name, "seeds": seeds, "summary": summarise(seeds)} | best

@@ -1,0 +1,40 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Collate feature rows into the keyword arguments of a model's forward."""
+
+import numpy as np
+import torch
+
+from .label_encoding import label_encoder
+from .processor import AffectProcessor
+
+
+class AffectCollator:
+    """Feature rows to the keyword arguments of a model's forward, `labels` included.
+
+    Args:
+        processor: pads and normalises.
+        tasks: the model's tasks.
+        label_fields: the corpus' label fields; a task that no field answers gets no labels.
+        augment: see `AffectProcessor.__call__`; for training only.
+        soft: see `label_encoder`; for training only.
+    """
+
+    def __init__(self, processor: AffectProcessor, tasks, label_fields, augment=None, soft=False):
+        self.processor, self.augment = processor, augment
+        fields = {field["name"]: field for field in label_fields}
+        read = [task for task in tasks if task.generated_from is None and task.source in fields]
+        self.encoders = {task.name: (task, label_encoder(task, fields[task.source], soft)) for task in read}
+        if not self.encoders:
+            raise ValueError(
+                f"No task can be read from the labels {', '.join(fields) or 'none'}; the tasks read "
+                f"{', '.join(t.source for t in tasks)}."
+            )
+
+    def __call__(self, rows: list[dict]) -> dict:
+        batch = dict(self.processor(rows, augment=self.augment))
+        batch["labels"] = {}
+        for name, (task, encode) in self.encoders.items():
+            targets = np.array([encode((row.get("labels") or {}).get(task.source)) for row in rows])
+            classes = task.problem_type == "single_label_classification" and targets.ndim == 1
+            batch["labels"][name] = torch.tensor(targets, dtype=torch.int64 if classes else torch.float32)
+        return batch

@@ -1,0 +1,191 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""A Transformer decoder over characters that reads a stream: the speech recognition head of the joint embeddings.
+
+In training the characters before each one are given (teacher forcing), all rows packed: no padding of transcripts or of the
+stream is computed. To recognise, characters are written one after the other by beam search, all rows and beams together; keys and
+values of what was written, and of the stream, are kept.
+"""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from .attention import Attention
+from .cpu_attention import PackedAttention, PackedRows, RowPairs
+from .cpu_dropout import Dropout
+from .positions import SinusoidalPositions
+from .streams import Stream, to_front
+
+
+class ResidualLayer(GradientCheckpointingLayer):
+    """What a layer of the encoder and one of the decoder share: norms before or behind each step, the feed-forward step."""
+
+    def __init__(self, config):
+        super().__init__()
+        size = config.hidden_size
+        self.norm_first = config.norm_first
+        self.expand = nn.Linear(size, config.intermediate_size)
+        self.shrink = nn.Linear(config.intermediate_size, size)
+        self.feed_forward_norm = nn.LayerNorm(size)
+        self.dropout = Dropout(config.hidden_dropout_prob)
+
+    def add(self, values: torch.Tensor, norm: nn.LayerNorm, step) -> torch.Tensor:
+        """`values` and, normed before or with their sum behind, what `step` makes of them."""
+        if self.norm_first:
+            return values + self.dropout(step(norm(values)))
+        return norm(values + self.dropout(step(values)))
+
+    def feed_forward(self, values: torch.Tensor) -> torch.Tensor:
+        return self.add(
+            values, self.feed_forward_norm, lambda given: self.shrink(self.dropout(F.relu(self.expand(given))))
+        )
+
+
+class Past:
+    """Keys and values of the characters that were written, `(rows * beams, heads, characters, head size)` each."""
+
+    def __init__(self):
+        self.parts = None
+
+    def grow(self, *new: torch.Tensor) -> list[torch.Tensor]:
+        """All of them, with those of one more character."""
+        old = self.parts or [part[:, :, :0] for part in new]
+        self.parts = [torch.cat(pair, dim=2) for pair in zip(old, new)]
+        return self.parts
+
+    def follow(self, places: torch.Tensor) -> None:
+        """From now on, the beams are those that stood at `places` `(rows * beams,)`."""
+        self.parts = [part.index_select(0, places) for part in self.parts]
+
+
+class DecoderLayer(ResidualLayer):
+    """Attention to the characters before, attention to the stream, feed-forward step."""
+
+    def __init__(self, config):
+        super().__init__(config)
+        size, heads = config.hidden_size, config.num_attention_heads
+        self.attention = PackedAttention(config, size, heads, config.attention_dropout)
+        self.attention_norm = nn.LayerNorm(size)
+        self.memory_attention = PackedAttention(config, size, heads, config.attention_dropout)
+        self.memory_norm = nn.LayerNorm(size)
+
+    def forward(self, values, before: RowPairs, read: RowPairs, memory):
+        """All characters at once; `values` and `memory` are packed, `(steps, size)`."""
+        values = self.add(values, self.attention_norm, lambda given: self.attention(given, before)[0])
+        values = self.add(values, self.memory_norm, lambda given: self.memory_attention(given, read, memory)[0])
+        return self.feed_forward(values)
+
+    def step(self, values, past: Past, memory: tuple[torch.Tensor, torch.Tensor], mask: torch.Tensor):
+        """One more character of every beam, `(rows, beams, size)`; `memory` are the stream's keys and values."""
+
+        def attend_before(given):
+            one = given.flatten(0, 1).unsqueeze(1)
+            kept = past.grow(*keys_and_values(self.attention, one))
+            return attend(self.attention, one, kept).view(given.shape)
+
+        values = self.add(values, self.attention_norm, attend_before)
+        values = self.add(
+            values, self.memory_norm, lambda given: attend(self.memory_attention, given, memory, mask[:, None, None])
+        )
+        return self.feed_forward(values)
+
+
+def split_heads(attention: Attention, values: torch.Tensor) -> torch.Tensor:
+    """`(rows, length, size)` as `(rows, heads, length, head size)`."""
+    return values.unflatten(-1, (-1, attention.head_size)).transpose(1, 2)
+
+
+def keys_and_values(attention: Attention, memory: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """What `memory` `(rows, length, size)` is for this attention, to be kept."""
+    return split_heads(attention, attention.key(memory)), split_heads(attention, attention.value(memory))
+
+
+def attend(attention: Attention, values, kept, mask=None) -> torch.Tensor:
+    """The attention of `values` `(rows, length, size)` to kept keys and values."""
+    query = split_heads(attention, attention.query(values))
+    attended = F.scaled_dot_product_attention(query, *kept, attn_mask=mask)
+    return attention.output(attended.transpose(1, 2).flatten(2))
+
+
+class CharacterDecoder(nn.Module):
+    """Characters of a stream, `memory`: their loss, and those that are recognised."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.positions = SinusoidalPositions()
+        self.dropout = Dropout(config.embedding_dropout_prob)
+        self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
+        self.final_norm = nn.LayerNorm(config.hidden_size) if config.final_norm else nn.Identity()
+        self.output = nn.Linear(config.hidden_size, config.vocab_size)
+
+    def loss(self, characters: torch.Tensor, memory: Stream) -> torch.Tensor:
+        """Mean cross-entropy of a character, given those before it.
+
+        Args:
+            characters: `(batch, length)`, ids, each row closed by the end token; -100 = none.
+
+        Raises:
+            ValueError: another shape, or ids that the decoder does not know.
+        """
+        self._check(characters, len(memory.mask))
+        values, mask = to_front(Stream(characters.unsqueeze(-1), characters != -100))
+        begin = torch.full_like(values[:, :1], self.config.bos_token_id)
+        rows, read = PackedRows(mask), PackedRows(memory.mask)
+        target, given = rows.pack(values).squeeze(-1), rows.pack(torch.cat([begin, values[:, :-1]], dim=1)).squeeze(-1)
+        place = rows.pack((mask.cumsum(1) - 1).unsqueeze(-1)).squeeze(-1)
+        hidden = self.dropout(self.positions.place(self.embedding(given), place, mask.shape[1]))
+        before, pairs, packed = RowPairs(rows, future_mask=True), RowPairs(rows, read), read.pack(memory.values)
+        for layer in self.layers:
+            hidden = layer(hidden, before, pairs, packed)
+        logits = self.output(self.final_norm(hidden)).float()
+        return F.cross_entropy(logits, target, reduction="sum") / max(1, len(target))
+
+    def _check(self, characters, batch_size):
+        if characters.ndim != 2 or len(characters) != batch_size or characters.shape[1] < 1:
+            raise ValueError(
+                f"`characters` has shape {tuple(characters.shape)}; expected ({batch_size}, length >= 1), as many rows as "
+                "the streams have."
+            )
+        known = (characters == -100) | ((characters >= 0) & (characters < self.config.vocab_size))
+        if not known.all():
+            raise ValueError(
+                f"`characters` has the id {int(characters[~known][0])}; the decoder knows 0 to "
+                f"{self.config.vocab_size - 1}, and -100 where there is none."
+            )
+
+    @torch.no_grad()
+    def recognise(self, memory: Stream, num_beams: int, max_length: int, length_penalty: float) -> torch.Tensor:
+        """The ids of the best of `num_beams` transcripts, `(batch, length)`; see `generate_transcript`."""
+        config, (rows, device) = self.config, (len(memory.mask), memory.mask.device)
+        kept = [keys_and_values(layer.memory_attention, memory.values) for layer in self.layers]
+        pasts = [Past() for _ in self.layers]
+        scores = torch.full((rows, num_beams), -torch.inf, device=device)
+        scores[:, 0] = 0.0  # at first all beams are the same, and one of them is enough
+        ended = ~memory.mask.any(1, keepdim=True).expand(rows, num_beams)
+        last = torch.full((rows, num_beams), config.bos_token_id, device=device)
+        ids = last[..., None][..., :0]
+        nothing_more = torch.full((config.vocab_size,), -torch.inf, device=device)
+        nothing_more[config.pad_token_id] = 0.0
+        while ids.shape[-1] < max_length and not ended.all():
+            log_probabilities = self._next(last, ids.shape[-1], pasts, kept, memory.mask)
+            log_probabilities[..., [config.pad_token_id, config.bos_token_id]] = -torch.inf
+            further = torch.where(ended.unsqueeze(-1), nothing_more, log_probabilities)
+            scores, best = (scores.unsqueeze(-1) + further).flatten(1).topk(num_beams)
+            beam, last = best // config.vocab_size, best % config.vocab_size
+            ids = torch.cat([ids.gather(1, beam.unsqueeze(-1).expand_as(ids)), last.unsqueeze(-1)], dim=-1)
+            ended = ended.gather(1, beam) | (last == config.eos_token_id)
+            for past in pasts:
+                past.follow((beam + torch.arange(rows, device=device).unsqueeze(1) * num_beams).flatten())
+        lengths = (ids != config.pad_token_id).sum(-1).clamp_min(1)
+        best = (scores / lengths**length_penalty).argmax(1)
+        return ids[torch.arange(rows, device=device), best]
+
+    def _next(self, last, place: int, pasts, kept, mask) -> torch.Tensor:
+        """Logarithms of the probabilities of each beam's next character, `(rows, beams, vocabulary)`."""
+        hidden = self.positions.place(self.embedding(last), torch.full_like(last, place), place + 1)
+        for layer, past, memory in zip(self.layers, pasts, kept):
+            hidden = layer.step(hidden, past, memory, mask)
+        return self.output(self.final_norm(hidden)).float().log_softmax(-1)

@@ -1,0 +1,225 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""LSTMs over the real steps of ragged rows: shared by MFN and EMO-EMB.
+
+The steps are packed by time: first the first step of every row, then the second of those that have one, and so on, rows from
+the longest to the shortest. So each time is one small matrix product over the rows that still go on, padding is never
+computed, and what does not recur is one large product over all steps of all rows.
+"""
+
+import torch
+from torch import nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+from torch.nn.utils.rnn import PackedSequence
+
+from .cpu_dropout import Dropout
+from .streams import exporting, front_places
+
+
+sigmoid_backward, tanh_backward = torch.ops.aten.sigmoid_backward, torch.ops.aten.tanh_backward
+
+
+class Steps:
+    """How the real steps of a ragged batch are packed by time.
+
+    Args:
+        mask: `(batch, length)`, True = a real step; masked steps inside a row are skipped.
+
+    Attributes:
+        sizes: rows that have a first, a second, ... step; the packed steps are as many as their sum. While a model is
+            exported, all rows have a step at every time, and this tells which are real, `(times, batch)`.
+        latest: `(batch, length)`, the packed place of the newest real step of the row at each time; before the first
+            one it is the place behind the end, where `pick` finds zeros.
+    """
+
+    def __init__(self, mask: torch.Tensor):
+        if exporting():
+            self._pad(mask)
+            return
+        count = mask.cumsum(1)
+        lengths, time = count[:, -1], torch.arange(mask.shape[1], device=mask.device)
+        rank = lengths.argsort(descending=True, stable=True).argsort()
+        rows = (lengths > time.unsqueeze(1)).sum(1)
+        begins = rows.cumsum(0) - rows
+        self.sizes = [size for size in rows.tolist() if size]
+        self.latest = torch.where(count > 0, begins[(count - 1).clamp_min(0)] + rank.unsqueeze(1), sum(self.sizes))
+        self.cells = torch.empty(sum(self.sizes), dtype=torch.long, device=mask.device)
+        self.cells[self.latest[mask]] = mask.flatten().nonzero().flatten()
+
+    def _pad(self, mask: torch.Tensor):
+        """All rows have a step at every time, the real ones first; the padding is behind them, where nothing looks."""
+        (batch, length), count = mask.shape, mask.cumsum(1)
+        row = torch.arange(batch, device=mask.device)
+        self.sizes = torch.arange(length, device=mask.device).unsqueeze(1) < count[:, -1]
+        self.latest = torch.where(count > 0, (count - 1) * batch + row.unsqueeze(1), batch * length)
+        self.cells = front_places(mask).t().flatten()
+
+    def pack(self, values: torch.Tensor) -> torch.Tensor:
+        """The real steps of `(batch, length, ...)` as `(steps, ...)`."""
+        return values.flatten(0, 1).index_select(0, self.cells)
+
+    def before(self, packed: torch.Tensor) -> torch.Tensor:
+        """At every step the one before it in its row, zeros at the first."""
+        if exporting():
+            return F.pad(packed, (0, 0, self.sizes.shape[1], 0))[: packed.shape[0]]
+        earlier = packed.index_select(0, places_before(self.sizes, packed.device))
+        return F.pad(earlier, (0, 0, len(packed) - len(earlier), 0))
+
+    def last(self, packed: torch.Tensor) -> torch.Tensor:
+        """The last real step of each row, `(batch, size)`; zeros where a row has none."""
+        return pick(packed, self.latest[:, -1])
+
+
+def pick(packed: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """The steps of `packed` `(steps, size)` at `places` `(n,)`; zeros at the place behind the end."""
+    return F.pad(packed, (0, 0, 0, 1)).index_select(0, places)
+
+
+def places_before(sizes: list[int], device: torch.device) -> torch.Tensor:
+    """The place of the step before, for every packed step but those of the first time."""
+    rows = torch.tensor(sizes, dtype=torch.long, device=device)
+    return torch.arange(sum(sizes[:1]), sum(sizes), device=device) - rows[:-1].repeat_interleave(rows[1:])
+
+
+def first_rows(packed: torch.Tensor, sizes: list[int], counts: list[int]) -> tuple[torch.Tensor, ...]:
+    """Of each time, the first `counts[time]` rows of its `sizes[time]`: one call that makes all views."""
+    return packed.split([part for size, count in zip(sizes, counts) for part in (count, size - count)])[::2]
+
+
+def going_on(sizes: list[int]) -> tuple[list[int], list[int]]:
+    """How many rows of each time have a step before it, and how many have one behind it. They are the first rows."""
+    return [0, *sizes[1:]], [*sizes[1:], 0]
+
+
+def in_turn(number: int, backwards: bool = False) -> list[tuple[int, int]]:
+    """Each time in the order in which a recurrence meets them, with the one it met before, the last one at the beginning."""
+    step = -1 if backwards else 1
+    return [(time, (time - step) % number) for time in range(number)[::step]]
+
+
+class Recurrence(torch.autograd.Function):
+    """The recurrent part of an LSTM over packed steps: hidden and cell states of every step, each `(steps, hidden)`.
+
+    `given` `(steps, 4 * hidden)` is what inputs and biases add to the gates (input, forget, cell, output); `weight` is
+    `(4 * hidden, hidden)`. In the backward pass, what the gradient of a step is multiplied by is computed for all steps
+    at once, and so is the weight's gradient: only the product that carries the gradient through time is left to the loop.
+    """
+
+    @staticmethod
+    def forward(context, given, weight, sizes: list[int], backwards: bool):
+        gates, transposed, size = given.clone(), weight.t().contiguous(), weight.shape[1]
+        hidden, cell = gates.new_empty(2, len(gates), size)
+        forget = gates[:, size : 2 * size]
+        enter_at, _, propose_at, show_at = (gate.split(sizes) for gate in gates.chunk(4, dim=1))
+        first_two_at, hidden_at, cell_at = (part.split(sizes) for part in (gates[:, : 2 * size], hidden, cell))
+        met, meeting = going_on(sizes)[::-1] if backwards else going_on(sizes)
+        gates_met, forget_met, cell_met = (first_rows(part, sizes, met) for part in (gates, forget, cell))
+        hidden_then, cell_then = (first_rows(part, sizes, meeting) for part in (hidden, cell))
+        context.sizes, context.backwards = sizes, backwards
+        for now, then in in_turn(len(sizes), backwards):
+            gates_met[now].addmm_(hidden_then[then], transposed)
+            first_two_at[now].sigmoid_()
+            show_at[now].sigmoid_()
+            torch.mul(enter_at[now], propose_at[now].tanh_(), out=cell_at[now])
+            cell_met[now].addcmul_(forget_met[now], cell_then[then])
+            torch.tanh(cell_at[now], out=hidden_at[now]).mul_(show_at[now])
+        context.save_for_backward(gates, hidden, cell, weight)
+        return hidden, cell
+
+    @staticmethod
+    @once_differentiable
+    def backward(context, to_hidden, to_cell):
+        gates, hidden, cell, weight = context.saved_tensors
+        sizes, backwards, first = context.sizes, context.backwards, sum(context.sizes[:1])
+        enter, forget, propose, show = gates.chunk(4, dim=1)
+        earlier, cell_then = places_before(sizes, gates.device), torch.zeros_like(cell)
+        if backwards:
+            cell_then.index_copy_(0, earlier, cell[first:])
+        else:
+            torch.index_select(cell, 0, earlier, out=cell_then[first:])
+        shown, to_gates = cell.tanh(), torch.empty_like(gates)
+        of_enter, of_forget, of_propose, of_show = to_gates.chunk(4, dim=1)
+        sigmoid_backward.grad_input(propose, enter, grad_input=of_enter)
+        sigmoid_backward.grad_input(cell_then, forget, grad_input=of_forget)
+        tanh_backward.grad_input(enter, propose, grad_input=of_propose)
+        sigmoid_backward.grad_input(shown, show, grad_input=of_show)
+        of_cell = to_gates.unflatten(1, (4, -1))[:, :3]
+        to_hidden, to_cell = to_hidden.clone(), to_cell.clone()
+        to_hidden_at, to_cell_at, to_show_at, to_rest_at, through_at = (
+            part.split(sizes) for part in (to_hidden, to_cell, of_show, of_cell, tanh_backward(show, shown))
+        )
+        to_cells_at = to_cell.unsqueeze(1).split(sizes)
+        met, meeting = going_on(sizes)[::-1] if backwards else going_on(sizes)
+        to_gates_met, to_cell_met, forget_met = (first_rows(part, sizes, met) for part in (to_gates, to_cell, forget))
+        to_hidden_then, to_cell_then = (first_rows(part, sizes, meeting) for part in (to_hidden, to_cell))
+        for now, then in reversed(in_turn(len(sizes), backwards)):
+            to_cell_at[now].addcmul_(to_hidden_at[now], through_at[now])
+            to_rest_at[now].mul_(to_cells_at[now])
+            to_show_at[now].mul_(to_hidden_at[now])
+            to_cell_then[then].addcmul_(to_cell_met[now], forget_met[now])
+            to_hidden_then[then].addmm_(to_gates_met[now], weight)
+        if backwards:
+            return to_gates, to_gates.index_select(0, earlier).t() @ hidden[first:], None, None
+        return to_gates, to_gates[first:].t() @ hidden.index_select(0, earlier), None, None
+
+
+def scanned(given: torch.Tensor, weight: torch.Tensor, real: torch.Tensor, backwards: bool):
+    """`Recurrence` as one loop of an exported graph, over all steps `(times, batch)`, of which some are `real`."""
+    from torch._higher_order_ops.scan import scan  # still a prototype: only an export needs it
+
+    def step(state, now):
+        (hidden, cell), (added, some) = state, now
+        enter, forget, propose, show = (added + hidden @ weight.t()).chunk(4, dim=1)
+        cell = (forget.sigmoid() * cell + enter.sigmoid() * propose.tanh()) * some
+        hidden = show.sigmoid() * cell.tanh()
+        return (hidden, cell), (hidden.clone(), cell.clone())
+
+    start = given.new_zeros(real.shape[1], weight.shape[1])
+    steps = given.unflatten(0, real.shape), real.to(given.dtype).unsqueeze(-1)
+    hidden, cell = scan(step, (start, start.clone()), steps, reverse=backwards)[1]
+    return hidden.flatten(0, 1), cell.flatten(0, 1)
+
+
+class RaggedLSTM(nn.LSTM):
+    """`nn.LSTM` over packed steps, with its weights and its names for them, and with all states where they are wanted.
+
+    On a CPU it is as fast as PyTorch's own on full rows, and does not compute the padding of ragged ones.
+    """
+
+    def __init__(
+        self, input_size: int, hidden_size: int, num_layers: int = 1, dropout: float = 0, bidirectional: bool = False
+    ):
+        super().__init__(input_size, hidden_size, num_layers, dropout=dropout, bidirectional=bidirectional)
+        self.between = Dropout(dropout)
+
+    def states(self, packed: torch.Tensor, sizes: list[int], layer: int = 0, backwards: bool = False):
+        """Hidden and cell state of every packed step, each `(steps, hidden)`, of one layer in one direction."""
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        ending = f"_l{layer}{'_reverse' if backwards else ''}"
+        of_input, recurrent, *biases = (getattr(self, name + ending) for name in names)
+        with torch.autocast(packed.device.type, enabled=False):
+            given = F.linear(packed.to(of_input.dtype), of_input, sum(biases))
+            if exporting():
+                return scanned(given, recurrent, sizes, backwards)
+            return Recurrence.apply(given, recurrent, sizes, backwards)
+
+    def last_step(self, packed: torch.Tensor, steps: Steps) -> torch.Tensor:
+        """The output at the last real step of each row, `(batch, directions * hidden)`; zeros where a row has none.
+
+        There the backward direction of the last layer has read one step only, so that is all of it that is computed.
+        """
+        if packed.device.type != "cpu" and steps.sizes:  # cuDNN's is faster there
+            output = super().forward(PackedSequence(packed, torch.tensor(steps.sizes)))[0].data
+            return steps.last(output)
+        directions = (False, True) if self.bidirectional else (False,)
+        for layer in range(self.num_layers - 1):
+            read = [self.states(packed, steps.sizes, layer, backwards)[0] for backwards in directions]
+            packed = self.between(torch.cat(read, dim=-1))
+        layer = self.num_layers - 1
+        last = [steps.last(self.states(packed, steps.sizes, layer)[0])]
+        if self.bidirectional:
+            end = Steps(torch.ones_like(steps.latest[:, -1:], dtype=torch.bool))
+            at_end = self.states(steps.last(packed), end.sizes, layer, backwards=True)[0]
+            some = steps.latest[:, -1:] < packed.shape[0]
+            last.append(at_end.masked_fill(~some, 0.0))
+        return torch.cat(last, dim=-1)

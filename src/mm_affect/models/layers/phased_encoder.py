@@ -1,0 +1,298 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""The sparse phased encoder that SPT and SUGRM share.
+
+Paper: Cheng, Fostiropoulos, Boehm, Soleymani (2021), "Multimodal Phased Transformer for Sentiment Analysis", EMNLP; summed
+up in section 3.2.1 of SUGRM. A few hidden states per modality read their input, then each other, then themselves, always
+through windows of a fixed width, so that cost grows with the length and not with its square. One layer of weights is used
+over and over; the window starts elsewhere every time (phase shifts).
+
+Rows are packed: the real steps of all rows stand one after the other, `(steps, size)`, and a window is a list of places
+there. Where this differs from the authors' public code, and why:
+
+* Input projections are made before the windows are gathered, and once, not per layer: weights and inputs are the same.
+* Padding takes no part: a row has the hidden states that its own length asks for, windows wrap around its own length, and
+  the last of its own hidden states represents it. Without a mask this is the code.
+* Attention dropout is applied (`reference()` sets it to 0: the code passes it on and never uses it), the random shift is
+  drawn in training only, and for the visual stream from its own length; the code takes that of the text.
+* The layer norm of the keys of a self layer, which the code has and never uses, is left out: 192 parameters less.
+* A row without a modality has no hidden states of it, and a missing context adds no attention.
+* Only the last hidden state of a modality is read, so only what it depends on is computed (`Plan`), which changes no result.
+  With the published windows and shifts this is little of a long row: of streams of equal length, at most 297 steps near their ends.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import PreTrainedConfig
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from .cpu_dropout import Dropout
+from .cpu_window_attention import Rows, Subset, WindowAttention, Windows, joined
+from .positions import SinusoidalPositions
+from .streams import Stream, exporting, front_places, longest
+
+
+SAME_SHIFT, PERIODIC_SHIFT, RANDOM_SHIFT = 1, 0.25, 0.05  # A, B and G of the paper
+# Who reads whom; in the other direction the same weights swap roles.
+CROSS = (("audio", "text"), ("text", "visual"), ("visual", "audio"))
+
+
+class Phase(NamedTuple):
+    """One pass through the layer: who looks where. Places are numbers among what is there at the time.
+
+    Args:
+        input: windows of all its hidden states on the input.
+        readers: which of them read other modalities.
+        cross: windows of the readers, once per other modality; None if there is no other.
+        counts: readers of each modality.
+        kept: which of the readers come out at the end.
+        own: windows of these on the readers.
+    """
+
+    input: Windows
+    readers: torch.Tensor
+    cross: Windows | None
+    counts: list[int]
+    kept: torch.Tensor
+    own: Windows
+
+
+class Plan:
+    """What has to be computed for the last hidden state of each row, which alone is read, and nothing else.
+
+    Windows are narrow: the last pass needs the few hidden states that the last one looks at, the pass before it those that
+    these look at, and so on. So a plan is made from the last pass to the first. A modality's rows stand behind those of the
+    modality before it: row `r` of modality `m` is row `m * batch + r`.
+
+    Args:
+        masks: `(batch, length)` of each modality.
+        training: whether random shifts are drawn.
+
+    Attributes:
+        steps, hidden: all steps of the input, and all hidden states that there could be.
+        last: which hidden states are the last of their rows.
+        phases: the passes, in order.
+        first: which hidden states the first pass starts with.
+        read: which steps are looked at.
+    """
+
+    def __init__(self, config: PreTrainedConfig, masks: list[torch.Tensor], training: bool):
+        self.config, self.training, self.modalities, self.batch = config, training, len(masks), masks[0].shape[0]
+        rooms = [mask.shape[1] for mask in masks]
+        self.steps = Rows(torch.cat([mask.sum(1) for mask in masks]), rooms)
+        self.hidden = Rows(-(-self.steps.lengths // config.stride), [-(-room // config.stride) for room in rooms])
+        ends = self.hidden.first + self.hidden.lengths - 1
+        self.last = ends.clamp_min(0) if exporting() else ends[self.hidden.lengths > 0]
+        self.phases, chosen = [], Subset(self.hidden.count, self.last)
+        for number in reversed(range(config.num_hidden_layers)):
+            chosen = self.prepend(number, chosen)
+        self.first = chosen.places
+        read = Subset(self.steps.count, *(phase.input.places for phase in self.phases))
+        self.phases = [phase._replace(input=phase.input.among(read)) for phase in self.phases]
+        self.read = read.places
+
+    def prepend(self, number: int, kept: Subset) -> Subset:
+        """Put pass `number`, which gives the hidden states `kept`, before those that there are; what it starts with."""
+        own = self.look("self", number, kept)
+        readers = Subset(self.hidden.count, kept.places, own.places)
+        cross = [self.look("cross", number, readers, turn) for turn in range(1, self.modalities)]
+        start = Subset(self.hidden.count, readers.places, *(windows.places for windows in cross))
+        phase = Phase(
+            self.look("input", number, start),
+            start.number[readers.places],
+            joined([windows.among(start) for windows in cross], start.places.shape[0]) if cross else None,
+            self.counts(self.hidden, readers.places),
+            readers.number[kept.places],
+            own.among(readers),
+        )
+        self.phases.insert(0, phase)
+        return start
+
+    def look(self, kind: str, number: int, chosen: Subset, turn: int = 0) -> Windows:
+        """Windows of the chosen hidden states in pass `number`, on the modality that comes `turn` after their own.
+
+        Window step k of hidden state i is step (i + 1) stride - width + shift + k of the context.
+        """
+        row, position = self.hidden.row[chosen.places], self.hidden.position[chosen.places]
+        context, stride = (self.steps, self.config.stride) if kind == "input" else (self.hidden, 1)
+        width = 2 * self.config.radii[("input", "cross", "self").index(kind)] + 1
+        start = (position + 1) * stride - width + self.shift(kind, number, row, position)
+        place = start + torch.arange(width, device=start.device).unsqueeze(1)
+        other, rows = row + turn * self.batch, context.lengths.shape[0]
+        other = torch.where(other < rows, other, other - rows)
+        length = context.lengths[other]
+        inside = (place >= 0) & (place < length) if self.config.window == "clip" else (length > 0).expand(width, -1)
+        found = (context.first[other] + place % length.clamp_min(1)).clamp_max(context.count - 1)
+        return Windows(
+            found, None if not exporting() and inside.all() else inside, self.counts(self.hidden, chosen.places)
+        )
+
+    def shift(self, kind: str, number: int, row, position):
+        """Phase shift of hidden states at `row` and `position` in pass `number`: an int, or one for each."""
+        letters, shift, length = getattr(self.config, f"{kind}_shift"), 0, self.steps.lengths[row]
+        if "S" in letters:
+            shift = shift + number * SAME_SHIFT
+        if "P" in letters:
+            shift = shift + (length * torch.sin(position * PERIODIC_SHIFT)).long()
+        if "R" in letters and self.training:
+            below = torch.ceil(RANDOM_SHIFT * length / self.hidden.lengths[row])
+            shift = shift + (torch.rand(len(below), device=below.device) * below).long()
+        return shift
+
+    def counts(self, rows: Rows, places) -> list[int]:
+        """How many of these places of `rows` belong to each modality."""
+        if exporting():
+            return rows.counts
+        return torch.bincount(rows.row[places] // self.batch, minlength=self.modalities).tolist()
+
+
+class XavierLinear(nn.Linear):
+    """A linear layer initialised as in the public code: Xavier-uniform weights, no bias.
+
+    Args:
+        fans: inputs and outputs, added up, of the matrix that the weight is a part of there.
+    """
+
+    def __init__(self, inputs: int, outputs: int, fans: int | None = None):
+        self.fans = fans or inputs + outputs
+        super().__init__(inputs, outputs)
+
+    def reset_parameters(self):
+        bound = (6 / self.fans) ** 0.5
+        nn.init.uniform_(self.weight, -bound, bound)
+        nn.init.zeros_(self.bias)
+
+
+class PhasedBlock(nn.Module):
+    """The weights of one attention and of the feed-forward step behind it, both pre-norm.
+
+    Args:
+        memory_size: features per step of the context; None: the context is hidden states that share the norm of the query.
+    """
+
+    def __init__(self, config: PreTrainedConfig, memory_size: int | None = None):
+        super().__init__()
+        size = config.hidden_size
+        self.norm = nn.LayerNorm(size)
+        self.memory_norm = None if memory_size is None else nn.LayerNorm(memory_size)
+        memory_size = memory_size or size
+        fans = 2 * size + 2 * memory_size
+        self.query = XavierLinear(size, size, fans)
+        self.key = XavierLinear(memory_size, size, fans)
+        self.value = XavierLinear(memory_size, size, fans)
+        self.output = XavierLinear(size, size)
+        self.feed_forward_norm = nn.LayerNorm(size)
+        self.expand = XavierLinear(size, 4 * size)
+        self.dropout = Dropout(config.activation_dropout)
+        self.shrink = XavierLinear(4 * size, size)
+
+    def ask(self, hidden: torch.Tensor, reverse: bool) -> torch.Tensor:
+        """Queries of hidden states; `reverse` swaps the roles of query and key."""
+        return (self.key if reverse else self.query)(self.norm(hidden))
+
+    def remember(self, steps: torch.Tensor, reverse: bool = False) -> torch.Tensor:
+        """Keys and values of a context `(steps, memory size)`, side by side; `reverse` as in `ask`."""
+        key = self.query if reverse else self.key
+        weight = torch.cat([key.weight, self.value.weight])
+        norm = self.norm if self.memory_norm is None else self.memory_norm
+        return F.linear(norm(steps), weight, torch.cat([key.bias, self.value.bias]))
+
+    def feed_forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        return self.shrink(self.dropout(F.relu(self.expand(self.feed_forward_norm(hidden)))))
+
+
+class PhasedLayer(GradientCheckpointingLayer):
+    """Input, cross and self attention of the hidden states `(hidden states, size)` of all modalities, one after the other."""
+
+    def __init__(self, config: PreTrainedConfig):
+        super().__init__()
+        self.heads, modalities = config.num_attention_heads, config.modalities
+        pairs = [(a, b) for a, b in CROSS if a in modalities and b in modalities]
+        self.input_attention = nn.ModuleDict({m: PhasedBlock(config, config.feature_sizes[m]) for m in modalities})
+        self.cross_attention = nn.ModuleDict({f"{a}_{b}": PhasedBlock(config, config.hidden_size) for a, b in pairs})
+        self.self_attention = nn.ModuleDict({m: PhasedBlock(config) for m in modalities})
+        self.attention_dropout = Dropout(config.attention_dropout, inplace=True)
+        self.dropout = Dropout(config.hidden_dropout_prob, inplace=True)
+        names = {(a, b): (f"{a}_{b}", False) for a, b in pairs} | {(b, a): (f"{a}_{b}", True) for a, b in pairs}
+        self.turns = [  # per turn and reader: the block, and whether the roles are swapped
+            [names[m, modalities[(i + turn) % len(modalities)]] for i, m in enumerate(modalities)]
+            for turn in range(1, len(modalities))
+        ]
+
+    def forward(self, hidden, memory, phase: Phase):
+        """`memory` is that of the input."""
+        hidden = self.attend([(block, False) for block in self.input_attention.values()], hidden, memory, phase.input)
+        parts, hidden = hidden.split(phase.input.counts), hidden.index_select(0, phase.readers)
+        if phase.cross is not None:
+            turns = [[(self.cross_attention[name], reverse) for name, reverse in turn] for turn in self.turns]
+            memory = torch.cat([
+                turn[i - number][0].remember(part, turn[i - number][1])  # by the reader that comes `number` before it
+                for number, turn in enumerate(turns, start=1)
+                for i, part in enumerate(parts)
+            ])  # fmt: skip
+            read = self.attend(sum(turns, []), torch.cat([hidden] * len(turns)), memory, phase.cross)
+            hidden = read.unflatten(0, (len(turns), -1)).sum(0)
+        blocks = list(self.self_attention.values())
+        memory = torch.cat([block.remember(part) for block, part in zip(blocks, hidden.split(phase.counts))])
+        return self.attend([(block, False) for block in blocks], hidden.index_select(0, phase.kept), memory, phase.own)
+
+    def attend(self, blocks: list[tuple[PhasedBlock, bool]], hidden, memory, windows: Windows) -> torch.Tensor:
+        """What becomes of hidden states that look at a memory: the first `windows.counts[0]` with the first block, ..."""
+        parts, kept = hidden.split(windows.counts), None
+        query = torch.cat([block.ask(part, reverse) for (block, reverse), part in zip(blocks, parts)])
+        if self.training and self.attention_dropout.p:
+            kept = self.attention_dropout(query.new_ones(self.heads, *windows.places.shape))
+        parts = WindowAttention.apply(query, memory, windows, self.heads, kept).split(windows.counts)
+        attended = torch.cat([block.output(part) for (block, _), part in zip(blocks, parts)])
+        if windows.real is not None:
+            attended = attended.masked_fill(~windows.real.any(0).unsqueeze(1), 0.0)
+        hidden = hidden + self.dropout(attended)
+        parts = hidden.split(windows.counts)
+        fed = torch.cat([block.feed_forward(part) for (block, _), part in zip(blocks, parts)])
+        return hidden + self.dropout(fed)
+
+
+class PhasedEncoder(nn.Module):
+    """Streams to one vector per modality, `{modality: (batch, size)}`; zeros where a row lacks it."""
+
+    def __init__(self, config: PreTrainedConfig):
+        super().__init__()
+        self.config = config
+        self.positions = SinusoidalPositions(first=1, skip_zeros=config.pe_zero_first_channel)
+        self.initial = nn.Parameter(torch.empty(len(config.modalities), config.hidden_size))
+        self.dropout = Dropout(config.embedding_dropout_prob, inplace=True)
+        self.layer = PhasedLayer(config)
+        self.norm = nn.LayerNorm(config.hidden_size)
+        self.reset_parameters()
+
+    def reset_parameters(self):
+        """Of the initial hidden states."""
+        nn.init.xavier_uniform_(self.initial)
+
+    def forward(self, streams: dict[str, Stream]) -> dict[str, torch.Tensor]:
+        plan = Plan(self.config, [stream.mask for stream in streams.values()], self.training)
+        memory, parts = [], plan.read.split(plan.counts(plan.steps, plan.read))
+        for i, ((m, stream), read) in enumerate(zip(streams.items(), parts)):
+            real = (front_places(stream.mask) if exporting() else stream.mask.flatten().nonzero()).flatten()
+            steps = stream.values.flatten(0, 1).index_select(0, real[read - plan.steps.first[i * plan.batch]])
+            steps = self.embed(steps, plan.steps.position[read], stream.mask.shape[1])
+            memory.append(self.layer.input_attention[m].remember(steps))
+        initial = self.initial.unsqueeze(1).expand(-1, plan.batch, -1).flatten(0, 1)
+        hidden = initial.index_select(0, plan.hidden.row[plan.first])
+        room = longest(streams.values())
+        hidden, memory = self.embed(hidden, plan.hidden.position[plan.first], room), torch.cat(memory)
+        for phase in plan.phases:
+            hidden = self.layer(hidden, memory, phase)
+        last = self.norm(hidden)
+        if exporting():
+            views = last.index_select(0, plan.last).masked_fill(plan.hidden.lengths.unsqueeze(1) == 0, 0.0)
+        else:
+            views = last.new_zeros(len(plan.hidden.lengths), last.shape[1])
+            views = views.index_copy(0, plan.hidden.row[plan.last], last)
+        return dict(zip(streams, views.unflatten(0, (len(streams), -1))))
+
+    def embed(self, packed, position, longest: int):
+        """Scaled steps `(steps, size)` with their positions."""
+        return self.dropout(self.positions.place(packed * self.config.hidden_size**0.5, position, longest))

@@ -1,0 +1,73 @@
+# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Rows to batches of speech and persons, and the loader that deals them to the processes."""
+
+from collections.abc import Iterable
+from itertools import islice
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from ...features.characters import TranscriptTokenizer
+from ...features.processor import AffectProcessor
+from .plan import BatchPlan
+
+
+UNKNOWN = -100  # a speaker or a character that counts in no loss
+
+
+class PretrainingCollator:
+    """Rows to the arguments of `JointEmbeddingsForPreTraining.forward`.
+
+    Args:
+        processor: pads and normalises.
+        tokenizer: of the transcripts.
+        speakers: those that can be identified; the `group` of a row that is none of them is unknown.
+    """
+
+    def __init__(self, processor: AffectProcessor, tokenizer: TranscriptTokenizer, speakers: list[str]):
+        self.processor, self.tokenizer = processor, tokenizer
+        self.classes = {speaker: number for number, speaker in enumerate(speakers)}
+
+    def __call__(self, rows: list[dict], hide_words: np.ndarray | None = None) -> dict:
+        """The batch; `hide_words` `(rows,)` says whose words the encoder does not get."""
+        if hide_words is not None and "text" in self.processor.modalities:
+            none = np.zeros((0, self.processor.feature_sizes["text"]), np.float32)
+            rows = [row | {"text": none} if hidden else row for row, hidden in zip(rows, hide_words, strict=True)]
+        batch = dict(self.processor(rows))
+        spelt = [torch.tensor(self.tokenizer(row["transcript"])["input_ids"]) for row in rows]
+        batch["characters"] = torch.nn.utils.rnn.pad_sequence(spelt, batch_first=True, padding_value=UNKNOWN)
+        batch["labels"] = {"person": torch.tensor([self.classes.get(row["group"], UNKNOWN) for row in rows])}
+        return batch
+
+
+class PlannedBatches(Dataset):
+    """The batch at each place `(epoch, number)` of the plan, with a seed of its own for what is drawn while it is trained on."""
+
+    def __init__(self, rows, plan: BatchPlan, collator: PretrainingCollator, hide_words: float):
+        self.rows, self.plan, self.collator, self.hide_words = rows, plan, collator, hide_words
+
+    def __getitem__(self, place: tuple[int, int]) -> tuple[int, dict]:
+        epoch, number = place
+        words = np.random.SeedSequence([self.plan.seed, epoch, number])
+        numbers = self.plan.epoch(epoch)[number].tolist()
+        hidden = np.random.default_rng(words).random(len(numbers)) < self.hide_words
+        return int(words.generate_state(1)[0]), self.collator([self.rows[n] for n in numbers], hidden)
+
+
+class _Share:
+    """The places of one process: every so many-th."""
+
+    def __init__(self, places: Iterable, process: int, processes: int):
+        self.places, self.process, self.processes = places, process, processes
+
+    def __iter__(self):
+        return islice(self.places, self.process, None, self.processes)
+
+
+def batch_loader(
+    batches: PlannedBatches, epoch: int, number: int, process: int, processes: int, workers: int
+) -> DataLoader:
+    """Batches from a place of the plan on, without end: those of one of so many processes."""
+    share = _Share(batches.plan.walk(epoch, number), process, processes)
+    return DataLoader(batches, sampler=share, batch_size=None, num_workers=workers)
