@@ -2,7 +2,7 @@
 VENV ?= .venv
 PYTHON := $(VENV)/bin/python
 TRANSFORMERS := 5.23.0
-export TOKENIZERS_PARALLELISM = false
+export TOKENIZERS_PARALLELIZM = false
 export HF_HUB_OFFLINE ?= 1
 export HF_HUB_DISABLE_TELEMETRY = 1
 

@@ -145,7 +145,7 @@ def predict_clip(path: Path) -> None:
     extractors = {"text": HashedWordVectors(), "audio": LogMelExtractor(), "visual": FaceDescriptor()}
     processor = AffectProcessor.from_extractors(extractors)
     model = FusionForAffect(FusionConfig(feature_sizes=processor.feature_sizes)).eval()
-    recognise = AffectRecognitionPipeline(model=model, processor=processor)
+    recognize = AffectRecognitionPipeline(model=model, processor=processor)
     row = {"id": path.name, "video_file" if path.suffix == ".mp4" else "audio_file": str(path)}
     processor.extract(row | {"start": 0.0, "end": 2.0})  # libraries and their tables are loaded
     with Peak() as extraction:
@@ -153,7 +153,7 @@ def predict_clip(path: Path) -> None:
     size = sum(features[m].nbytes for m in processor.feature_sizes) / MB
     del features
     with Peak() as prediction:
-        answer = recognise(str(path), window=WINDOW)
+        answer = recognize(str(path), window=WINDOW)
     found = {"extraction": extraction.growth, "prediction": prediction.growth, "features": size}
     print(json.dumps(found | {"windows": len(answer["timeline"])}))
 

@@ -72,7 +72,7 @@ def prepare_splits() -> tuple[dict[str, list[dict]], dict]:
     }
     corpus = {
         "name": "CMU-MOSI, bc-LSTM features",
-        "licence": "CMU-MOSI research data",
+        "license": "CMU-MOSI research data",
         "label_fields": [FIELD],
         "sizes": {"text": 100, "audio": 73, "visual": 100},
         "split_protocol": f"bc-LSTM's 1447/752 by video; validation: {VALIDATION_VIDEOS} of the 62 training videos",

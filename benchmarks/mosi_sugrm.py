@@ -11,7 +11,7 @@ on the text alone. The split is the files' own, 1447/752 utterances by video, of
 that made these features. A row is one step per modality. The clip `video_k` of the csv files is the segment `k - 1` of the
 labels, whose sign agrees with the csv label in all 2,199.
 
-What to compare with: a ridge regression on the same features, standardised, has MAE 0.946 to 0.952 and correlation 0.623 to
+What to compare with: a ridge regression on the same features, standardized, has MAE 0.946 to 0.952 and correlation 0.623 to
 0.627 (alpha 100 to 1000), on the text alone MAE 0.953 and 0.606.
 """
 

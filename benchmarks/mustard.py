@@ -70,8 +70,8 @@ def main() -> None:
                 if not weak.exists():
                     prepare(rows, "mustard", folder("mustard"), fold=fold, transcript=text)
                     places = {"--model": source.output_dir, "--rows": rows, "--output": weak}
-                    labelling = ["weak-labels", *(str(part) for pair in places.items() for part in pair)]
-                    if mm_affect(labelling):
+                    labeling = ["weak-labels", *(str(part) for pair in places.items() for part in pair)]
+                    if mm_affect(labeling):
                         sys.exit(1)
                 changes = {"name": f"{config.name}-{text}", "data": str(weak), "output_dir": str(place / name)}
                 folds.append(run(RunConfig.from_dict(config.to_dict() | changes), command, resume=True))

@@ -4,7 +4,7 @@
 Rows as in CMU-MOSEI (three aligned streams of 300 / 74 / 35 features, 5 to 60 words, median 20), EF-LF-LSTM at the
 paper's size, batch 32, AdamW. Both sides train the same model on the same rows, in turns: 16 random batches padded to
 60 steps, then the 50 batches that the trainer's sampler sorts together, drawn from the whole corpus. What counts is
-the time per real step: that of making batches, of forward and backward passes, and of the optimiser.
+the time per real step: that of making batches, of forward and backward passes, and of the optimizer.
 
     python benchmarks/ragged_training.py
 
@@ -29,7 +29,7 @@ from mm_affect.training.trainer import AffectTrainer
 
 
 BATCH, SHORTEST, MEDIAN, LONGEST = 32, 5, 20, 60
-PARTS = ("batches", "forward and backward", "optimiser")
+PARTS = ("batches", "forward and backward", "optimizer")
 
 
 def make_rows(count: int, sizes: dict[str, int], outputs: int) -> list[dict]:
@@ -56,7 +56,7 @@ def padded_to_longest(collator):
     return collate
 
 
-def train(model, optimiser, batches) -> tuple[dict[str, float], float]:
+def train(model, optimizer, batches) -> tuple[dict[str, float], float]:
     """Processor milliseconds per real step of each part of training, and steps of the batches per real step."""
     taken, steps, real, mark = dict.fromkeys(PARTS, 0.0), 0, 0, time.process_time()
 
@@ -71,9 +71,9 @@ def train(model, optimiser, batches) -> tuple[dict[str, float], float]:
         steps, real = steps + batch["text_mask"].numel(), real + int(batch["text_mask"].sum())
         model(**batch).loss.backward()
         lap("forward and backward")
-        optimiser.step()
-        optimiser.zero_grad()
-        lap("optimiser")
+        optimizer.step()
+        optimizer.zero_grad()
+        lap("optimizer")
     return {part: 1000 * seconds / real for part, seconds in taken.items()}, steps / real
 
 
@@ -89,7 +89,7 @@ def main() -> None:
     task = config.tasks[0]
     field = {"name": task.name, "problem_type": task.problem_type, "labels": list(task.labels), "range": None}
     rows = RowDataset(make_rows(options.rows, config.feature_sizes, task.num_outputs))
-    processor = AffectProcessor(config.feature_sizes, normalisation=dict.fromkeys(MODALITIES, "none"))
+    processor = AffectProcessor(config.feature_sizes, normalization=dict.fromkeys(MODALITIES, "none"))
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(folder, per_device_train_batch_size=BATCH, report_to="none", use_cpu=True)
         trainer = AffectTrainer(model, arguments, rows, processor=processor, label_fields=[field])
@@ -99,12 +99,12 @@ def main() -> None:
         padded: (DataLoader(rows, BATCH, shuffle=True, collate_fn=collator), 16),
         grouped: (trainer.get_train_dataloader(), 50),
     }
-    optimiser = torch.optim.AdamW(model.parameters())
+    optimizer = torch.optim.AdamW(model.parameters())
     for loader, _ in loaders.values():  # warm up
-        train(model, optimiser, islice(loader, 2))
+        train(model, optimizer, islice(loader, 2))
 
     rounds = [
-        {name: train(model, optimiser, islice(loader, count)) for name, (loader, count) in loaders.items()}
+        {name: train(model, optimizer, islice(loader, count)) for name, (loader, count) in loaders.items()}
         for _ in range(options.rounds)
     ]
     lengths = rows.lengths()

@@ -88,7 +88,7 @@ def prepare(target: str | Path, fold: int, clips: list[dict], sizes: dict[str, i
     splits["train"] = [row for row in clips if row["group"] not in held]
     corpus = {
         "name": "RAVDESS speech, log-mel and action units",
-        "licence": "cc-by-nc-sa-4.0",
+        "license": "cc-by-nc-sa-4.0",
         "label_fields": [
             {"name": name, "problem_type": "single_label_classification", "labels": labels, "range": None}
             for name, labels in LABELS.items()

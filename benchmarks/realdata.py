@@ -16,7 +16,7 @@ from mm_affect.evaluation.results import (
     full_subset,
     markdown_table,
     read_results,
-    summarise,
+    summarize,
     write_results,
 )
 from mm_affect.evaluation.significance import paired_bootstrap, parts_of
@@ -52,7 +52,7 @@ def combine_folds(folds: list[dict], name: str, protocol: str) -> dict:
         }
     corpus = first["corpus"] | {"split_protocol": protocol}
     seconds = round(sum(fold["seconds"] for fold in folds), 1)
-    return first | {"name": name, "corpus": corpus, "seeds": seeds, "summary": summarise(seeds), "seconds": seconds}
+    return first | {"name": name, "corpus": corpus, "seeds": seeds, "summary": summarize(seeds), "seconds": seconds}
 
 
 def compare_folds(one: list[Path], other: list[Path], metric: str) -> str:

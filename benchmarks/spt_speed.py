@@ -5,7 +5,7 @@
 
 Batch 32, text 300, audio 74, visual 35 features: 50 steps each; text 50, audio 375, visual 500; and both with rows as long as
 segments are (`spoken_lengths`). The plain version costs what the public code costs: every window is a copy of the raw
-context, normalised and projected copy by copy and layer by layer, the weights of every head are built and averaged, and
+context, normalized and projected copy by copy and layer by layer, the weights of every head are built and averaged, and
 rows are padded to the maximum. 154,451 parameters; ours has 192 less, which the public code never uses.
 
 The public code was measured at 5.6 units forward and 3.3 train, unaligned at 27.3 and 14.7 with 1.2 GB.

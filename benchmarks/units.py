@@ -3,7 +3,7 @@
 
 One unit is `nn.TransformerEncoderLayer(256, 8, 1024, batch_first=True, dropout=0.1)` on a `(32, 60, 256)` batch, on one
 thread, measured in the same turns as the competitors. Forward is eval mode without gradient; train is train mode with
-forward, loss and backward, no optimiser. Memory is the peak of a fresh process of each competitor after three training steps.
+forward, loss and backward, no optimizer. Memory is the peak of a fresh process of each competitor after three training steps.
 """
 
 import argparse

@@ -3,7 +3,7 @@
 
 python datasets_scripts/cmu_mosei.py inspect mosei_sdk/
 python datasets_scripts/cmu_mosei.py build mosei_sdk/ rows/cmu_mosei --workers 4
-python datasets_scripts/cmu_mosei.py push rows/cmu_mosei my-organisation/cmu_mosei
+python datasets_scripts/cmu_mosei.py push rows/cmu_mosei my-organization/cmu_mosei
 """
 
 import sys

@@ -3,7 +3,7 @@
 
 python datasets_scripts/cmu_mosi.py inspect mosi_sdk/
 python datasets_scripts/cmu_mosi.py build mosi_sdk/ rows/cmu_mosi --workers 4
-python datasets_scripts/cmu_mosi.py push rows/cmu_mosi my-organisation/cmu_mosi
+python datasets_scripts/cmu_mosi.py push rows/cmu_mosi my-organization/cmu_mosi
 """
 
 import sys

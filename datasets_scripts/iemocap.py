@@ -3,7 +3,7 @@
 
 python datasets_scripts/iemocap.py inspect IEMOCAP_full_release/
 python datasets_scripts/iemocap.py build IEMOCAP_full_release/ rows/iemocap --workers 4
-python datasets_scripts/iemocap.py push rows/iemocap my-organisation/iemocap
+python datasets_scripts/iemocap.py push rows/iemocap my-organization/iemocap
 """
 
 import sys

@@ -3,7 +3,7 @@
 
 python datasets_scripts/mustard.py inspect MUStARD/
 python datasets_scripts/mustard.py build MUStARD/ rows/mustard --workers 4
-python datasets_scripts/mustard.py push rows/mustard my-organisation/mustard
+python datasets_scripts/mustard.py push rows/mustard my-organization/mustard
 """
 
 import sys

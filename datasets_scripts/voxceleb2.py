@@ -3,7 +3,7 @@
 
 python datasets_scripts/voxceleb2.py inspect VoxCeleb2/
 python datasets_scripts/voxceleb2.py build VoxCeleb2/ rows/voxceleb2 --workers 4
-python datasets_scripts/voxceleb2.py push rows/voxceleb2 my-organisation/voxceleb2
+python datasets_scripts/voxceleb2.py push rows/voxceleb2 my-organization/voxceleb2
 """
 
 import sys

@@ -132,7 +132,7 @@ def write_wav(path: Path, seconds: float = 0.5, loudness: float = 0.3) -> Path:
 
 
 def write_video(path: Path, seconds: float = 0.5, sound: bool = False) -> Path:
-    """Plain grey frames, so without a face, with silence if `sound`."""
+    """Plain gray frames, so without a face, with silence if `sound`."""
     import av
 
     path.parent.mkdir(parents=True, exist_ok=True)

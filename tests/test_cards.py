@@ -18,7 +18,7 @@ from mm_affect import AffectProcessor, FusionConfig, FusionForAffect, Task
 from mm_affect.cli.main import main
 from mm_affect.evaluation.cards import write_card
 from mm_affect.evaluation.metrics import compute_task_metrics
-from mm_affect.evaluation.results import SUBSETS, read_results, summarise
+from mm_affect.evaluation.results import SUBSETS, read_results, summarize
 
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,7 +36,7 @@ TASKS = [
 NAMED = [{name: task[name] for name in ("name", "problem_type", "labels")} for task in TASKS]
 
 
-def make_results(synthetic=False, licence="CC BY-NC-SA 4.0", subsets=SUBSETS, seeds=2):
+def make_results(synthetic=False, license="CC BY-NC-SA 4.0", subsets=SUBSETS, seeds=2):
     rng = np.random.default_rng(0)
     truths = [rng.integers(0, 2, (30, 2)).astype(float), rng.uniform(-3, 3, 30), rng.integers(0, 2, 30)]
 
@@ -68,7 +68,7 @@ def make_results(synthetic=False, licence="CC BY-NC-SA 4.0", subsets=SUBSETS, se
         "corpus": {
             "name": "Corpus A",
             "synthetic": synthetic,
-            "licence": licence,
+            "license": license,
             "counts": {"train": 1200, "validation": 30, "test": 31},
             "manifest_hash": "0123abcd",
             "split_protocol": "by speaker",
@@ -79,7 +79,7 @@ def make_results(synthetic=False, licence="CC BY-NC-SA 4.0", subsets=SUBSETS, se
             },
         },
         "seeds": runs,
-        "summary": summarise(runs),
+        "summary": summarize(runs),
         "versions": {"python": "3.11.7", "torch": "2.13.0"},
         "command": "mm-affect train run.json --seeds 0 1",
         "device": "CPU, 1 thread",
@@ -120,13 +120,13 @@ def test_front_matter_is_what_the_hub_reads(results, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("licence", "identifier"),
+    ("license", "identifier"),
     [("Apache-2.0", "apache-2.0"), (None, "apache-2.0"), ("CC BY 4.0", "cc-by-4.0"), ("EULA: ask us", "other")],
 )
-def test_licence(tmp_path, licence, identifier):
-    text = card_of(make_results(licence=licence), tmp_path)
+def test_license(tmp_path, license, identifier):
+    text = card_of(make_results(license=license), tmp_path)
     assert yaml.safe_load(text.split("---\n")[1])["license"] == identifier
-    assert (licence or "none stated") in text
+    assert (license or "none stated") in text
 
 
 def test_tables_show_the_numbers_of_the_results(results, tmp_path):
@@ -154,7 +154,7 @@ def test_tables_show_the_numbers_of_the_results(results, tmp_path):
 def test_one_seed_and_undefined_values(tmp_path):
     results = make_results(seeds=1)
     results["seeds"]["0"]["test"]["text+audio+visual"]["emotion.wacc"] = None
-    results["summary"] = summarise(results["seeds"])
+    results["summary"] = summarize(results["seeds"])
     text = card_of(results, tmp_path)
     assert "over 1 seed (0)" in text and "None" not in text and "nan" not in text
     assert ["–", "0"] in table_rows(text)["wacc"]
@@ -271,7 +271,7 @@ def test_the_first_table_has_the_score_and_its_direction(results, tmp_path):
 def test_it_says_whom_to_ask_for_a_corpus_that_is_known(results, tmp_path):
     assert "how to get it" not in card_of(results, tmp_path)
     results["corpus"]["name"] = "IEMOCAP"
-    assert "| how to get it | Sign the licence at https://sail.usc.edu/iemocap" in card_of(results, tmp_path)
+    assert "| how to get it | Sign the license at https://sail.usc.edu/iemocap" in card_of(results, tmp_path)
 
 
 @pytest.mark.parametrize("raw", [True, False], ids=["sample corpus", "features without extractor"])

@@ -40,13 +40,13 @@ def test_text_is_brought_to_how_it_is_spoken(written, spoken):
     tokenizer = TranscriptTokenizer()
     assert characters(tokenizer, written) == [*spoken, "</s>"]
     ids = tokenizer(written)["input_ids"]
-    assert tokenizer.decode(ids, skip_special_tokens=True) == tokenizer.normalise(written) == spoken
+    assert tokenizer.decode(ids, skip_special_tokens=True) == tokenizer.normalize(written) == spoken
 
 
 def test_sounds_that_are_not_known_are_unknown():
     tokenizer = TranscriptTokenizer()
     assert characters(tokenizer, "а 7 b") == ["<unk>", " ", "<unk>", " ", "b", "</s>"]  # the first letter is Cyrillic
-    assert tokenizer.normalise("7 B") == "7 b"  # so that an error rate counts it
+    assert tokenizer.normalize("7 B") == "7 b"  # so that an error rate counts it
     other = TranscriptTokenizer(alphabet=ALPHABET + "é")
     assert characters(other, "É è") == ["é", " ", "e", "</s>"] and len(other) == 33
 

@@ -95,12 +95,12 @@ def test_help_reads_like_a_manual(capsys):
     assert main([]) == 2 and "usage: mm-affect" in capsys.readouterr().out
 
 
-def test_a_misspelt_flag_is_told_with_the_one_that_was_meant(capsys):
+def test_a_misspelled_flag_is_told_with_the_one_that_was_meant(capsys):
     with pytest.raises(SystemExit) as caught:
-        main(["train", "config.json", "--training.epoch", "3", "--colour=red"])
+        main(["train", "config.json", "--training.epoch", "3", "--color=red"])
     assert caught.value.code == 2
     error = capsys.readouterr().err.splitlines()[-1]
-    assert error.endswith("arguments: --training.epoch 3 --colour=red; did you mean --training.epochs?")
+    assert error.endswith("arguments: --training.epoch 3 --color=red; did you mean --training.epochs?")
 
 
 def test_data_sample_and_check(works, tmp_path):

@@ -2,7 +2,7 @@
 """`mm-affect convert`: the golden of the public TAILOR through the command, every format, every bad input; strict loading.
 
 The golden `fixtures/golden_tailor.safetensors` was made by running the authors' public code (kniter1/TAILOR, aligned) once,
-in eval mode, float32, on a CPU, at a small size with random weights (seed 0, normalisation layers randomised so that nothing
+in eval mode, float32, on a CPU, at a small size with random weights (seed 0, normalization layers randomized so that nothing
 is hidden). Weights and inputs were rounded to half precision first, so the stored values are exact. `weights/<name>` are the
 public state dict, `inputs/<modality>` have no masks, every step is real; `outputs/<name>` are the probabilities and the total
 loss. It changes only if the public code is found to compute something else.
@@ -102,7 +102,7 @@ def test_golden_through_the_command(command, tmp_path):
     check_golden(folder)
     model, processor = load_checkpoint(str(folder))
     assert model.dtype == torch.float32 and processor.feature_sizes == {"text": 24, "audio": 11, "visual": 9}
-    assert set(processor.normalisation.values()) == {"none"} and not processor.extractors
+    assert set(processor.normalization.values()) == {"none"} and not processor.extractors
     assert model.config.tasks == [Task("emotion", labels=EMOTIONS, threshold=0.35)]
     record = json.loads((folder / "conversion.json").read_text())
     assert record["source"] == {"file": "public.safetensors", "sha256": sha256(source.read_bytes()).hexdigest()}

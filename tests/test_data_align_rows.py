@@ -113,7 +113,7 @@ def test_the_processor_goes_along_without_extractors_of_frames(tmp_path):
     align_rows(tmp_path / "rows", tmp_path / "aligned")
     saved = AutoProcessor.from_pretrained(tmp_path / "aligned")
     assert saved.extractors == {"text": text.describe()} == read_corpus(tmp_path / "aligned")["extractors"]
-    assert saved.normalisation["text"] == "none" and saved.feature_sizes == SIZES
+    assert saved.normalization["text"] == "none" and saved.feature_sizes == SIZES
     np.testing.assert_array_equal(saved.extractor("text")(["word"]), [[1, 1]])
     with pytest.raises(ValueError, match="cannot be run here; give features instead of raw audio"):
         saved.extractor("audio")

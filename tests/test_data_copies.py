@@ -28,7 +28,7 @@ VIDEOS = [load_folds("cmu_mosi")[split][0] for split in ("train", "validation", 
 
 @pytest.mark.parametrize("corpus", CORPORA.values(), ids=CORPORA)
 def test_every_corpus_says_what_a_user_needs(corpus):
-    assert corpus.licence and corpus.citation and corpus.access.endswith(".") and "http" in corpus.access
+    assert corpus.license and corpus.citation and corpus.access.endswith(".") and "http" in corpus.access
     names = [copy.name for copy in corpus.copies]
     assert len(set(names)) == len(names)
     for copy in corpus.copies:
@@ -42,7 +42,7 @@ def test_an_empty_folder_is_told_what_was_looked_for_and_whom_to_ask(corpus, tmp
     with pytest.raises(ValueError, match="holds no copy") as error:
         find_copy(corpus, tmp_path)
     known = CORPORA[corpus]
-    assert known.access in str(error.value) and known.licence in str(error.value)
+    assert known.access in str(error.value) and known.license in str(error.value)
     assert all(copy.name in str(error.value) for copy in known.copies)
 
 
@@ -66,7 +66,7 @@ def test_a_configuration_whose_copy_is_not_there(tmp_path):
         find_copy("iemocap", tmp_path, "six")
 
 
-def test_a_misspelt_corpus_is_suggested(tmp_path):
+def test_a_misspelled_corpus_is_suggested(tmp_path):
     with pytest.raises(ValueError, match="did you mean 'cmu_mosei'"):
         get_corpus("cmu_mosey")
 

@@ -56,7 +56,7 @@ def test_every_dropped_clip_has_its_reason(tmp_path, capsys):
 def test_a_folder_without_a_copy_says_what_is_missing_and_whom_to_ask(tmp_path, capsys):
     assert main(["data", "doctor", "iemocap", str(tmp_path)]) == 1
     told = capsys.readouterr().out
-    assert "MISSING" in told and "sail.usc.edu" in told and "PROBLEM: No copy of IEMOCAP is recognised" in told
+    assert "MISSING" in told and "sail.usc.edu" in told and "PROBLEM: No copy of IEMOCAP is recognized" in told
 
 
 def test_broken_and_empty_files_are_problems(tmp_path):
@@ -127,7 +127,7 @@ def test_ids_that_are_not_there(tmp_path, capsys):
 
 
 def test_the_picture_of_a_clip(tmp_path):
-    """Frames above, in the video's own colours; sound below, with a blue bar where words are said."""
+    """Frames above, in the video's own colors; sound below, with a blue bar where words are said."""
     assert main(["data", "show", str(sample_corpus()), "sample_00001", "--plot", str(tmp_path / "clip.png")]) == 0
     assert [path.name for path in tmp_path.iterdir()] == ["clip.png"]
     image = read_png(tmp_path / "clip.png")[:, :, :3]
@@ -141,13 +141,13 @@ def test_the_picture_of_a_clip(tmp_path):
 
 def test_the_picture_of_features_shows_what_was_not_measured(tmp_path):
     row, corpus, _ = find_row(sample_rows(), "sample_00001")
-    grey = {}
+    gray = {}
     for name, unmeasured in (("none", 0), ("half", len(row["visual"]) // 2)):
         visual = np.array(row["visual"])
         visual[:unmeasured] = np.nan
         image = read_png(plot_row(row | {"visual": visual}, corpus, tmp_path / f"{name}.png"))[:, :, :3]
-        grey[name] = (np.abs(image - 0.8).max(axis=2) < 0.003).sum()
-    assert grey["half"] > grey["none"] + 20000
+        gray[name] = (np.abs(image - 0.8).max(axis=2) < 0.003).sum()
+    assert gray["half"] > gray["none"] + 20000
 
 
 def test_pictures_that_cannot_be(tmp_path, capsys):

@@ -164,7 +164,7 @@ def test_a_partial_copy_is_refused_and_allowed(folder, tmp_path):
     assert splits["train"].features["labels"]["emotion"].names == ["neutral", "happy", "sad", "angry"]
 
 
-def test_a_folder_above_the_release_is_recognised(tmp_path):
+def test_a_folder_above_the_release_is_recognized(tmp_path):
     write_iemocap(tmp_path / "IEMOCAP_full_release")
     assert len(rows_of(tmp_path)[0]) == 24
 
@@ -193,7 +193,7 @@ def test_wrong_folders_and_options(folder, tmp_path):
         find_copy("iemocap", folder, fold=6)
     with pytest.raises(ValueError, match="did you mean `fold`"):
         find_copy("iemocap", folder, folds=1)
-    assert not IemocapRelease.recognise(tmp_path / "empty")
+    assert not IemocapRelease.recognize(tmp_path / "empty")
 
 
 def test_the_mult_pickle_is_the_multilabel_configuration(tmp_path):

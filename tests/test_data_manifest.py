@@ -93,7 +93,7 @@ def test_groups_may_cross_only_where_the_protocol_says_so(tmp_path):
     )
 
 
-LABELLED = {"label_fields": [{"name": "sentiment", "problem_type": "regression", "range": [-3, 3]}]}
+LABELED = {"label_fields": [{"name": "sentiment", "problem_type": "regression", "range": [-3, 3]}]}
 SARCASM = {"label_fields": [{"name": "s", "problem_type": "single_label_classification", "labels": ["no", "yes"]}]}
 
 
@@ -135,9 +135,9 @@ def test_each_fault_is_one_sentence(tmp_path, text, words):
 @pytest.mark.parametrize(
     ("text", "corpus", "words"),
     [
-        (HEADER + "a,s,train,x,3.5\n", LABELLED, r"line 2: `sentiment` is 3.5, outside its range \[-3, 3\]"),
-        (HEADER + "a,s,train,x,inf\n", LABELLED, "holds 'inf'; expected a finite number"),
-        (HEADER + "a,s,train,x,good\n", LABELLED, "holds 'good'; expected a finite number"),
+        (HEADER + "a,s,train,x,3.5\n", LABELED, r"line 2: `sentiment` is 3.5, outside its range \[-3, 3\]"),
+        (HEADER + "a,s,train,x,inf\n", LABELED, "holds 'inf'; expected a finite number"),
+        (HEADER + "a,s,train,x,good\n", LABELED, "holds 'good'; expected a finite number"),
         ("id,transcript,s\na,x,maybe\n", SARCASM, "line 2: `s` is 'maybe'; its classes are no, yes"),
         ("id,transcript\na,x\n", SARCASM, "has no column `s`, which corpus.json declares"),
         (ROWS, "{", "corpus.json is not valid JSON"),

@@ -221,7 +221,7 @@ def built(tmp_path):
     return folder
 
 
-def test_what_a_licence_protects_is_private_by_default(built, hub):
+def test_what_a_license_protects_is_private_by_default(built, hub):
     address = push_rows(built, "me/iemocap", "iemocap")
     repository = hub.repository("me/iemocap", "dataset")
     assert address == f"{hub.url}/datasets/me/iemocap/commit/{repository.branches['main']}"

@@ -299,7 +299,7 @@ def own(tmp_path):
     (folder / "clip.wav").write_bytes(b"sound")
     lines = [f"c{i},s{i % 4},so {i},clip.wav,{i / 2},{i % 2}" for i in range(9)]
     (folder / "manifest.csv").write_text("id,group,transcript,audio,sentiment,sarcasm\n" + "\n".join(lines))
-    (folder / "corpus.json").write_text(json.dumps({"name": "My corpus!", "licence": "CC0", "synthetic": True}))
+    (folder / "corpus.json").write_text(json.dumps({"name": "My corpus!", "license": "CC0", "synthetic": True}))
     return folder
 
 
@@ -316,7 +316,7 @@ def test_own_corpus(own, tmp_path):
     assert rows["c3"]["labels"] == {"sentiment": 1.5, "sarcasm": 1}
     assert rows["c3"]["audio_file"] == str(own / "clip.wav") and rows["c3"]["video_file"] is None
     record = read_corpus(own, cache_dir=tmp_path / "cache")
-    assert (record["name"], record["licence"], record["synthetic"]) == ("My corpus!", "CC0", True)
+    assert (record["name"], record["license"], record["synthetic"]) == ("My corpus!", "CC0", True)
     assert record["sizes"] == {"audio": 3, "visual": 2} and sum(record["counts"].values()) == 9
     assert record["manifest_hash"] == manifest_hash(own) and record["non_finite"] == {}
 

@@ -10,7 +10,7 @@ from huggingface_hub import DatasetCard
 
 from mm_affect.data import read_corpus
 from mm_affect.data.dataset_card import write_dataset_card
-from mm_affect.data.licenses import licence_of_card, slug
+from mm_affect.data.licenses import license_of_card, slug
 
 
 def card_of(folder, **changes):
@@ -20,7 +20,7 @@ def card_of(folder, **changes):
 
 
 @pytest.mark.parametrize(
-    ("licence", "front"),
+    ("license", "front"),
     [
         ("CC0-1.0", {"license": "cc0-1.0"}),
         ("CC BY-NC 4.0", {"license": "cc-by-nc-4.0"}),
@@ -28,15 +28,15 @@ def card_of(folder, **changes):
         (None, {"license": "unknown"}),
     ],
 )
-def test_front_matter(tmp_path, licence, front):
-    text = card_of(tmp_path, licence=licence)
+def test_front_matter(tmp_path, license, front):
+    text = card_of(tmp_path, license=license)
     found = yaml.safe_load(text.split("---\n")[1])
     assert {key: value for key, value in found.items() if key.startswith("license")} == front
     assert found["size_categories"] == "n<1K" and "synthetic-data" in found["tags"]
     paths = {part["split"]: part["path"] for part in found["configs"][0]["data_files"]}
     assert paths == {split: f"{split}-*.parquet" for split in ("train", "validation", "test")}
     assert DatasetCard.load(tmp_path / "README.md").data.pretty_name == "tiny"
-    assert f"Licence: {licence or 'none stated'}." in text
+    assert f"License: {license or 'none stated'}." in text
 
 
 def test_it_says_counts_splits_features_labels_and_where_to_get_them(tmp_path):
@@ -69,7 +69,7 @@ def test_its_example_runs(tmp_path, monkeypatch):
     assert len(names["rows"]) == 32 and names["rows"][0]["text"].shape[1] == SIZES["text"]
 
 
-def test_names_of_licences():
-    assert licence_of_card("Apache-2.0") == {"license": "apache-2.0"}
+def test_names_of_licenses():
+    assert license_of_card("Apache-2.0") == {"license": "apache-2.0"}
     assert slug("  --  ") == "unnamed" and slug("MIT (code); clips: others") == "mit-code-clips-others"
     assert len(slug("long name " * 20)) <= 60 and not slug("a" * 59 + " b").endswith("-")

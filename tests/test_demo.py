@@ -19,7 +19,7 @@ from mm_affect.inference import pipeline as pipelines
 from mm_affect.inference.demo import clips, drawings, marks, recognition, strips
 from mm_affect.inference.demo.about import about
 from mm_affect.inference.demo.clips import Clip, samples_of
-from mm_affect.inference.demo.recognition import Recogniser
+from mm_affect.inference.demo.recognition import Recognizer
 from mm_affect.inference.demo.timeline import timeline
 from mm_affect.models.mult import MulTConfig, MulTForAffect
 from mm_affect.tasks import Task
@@ -30,8 +30,8 @@ SUBSETS = ["text+audio+visual", "text+audio", "text+visual", "audio+visual", "te
 
 
 @pytest.fixture(scope="module")
-def recogniser():
-    return Recogniser(*load_checkpoint(str(sample_run()), attn_implementation="eager"))
+def recognizer():
+    return Recognizer(*load_checkpoint(str(sample_run()), attn_implementation="eager"))
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +40,8 @@ def sample():
 
 
 @pytest.fixture(scope="module")
-def reading(recogniser, sample):
-    return recogniser.read(sample.clip)
+def reading(recognizer, sample):
+    return recognizer.read(sample.clip)
 
 
 class Balanced(HTMLParser):
@@ -81,65 +81,65 @@ def test_a_corpus_without_files_has_no_samples(tmp_path):
         samples_of(write_corpus(tmp_path, [{"id": "a", "transcript": "well", "split": "test", "mood": 1.5}]))
 
 
-def test_answers_are_the_pipeline_s(recogniser, reading, sample):
+def test_answers_are_the_pipeline_s(recognizer, reading, sample):
     expected = pipeline("affect-recognition", model=str(sample_run()))(
         {"video": sample.clip.path, "text": sample.clip.transcript, "spans": sample.clip.spans}, window=1.0, hop=0.5
     )
-    subsets = recogniser.subsets(reading)
+    subsets = recognizer.subsets(reading)
     assert subsets[("text", "audio", "visual")]["emotion"] == expected["tasks"]["emotion"]
-    windows = recogniser.timeline(reading, reading.present)
+    windows = recognizer.timeline(reading, reading.present)
     assert [window["tasks"]["sarcasm"] for window in windows] == [w["tasks"]["sarcasm"] for w in expected["timeline"]]
     assert ["+".join(subset) for subset in subsets] == SUBSETS
 
 
-def test_a_subset_is_the_clip_without_the_others(recogniser, reading, sample):
+def test_a_subset_is_the_clip_without_the_others(recognizer, reading, sample):
     """Switched off is as if it had not been given."""
-    alone = recogniser.read(Clip(None, sample.clip.transcript))
-    assert recogniser.subsets(alone) == {("text",): recogniser.subsets(reading)[("text",)]}
-    windows = recogniser.timeline(reading, ("visual",))
-    quiet = recogniser.only(reading.row, ("visual",))
-    assert windows != recogniser.timeline(reading, ("audio", "visual")) and not len(quiet["audio"])
+    alone = recognizer.read(Clip(None, sample.clip.transcript))
+    assert recognizer.subsets(alone) == {("text",): recognizer.subsets(reading)[("text",)]}
+    windows = recognizer.timeline(reading, ("visual",))
+    quiet = recognizer.only(reading.row, ("visual",))
+    assert windows != recognizer.timeline(reading, ("audio", "visual")) and not len(quiet["audio"])
 
 
-def test_of_an_hour_the_first_minute_is_read(recogniser, tmp_path, monkeypatch):
+def test_of_an_hour_the_first_minute_is_read(recognizer, tmp_path, monkeypatch):
     monkeypatch.setattr(clips, "LIMIT", 1.0)
     monkeypatch.setattr(recognition, "LIMIT", 1.0)
     monkeypatch.setattr(drawings, "LIMIT", 1.0)
-    reading = recogniser.read(Clip(str(write_wav(tmp_path / "long.wav", seconds=3.0))))
-    rate = recogniser.processor.extractor("audio").rate
+    reading = recognizer.read(Clip(str(write_wav(tmp_path / "long.wav", seconds=3.0))))
+    rate = recognizer.processor.extractor("audio").rate
     assert reading.duration == 1.0 and reading.whole == 3.0
     assert reading.steps["audio"] == pytest.approx(rate, abs=2)
     assert "The clip lasts 0:03; its first 1 seconds were read." in drawings.read_summary(reading)
     assert drawings.clock(3600) == "1:00:00" and drawings.clock(75) == "1:15"
 
 
-def test_windows_are_few_however_long_the_clip_is(recogniser, tmp_path):
-    reading = recogniser.read(Clip(str(write_wav(tmp_path / "a.wav", seconds=30.0))))
-    assert len(recogniser.timeline(reading, ["audio"])) == 2 * recognition.MOST_WINDOWS
-    assert len(marks.cuts(recogniser, reading.row, "audio")) <= marks.PIECES
+def test_windows_are_few_however_long_the_clip_is(recognizer, tmp_path):
+    reading = recognizer.read(Clip(str(write_wav(tmp_path / "a.wav", seconds=30.0))))
+    assert len(recognizer.timeline(reading, ["audio"])) == 2 * recognition.MOST_WINDOWS
+    assert len(marks.cuts(recognizer, reading.row, "audio")) <= marks.PIECES
 
 
-def test_rows_are_batched_by_their_length(recogniser, reading, monkeypatch):
-    whole = recogniser.answers([reading.row] * 3)
+def test_rows_are_batched_by_their_length(recognizer, reading, monkeypatch):
+    whole = recognizer.answers([reading.row] * 3)
     monkeypatch.setattr(pipelines, "STEPS_AT_ONCE", 1)
-    assert recogniser.answers([reading.row] * 3) == whole
+    assert recognizer.answers([reading.row] * 3) == whole
 
 
 @pytest.mark.parametrize(
     "clip, sentence",
     [
-        (lambda folder: Clip(), "There is nothing to recognise: give a clip"),
-        (lambda folder: Clip(None, "  "), "There is nothing to recognise: give a clip"),
+        (lambda folder: Clip(), "There is nothing to recognize: give a clip"),
+        (lambda folder: Clip(None, "  "), "There is nothing to recognize: give a clip"),
         (lambda folder: Clip(None, "so " * 1001), "has 1001 words; give 1000 at most"),
         (lambda folder: Clip(garbage(folder)), "is not media"),
         (lambda folder: Clip(unknown_codec(folder)), "decoded|neither"),
         (lambda folder: Clip(str(folder / "absent.mp4")), "does not exist"),
-        (lambda folder: Clip(str(write_video(folder / "grey.mp4"))), "grey.mp4: nothing to read; the chosen"),
+        (lambda folder: Clip(str(write_video(folder / "gray.mp4"))), "gray.mp4: nothing to read; the chosen"),
     ],
 )
-def test_bad_clips_are_told_in_a_sentence(recogniser, tmp_path, clip, sentence):
+def test_bad_clips_are_told_in_a_sentence(recognizer, tmp_path, clip, sentence):
     with pytest.raises(ValueError, match=sentence):
-        recogniser.read(clip(tmp_path))
+        recognizer.read(clip(tmp_path))
 
 
 def garbage(folder: Path) -> str:
@@ -155,8 +155,8 @@ def unknown_codec(folder: Path) -> str:
     return str(path)
 
 
-def test_a_clip_without_a_face_is_heard(recogniser, tmp_path):
-    reading = recogniser.read(Clip(str(write_video(tmp_path / "grey.mp4", seconds=1.0, sound=True))))
+def test_a_clip_without_a_face_is_heard(recognizer, tmp_path):
+    reading = recognizer.read(Clip(str(write_video(tmp_path / "gray.mp4", seconds=1.0, sound=True))))
     assert reading.present == ["audio"]
     assert "<b>no words</b>" in drawings.read_summary(reading) and "<b>no faces</b>" in drawings.read_summary(reading)
 
@@ -164,14 +164,14 @@ def test_a_clip_without_a_face_is_heard(recogniser, tmp_path):
 # what counts ------------------------------------------------------------------------------------------------------
 
 
-def test_occlusion_is_the_change_when_a_piece_is_hidden(recogniser, reading):
-    found = marks.marks_of(recogniser, reading, reading.present)
+def test_occlusion_is_the_change_when_a_piece_is_hidden(recognizer, reading):
+    found = marks.marks_of(recognizer, reading, reading.present)
     assert found.way == "occlusion"
     row, word = reading.row, 2
-    batches = [recogniser.processor([row]) for _ in range(2)]
+    batches = [recognizer.processor([row]) for _ in range(2)]
     batches[1]["text_mask"][0, word] = False
     with torch.no_grad():
-        whole, less = (recogniser.model(**batch).logits for batch in batches)
+        whole, less = (recognizer.model(**batch).logits for batch in batches)
     piece = found.pieces["sentiment"]["text"][word]
     assert (piece.first, piece.last) == (word, word + 1)
     assert piece.weight == pytest.approx((whole["sentiment"] - less["sentiment"]).item(), abs=1e-5)
@@ -180,14 +180,14 @@ def test_occlusion_is_the_change_when_a_piece_is_hidden(recogniser, reading):
     assert found.pieces["emotion"]["text"][word].weight == pytest.approx(change, abs=1e-4)
 
 
-def test_pieces_cover_every_step_once(recogniser, reading):
+def test_pieces_cover_every_step_once(recognizer, reading):
     for modality in ("text", "audio", "visual"):
-        cuts = marks.cuts(recogniser, reading.row, modality)
+        cuts = marks.cuts(recognizer, reading.row, modality)
         assert [i for first, last in cuts for i in range(first, last)] == list(range(len(reading.row[modality])))
 
 
-def test_what_is_switched_off_gets_no_marks(recogniser, reading):
-    assert set(marks.marks_of(recogniser, reading, ("audio",)).pieces["emotion"]) == {"audio"}
+def test_what_is_switched_off_gets_no_marks(recognizer, reading):
+    assert set(marks.marks_of(recognizer, reading, ("audio",)).pieces["emotion"]) == {"audio"}
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +202,7 @@ def attending():
         tasks=[Task("mood", labels=("good",))],
     )
     config._attn_implementation = "eager"
-    return Recogniser(MulTForAffect(config).eval(), processor)
+    return Recognizer(MulTForAffect(config).eval(), processor)
 
 
 def test_attention_is_what_the_layers_give(attending, sample):
@@ -234,22 +234,22 @@ def test_attention_layers_are_told_apart_by_length(attending, sample):
 # what is drawn ----------------------------------------------------------------------------------------------------
 
 
-def test_every_drawing_is_html_that_escapes_what_a_visitor_typed(recogniser, sample):
+def test_every_drawing_is_html_that_escapes_what_a_visitor_typed(recognizer, sample):
     said = " ".join(["<b>so</b>", *sample.clip.transcript.split()[1:]])
-    reading = recogniser.read(Clip(sample.clip.path, said, sample.clip.spans))
-    subsets, ranges = recogniser.subsets(reading), {"sentiment": (-3.0, 3.0)}
-    windows = recogniser.timeline(reading, reading.present)
-    found = marks.marks_of(recogniser, reading, reading.present)
+    reading = recognizer.read(Clip(sample.clip.path, said, sample.clip.spans))
+    subsets, ranges = recognizer.subsets(reading), {"sentiment": (-3.0, 3.0)}
+    windows = recognizer.timeline(reading, reading.present)
+    found = marks.marks_of(recognizer, reading, reading.present)
     answers = subsets[tuple(reading.present)]
-    for task in recogniser.tasks:
+    for task in recognizer.tasks:
         for html in (
             timeline(task, windows, reading, ranges.get(task.name)),
             strips.strips(task, found, reading, answers[task.name]),
         ):
             Balanced(html)
             assert "<b>so</b>" not in html and "&lt;b&gt;so&lt;/b&gt;" in html
-    Balanced(drawings.bars(recogniser.tasks, answers, ranges))
-    Balanced(drawings.subset_table(recogniser.tasks, subsets, ("text",)))
+    Balanced(drawings.bars(recognizer.tasks, answers, ranges))
+    Balanced(drawings.subset_table(recognizer.tasks, subsets, ("text",)))
     Balanced(drawings.read_summary(reading, sample.labels))
     assert "&lt;script&gt;" in drawings.notice("<script>")
 
@@ -292,15 +292,15 @@ def test_many_classes_are_counted_not_drawn():
     assert html.count("mma-bar") == drawings.MOST_BARS and "and 4 more" in html
 
 
-def test_the_strip_of_the_time_line_covers_the_clip(recogniser, reading):
-    windows = recogniser.timeline(reading, reading.present)
-    html = timeline(recogniser.tasks[0], windows, reading, None)
+def test_the_strip_of_the_time_line_covers_the_clip(recognizer, reading):
+    windows = recognizer.timeline(reading, reading.present)
+    html = timeline(recognizer.tasks[0], windows, reading, None)
     strip = html[html.index("mma-strip") : html.index("<svg")]
     widths = [float(width) for width in re.findall(r"width:([\d.]+)%", strip)]
     assert len(widths) == len(windows) and sum(widths) == pytest.approx(100, abs=0.1)
     for word in reading.clip.transcript.split():
         assert f">{word}</span>" in html
-    assert "No time line" in timeline(recogniser.tasks[0], [], reading, None)
+    assert "No time line" in timeline(recognizer.tasks[0], [], reading, None)
 
 
 def test_resampling_is_a_mean_of_what_was_measured():
@@ -312,17 +312,17 @@ def test_resampling_is_a_mean_of_what_was_measured():
 # what the page says of the model, and the command -----------------------------------------------------------------
 
 
-def test_the_page_says_what_the_model_is(recogniser):
-    facts = about(str(sample_run()), recogniser.model)
+def test_the_page_says_what_the_model_is(recognizer):
+    facts = about(str(sample_run()), recognizer.model)
     html = drawings.head(facts)
     assert facts.synthetic and "SYNTHETIC" in html and facts.corpus in html
     assert facts.ranges == {"sentiment": (-3.0, 3.0)}
     assert "prohibited" in html and "consent" in html
 
 
-def test_a_checkpoint_without_results_says_so(recogniser, tmp_path):
-    recogniser.model.save_pretrained(tmp_path)
-    facts = about(str(tmp_path), recogniser.model)
+def test_a_checkpoint_without_results_says_so(recognizer, tmp_path):
+    recognizer.model.save_pretrained(tmp_path)
+    facts = about(str(tmp_path), recognizer.model)
     assert facts.corpus is None and not facts.synthetic
     assert "do not say on what it was trained" in drawings.head(facts)
 

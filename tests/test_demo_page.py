@@ -63,7 +63,7 @@ def page(browser, address):
     page.on("request", lambda request: request.url.startswith(local) or elsewhere.append(request.url))
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(address)
-    page.get_by_role("button", name="Recognise").wait_for()
+    page.get_by_role("button", name="Recognize").wait_for()
     yield page
     page.close()
     assert not elsewhere and not errors
@@ -81,9 +81,9 @@ def pick_first_sample(page) -> str:
     return words(page).input_value()
 
 
-def recognise(page, shows: str) -> None:
+def recognize(page, shows: str) -> None:
     """Click, and wait for an element."""
-    page.get_by_role("button", name="Recognise").click()
+    page.get_by_role("button", name="Recognize").click()
     page.locator(shows).first.wait_for()
 
 
@@ -108,14 +108,14 @@ def test_another_task_asks_the_model_nothing_and_words_need_no_file(tmp_path, mo
     from mm_affect.inference.demo import page
     from mm_affect.inference.demo.about import about
     from mm_affect.inference.demo.clips import Sample, samples_of
-    from mm_affect.inference.demo.recognition import Recogniser
+    from mm_affect.inference.demo.recognition import Recognizer
 
     sample = next(sample for sample in samples_of(sample_corpus()) if sample.clip.spans)
     file = shutil.copy(sample.clip.path, tmp_path)
     model, processor = load_checkpoint(str(sample_run()), attn_implementation="eager")
     mine = Sample("mine", replace(sample.clip, path=file), sample.labels)
-    desk = page.Desk(Recogniser(model, processor), about(str(sample_run()), model), [mine])
-    shown, *first = desk.recognise("mine", file, None, mine.clip.transcript, ["text"], "emotion")
+    desk = page.Desk(Recognizer(model, processor), about(str(sample_run()), model), [mine])
+    shown, *first = desk.recognize("mine", file, None, mine.clip.transcript, ["text"], "emotion")
     assert [bool(html) for html in first] == [True] * 4 and "mma-words" in first[1]
 
     Path(file).unlink()
@@ -126,10 +126,10 @@ def test_another_task_asks_the_model_nothing_and_words_need_no_file(tmp_path, mo
 
 
 @needs_chromium
-def test_a_sample_is_recognised_and_explained(page):
+def test_a_sample_is_recognized_and_explained(page):
     assert "SYNTHETIC" in page.locator(".mma-head").inner_text()
     transcript = pick_first_sample(page)
-    recognise(page, "#subsets tr.mma-shown")
+    recognize(page, "#subsets tr.mma-shown")
     cards = page.locator("#answers .mma-card")
     assert [card.get_attribute("data-task") for card in cards.all()] == ["emotion", "sentiment", "sarcasm"]
     assert "Labels of this sample: emotion" in page.locator("#answers").inner_text()
@@ -161,7 +161,7 @@ def test_a_sample_is_recognised_and_explained(page):
 def test_words_alone_on_a_telephone(page):
     page.set_viewport_size({"width": 390, "height": 844})
     words(page).fill("what a lovely day this is")
-    recognise(page, "#subsets tr.mma-shown")
+    recognize(page, "#subsets tr.mma-shown")
     assert page.locator("#subsets tbody tr").count() == 1
     assert "6 words" in page.locator("#answers").inner_text()
     assert "No time line" in page.locator("#timeline").inner_text()
@@ -174,7 +174,7 @@ def test_a_clip_of_one_s_own_takes_the_place_of_the_sample(page, tmp_path):
     page.locator("#video").get_by_label("Clear").click()
     upload(page, write_video(tmp_path / "own.mp4", seconds=1.0, sound=True))
     page.wait_for_function("document.querySelector('#words textarea').value === ''")
-    recognise(page, "#subsets tr.mma-shown")
+    recognize(page, "#subsets tr.mma-shown")
     told = page.locator("#answers").inner_text()
     assert "no words" in told and "no faces" in told and "Labels" not in told
 
@@ -193,24 +193,24 @@ def test_camera_and_microphone_are_recorded(page):
     video.get_by_label("Capture from camera").click()
     video.get_by_text("Click to Access Webcam").click()
     record(video)
-    recognise(page, "text=steps of faces")
+    recognize(page, "text=steps of faces")
     assert "steps of sound" in (told := page.get_by_text("Read: ").inner_text()) and "no words" in told
     page.get_by_role("tab", name="Sound alone").click()
     sound.get_by_label("Record audio").click()
     record(sound)
-    recognise(page, "text=no faces")
+    recognize(page, "text=no faces")
     assert "steps of sound" in page.get_by_text("Read: ").inner_text()
     sound.get_by_label("Download").wait_for()
     assert not sound.get_by_label("Share").count()  # it would upload the clip
 
 
 @needs_chromium
-def test_what_cannot_be_recognised_is_told_in_a_sentence(page, tmp_path):
-    recognise(page, "[role=alert]")
+def test_what_cannot_be_recognized_is_told_in_a_sentence(page, tmp_path):
+    recognize(page, "[role=alert]")
     assert "give a clip, a transcript, or both" in page.get_by_role("alert").inner_text()
     (tmp_path / "garbage.mp4").write_bytes(bytes(range(256)) * 20)
     upload(page, tmp_path / "garbage.mp4")
-    page.get_by_role("button", name="Recognise").click()
+    page.get_by_role("button", name="Recognize").click()
     page.get_by_text("The media file garbage.mp4 is not media").wait_for()
     assert "Traceback" not in page.content() and str(tmp_path.parent) not in page.content()
     assert page.locator("#subsets table").count() == 0

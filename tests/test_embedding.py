@@ -119,7 +119,7 @@ def test_the_processor_of_the_rows_goes_along(embed, tmp_path, monkeypatch):
     embed(sample_run(), sample_rows(), tmp_path / "out", "--pooled")
     before, after = AutoProcessor.from_pretrained(sample_rows()), AutoProcessor.from_pretrained(tmp_path / "out")
     assert after.extractors["visual"] == before.extractors["visual"]
-    assert after.extractors["audio"]["name"] == "pooled_embedding" and after.normalisation["audio"] == "standard"
+    assert after.extractors["audio"]["name"] == "pooled_embedding" and after.normalization["audio"] == "standard"
     config = run_config(tmp_path / "run", data=str(tmp_path / "out"), training={"epochs": 1, "batch_size": 4})
     experiments.run(RunConfig.from_dict(config))
     with pytest.raises(ValueError, match="audio features were made by 'pooled_embedding', which cannot be run here"):

@@ -148,7 +148,7 @@ def test_clips_may_lack_tracks_and_faces(tmp_path):
     rows = {row["id"]: row for split in load(tmp_path / "rows").values() for row in RowReader(split)}
     steps = [[len(rows[f"c{i}"][m]) > 0 for m in ("text", "audio", "visual")] for i in range(3)]
     assert steps == [[False, False, True], [False, True, True], [False, True, False]]
-    assert np.isnan(rows["c0"]["visual"]).all(), "grey frames have no face"
+    assert np.isnan(rows["c0"]["visual"]).all(), "gray frames have no face"
     assert np.isfinite(rows["c2"]["audio"]).all(), "silence has a finite level"
 
 

@@ -60,7 +60,7 @@ def corpus(tmp_path):
 
 def touchy(corpus):
     known = default_processor(corpus)
-    return TouchyProcessor(known.feature_sizes, known.extractors, known.normalisation)
+    return TouchyProcessor(known.feature_sizes, known.extractors, known.normalization)
 
 
 def files_of(folder):

@@ -18,7 +18,7 @@ SOURCE = ROOT / "src" / "mm_affect"
 FILES = sorted(SOURCE.rglob("*.py"))
 ARCHITECTURE_FILES = sorted((SOURCE / "models").glob("*.py"))
 TRAVELING_FILES = sorted([*(SOURCE / "models").rglob("*.py"), *(SOURCE / "features").glob("*.py")])
-LICENCE = "# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE)."
+LICENSE = "# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE)."
 # Who may import whom: a room is a package or a file at the root, and a room may use what its rooms use.
 GROUND = {"files", "messages", "tasks", "version", "vocabulary"}
 ROOMS = {
@@ -254,8 +254,8 @@ def test_no_path_of_one_machine():
 
 
 @each_file
-def test_every_file_has_licence_and_docstring(path):
-    assert path.read_text(encoding="utf-8").splitlines()[0] == LICENCE
+def test_every_file_has_license_and_docstring(path):
+    assert path.read_text(encoding="utf-8").splitlines()[0] == LICENSE
     assert ast.get_docstring(tree_of(path)), "a module docstring says what the file is"
 
 

@@ -313,7 +313,7 @@ def test_a_download_that_breaks_off_goes_on(finished, hub):
         ("org/private", STRANGER, FileNotFoundError, "or it is private; check the name, or log in"),
         ("org/gated@v9", READER, FileNotFoundError, "The model org/gated has no revision v9"),
         ("org/gated", "hf_wrong", PermissionError, "The Hub does not know this token"),
-        ("a/b/c", WRITER, ValueError, "'a/b/c' is not a name that a repository can have; expected organisation/name"),
+        ("a/b/c", WRITER, ValueError, "'a/b/c' is not a name that a repository can have; expected organization/name"),
     ],
 )
 def test_what_cannot_be_fetched_is_told(hub, monkeypatch, name, token, error, told):

@@ -63,8 +63,8 @@ for name, seed in (("old", 0), ("new", 1)):
     if name == "old":
         found["sha"] = HfApi().repo_info("org/tailor-mosei").sha
         HfApi().create_tag("org/tailor-mosei", tag="v1")
-recogniser = AffectRecognitionPipeline(model=model, processor=processor)
-found["answer"] = recogniser({"text": "what a good day"})["tasks"]
+recognizer = AffectRecognitionPipeline(model=model, processor=processor)
+found["answer"] = recognizer({"text": "what a good day"})["tasks"]
 
 model.save_pretrained(place / "run")
 processor.save_pretrained(place / "run")
@@ -110,8 +110,8 @@ for revision in (None, "v1", sha):
         logits = model(**processor([{"transcript": "what a good day"}])).logits
     answers |= {f"{revision}.{task}": value for task, value in logits.items()}
 save_file(answers, place / "answers.safetensors")
-recogniser = pipeline("affect-recognition", model="org/tailor-mosei")
-found["answer"] = recogniser({"text": "what a good day"})["tasks"]
+recognizer = pipeline("affect-recognition", model="org/tailor-mosei")
+found["answer"] = recognizer({"text": "what a good day"})["tasks"]
 found["commanded"] = [
     main(["predict", "--transcript", "what a good day", "--json", "--model", name])
     for name in ("org/run@tailor", "org/with-code", "org/tailor-mosei@v1")
@@ -183,7 +183,7 @@ def test_what_is_published_comes_back_by_its_name_with_and_without_a_network(ser
 
 def test_who_may_read_what(server, published):
     private = {name for (_, name), repository in server.repositories.items() if repository.private}
-    assert private == {"org/run", "org/rows"}, "rows of a corpus without a known licence are private"
+    assert private == {"org/run", "org/rows"}, "rows of a corpus without a known license are private"
     assert server.repository("org/run").files().keys() == {".gitattributes"}
     assert {*REQUIRED} < server.repository("org/run").files("tailor").keys()
 

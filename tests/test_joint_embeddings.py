@@ -208,15 +208,15 @@ def test_embedding_and_speech_equal_the_second_implementation(norm_first, cross_
 # missing modalities -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("renormalise", [False, True])
+@pytest.mark.parametrize("renormalize", [False, True])
 @torch.no_grad()
-def test_a_missing_modality_gets_no_weight(renormalise):
+def test_a_missing_modality_gets_no_weight(renormalize):
     """By hand: rows 0 and 1 lack the video, row 1 the words too; the others keep their weights, or grow."""
-    model = pretraining(renormalise_weights=renormalise)
+    model = pretraining(renormalize_weights=renormalize)
     inputs = without(without(make_inputs(model.config), "visual", [0, 1]), "text", [1])
     joint = model.embed(**inputs)
     weights = [{"audio": 0.4, "text": 0.2}, {"audio": 0.4}, {"audio": 0.4, "text": 0.2, "visual": 0.4}]
-    if renormalise:
+    if renormalize:
         weights = [{"audio": 2 / 3, "text": 1 / 3}, {"audio": 1.0}, {"audio": 0.4, "text": 0.2, "visual": 0.4}]
     for row, given in enumerate(weights):
         steps = {m: x for m, x in real_steps(inputs, row).items() if m in given}
@@ -490,7 +490,7 @@ def test_transcripts_do_not_depend_on_padding_or_company():
         model.generate_transcript(**inputs, max_length=0)
 
 
-def test_what_was_learned_is_recognised():
+def test_what_was_learned_is_recognized():
     """A batch learned by heart: transcripts come back letter by letter, and so do the persons."""
     tokenizer, inputs = TranscriptTokenizer(), make_inputs(JointEmbeddingsConfig(feature_sizes=SIZES))
     spoken = ["it's on", "no", "a b", "go on", "so", "ok"]

@@ -43,7 +43,7 @@ def other_rows(split, classes=("sad", "happy")):
 
 
 def write_other(folder, fields=(ARGUING, REVERSED), classes=("sad", "happy"), **corpus):
-    told = {"name": "other", "licence": "MIT", "label_fields": list(fields), "sizes": SIZES}
+    told = {"name": "other", "license": "MIT", "label_fields": list(fields), "sizes": SIZES}
     names = {field["name"] for field in fields}
     rows = {split: other_rows(split, classes) for split in ("train", "validation")}
     rows["train"] = rows["train"][:20]
@@ -254,7 +254,7 @@ def test_a_joint_run_is_measured_on_the_target_alone_and_repeats(run, tmp_path, 
 
 
 def test_an_auxiliary_corpus_teaches(run, tmp_path):
-    """Its task is learned, and its features count in the normalisation, which is that of all training rows."""
+    """Its task is learned, and its features count in the normalization, which is that of all training rows."""
     fields = {"tasks": [EMOTION, JOINT["tasks"][2]], "training": {"epochs": 25, "learning_rate": 0.02, "patience": 25}}
     run("run", auxiliary=[other()], **fields)
     model, processor = (
@@ -430,7 +430,7 @@ def test_every_row_of_the_table_trains(run):
                 }[kind],
                 count,
             )
-        labelled = {
+        labeled = {
             split: [
                 row | {"labels": {name: make(i, n) for name, (make, n) in made.items()}}
                 for i, row in enumerate(make_rows(split))
@@ -438,7 +438,7 @@ def test_every_row_of_the_table_trains(run):
             for split in ("train", "validation", "test")
         }
         folder = SHARED / f"table_{target}"
-        write_rows(folder, labelled, {"name": target, "label_fields": fields, "sizes": SIZES})
+        write_rows(folder, labeled, {"name": target, "label_fields": fields, "sizes": SIZES})
         results = run(target, data=str(folder), tasks=config["tasks"], training={"epochs": 1, "optimizer": "adam"})
         scores = results["summary"]["text+audio+visual"]
         assert {name.split(".")[0] for name in scores} == {task["name"] for task in config["tasks"]}

@@ -21,7 +21,7 @@ TASKS = [
 ]
 
 
-def labelled(rows, column):
+def labeled(rows, column):
     return {row["id"] for row in rows if row["labels"].get(column) is not None}
 
 
@@ -31,39 +31,39 @@ def prepare(output, **fields):
 
 def test_a_share_of_the_labels_is_kept_and_of_the_rest_nothing():
     few = FewLabels(ROWS, {"emotion": 0.25})
-    known = labelled(ROWS, "emotion")
+    known = labeled(ROWS, "emotion")
     assert few.counts == {"emotion": {"known": len(known), "used": round(len(known) / 4)}}
-    assert len(few) == len(labelled(few, "emotion")) == round(len(known) / 4)
+    assert len(few) == len(labeled(few, "emotion")) == round(len(known) / 4)
     originals = {row["id"]: row for row in ROWS}
     for row in few:
         original = originals[row["id"]]
         assert row["labels"] == {"emotion": original["labels"]["emotion"]}
         assert all(row[name] is original[name] for name in ("text", "audio", "visual"))
-    assert [row["id"] for row in few] == [row["id"] for row in ROWS if row["id"] in labelled(few, "emotion")]
+    assert [row["id"] for row in few] == [row["id"] for row in ROWS if row["id"] in labeled(few, "emotion")]
 
 
 def test_columns_have_shares_of_their_own():
     few = FewLabels(ROWS, {"emotion": 0.1, "sentiment": 1, "sarcasm": 0.5})
-    assert labelled(few, "sentiment") == labelled(ROWS, "sentiment")
-    assert len(labelled(few, "sarcasm")) == round(len(labelled(ROWS, "sarcasm")) / 2)
-    assert {row["id"] for row in few} == set().union(*(labelled(few, f["name"]) for f in FIELDS))
+    assert labeled(few, "sentiment") == labeled(ROWS, "sentiment")
+    assert len(labeled(few, "sarcasm")) == round(len(labeled(ROWS, "sarcasm")) / 2)
+    assert {row["id"] for row in few} == set().union(*(labeled(few, f["name"]) for f in FIELDS))
 
 
 def test_the_draw_follows_the_ids_alone():
-    small, large = (labelled(FewLabels(ROWS, {"emotion": share}), "emotion") for share in (0.2, 0.6))
-    assert small < large < labelled(ROWS, "emotion")
-    assert labelled(FewLabels(ROWS[::-1], {"emotion": 0.2}), "emotion") == small
+    small, large = (labeled(FewLabels(ROWS, {"emotion": share}), "emotion") for share in (0.2, 0.6))
+    assert small < large < labeled(ROWS, "emotion")
+    assert labeled(FewLabels(ROWS[::-1], {"emotion": 0.2}), "emotion") == small
     everywhere = [row for row in ROWS if all(row["labels"][name] is not None for name in ("emotion", "sarcasm"))]
     both = FewLabels(everywhere, {"emotion": 0.3, "sarcasm": 0.3})
-    assert labelled(both, "emotion") == labelled(both, "sarcasm")
-    first = [row["id"] for row in ROWS[: len(small)] if row["id"] in labelled(ROWS, "emotion")]
+    assert labeled(both, "emotion") == labeled(both, "sarcasm")
+    first = [row["id"] for row in ROWS[: len(small)] if row["id"] in labeled(ROWS, "emotion")]
     assert small != set(first)  # drawn, not cut off
 
 
 def test_at_least_one_label_is_kept_and_none_is_made_up():
     assert len(FewLabels(ROWS, {"emotion": 1e-6})) == 1
     few = FewLabels(ROWS, {"emotion": 0.5, "nothing": 0.5})
-    assert few.counts["nothing"] == {"known": 0, "used": 0} and labelled(few, "nothing") == set()
+    assert few.counts["nothing"] == {"known": 0, "used": 0} and labeled(few, "nothing") == set()
 
 
 def test_they_reach_another_process():
@@ -79,16 +79,16 @@ def test_a_run_trains_on_them_alone(tmp_path, share, used):
     splits, corpus, tasks, processor = prepare(tmp_path / "run", tasks=TASKS, label_share=share)
     rows, counts = splits["train"], corpus["labels_used"]
     assert counts.keys() == used and all({"emotion", "sentiment"} == row["labels"].keys() for row in rows)
-    assert len(labelled(rows, "emotion")) == counts["emotion"]["used"] == round(counts["emotion"]["known"] / 2)
+    assert len(labeled(rows, "emotion")) == counts["emotion"]["used"] == round(counts["emotion"]["known"] / 2)
     whole = counts["sentiment"]["known"]
-    assert len(labelled(rows, "sentiment")) == (whole if isinstance(share, dict) else round(whole / 2))
+    assert len(labeled(rows, "sentiment")) == (whole if isinstance(share, dict) else round(whole / 2))
     happy = [row["labels"]["emotion"][0] for row in rows if row["labels"]["emotion"] is not None]
     assert tasks[0].class_weights[0] == pytest.approx((len(happy) - sum(happy)) / sum(happy), abs=1e-4)
 
 
 def test_rows_of_labels_that_no_task_reads_stay_out(tmp_path):
     rows = prepare(tmp_path / "run", tasks=TASKS[:1], label_share={"emotion": 0.25})[0]["train"]
-    assert len(rows) == len(labelled(rows, "emotion")) < 10
+    assert len(rows) == len(labeled(rows, "emotion")) < 10
 
 
 def test_the_seed_of_the_run_draws_no_labels(tmp_path):
@@ -124,6 +124,6 @@ def test_auxiliary_corpora_keep_their_labels(tmp_path):
     splits, corpus, *_ = prepare(
         tmp_path, auxiliary=[str(tmp_path / "other")], tasks=TASKS, label_share={"emotion": 0.2}
     )
-    kept = labelled(splits["train"], "emotion")
-    assert {id for id in kept if id.startswith("other-")} == labelled(rows, "emotion")
-    assert len(kept) - len(labelled(rows, "emotion")) == corpus["labels_used"]["emotion"]["used"] < 10
+    kept = labeled(splits["train"], "emotion")
+    assert {id for id in kept if id.startswith("other-")} == labeled(rows, "emotion")
+    assert len(kept) - len(labeled(rows, "emotion")) == corpus["labels_used"]["emotion"]["used"] < 10

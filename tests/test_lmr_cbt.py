@@ -3,7 +3,7 @@
 
 The golden `fixtures/golden_lmr_cbt.safetensors` was made with the weights and the structure of the authors' public code
 (skeletonNN/LMR-CBT), but with the text's recurrence along time, in eval mode, float32, on a CPU, at a small size with random weights
-(seed 0, normalisation layers randomised so that nothing is hidden). Weights and inputs were rounded to half precision
+(seed 0, normalization layers randomized so that nothing is hidden). Weights and inputs were rounded to half precision
 first, so the stored values are exact; there are no masks. It changes only if the public code is found to compute something
 else.
 """
@@ -232,7 +232,7 @@ def test_training_on_a_single_step():
     torch.testing.assert_close(output.pooler_output, model.eval()(**inputs).pooler_output)
 
 
-def test_a_prediction_does_not_depend_on_its_neighbours():
+def test_a_prediction_does_not_depend_on_its_neighbors():
     model = random_model(LMRCBTForAffect, **SMALL)
     inputs = make_inputs(model.config)
     others = inputs | {"text": inputs["text"].clone()}

@@ -94,8 +94,8 @@ def test_a_tone_lies_in_the_band_that_its_frequency_belongs_to():
     time = np.arange(16000) / 16000
     features = LogMelExtractor(stack=1)((0.5 * np.sin(2 * np.pi * 1000 * time)).astype(np.float32))
     edges = np.linspace(*(1127 * np.log(1 + np.array([20, 8000]) / 700)), 42)
-    centres = 700 * (np.exp(edges[1:-1] / 1127) - 1)
-    assert (features.argmax(axis=1) == np.abs(centres - 1000).argmin()).all()
+    centers = 700 * (np.exp(edges[1:-1] / 1127) - 1)
+    assert (features.argmax(axis=1) == np.abs(centers - 1000).argmin()).all()
 
 
 def test_silence_is_the_floor_and_doubling_adds_the_log_of_four():
@@ -150,7 +150,7 @@ def test_sound_of_an_unknown_extractor_has_none(tmp_path):
         AutoFeatureExtractor.from_pretrained(tmp_path)
 
 
-@pytest.mark.parametrize("change", [{"name": "mfcc"}, {"version": 2}, {"size": 100}, {"colour": "red"}])
+@pytest.mark.parametrize("change", [{"name": "mfcc"}, {"version": 2}, {"size": 100}, {"color": "red"}])
 def test_a_description_that_does_not_fit_is_refused(change):
     with pytest.raises(ValueError, match="descri"):
         LogMelExtractor.from_description(LogMelExtractor().describe() | change)

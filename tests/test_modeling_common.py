@@ -362,11 +362,11 @@ class ModelTesterMixin:
     def test_bad_configurations_are_refused(self):
         own = [field.name for field in dataclasses.fields(self.config_class)]
         for name in ("modalities", "tasks", own[-1]):
-            misspelt = name[:-2] + name[-1] + name[-2]
-            with pytest.raises(ValueError, match=f"Unknown field '{misspelt}'.*Did you mean"):
-                self.config(**{misspelt: getattr(self.config(), name)})
-            with pytest.raises(ValueError, match=f"Unknown field '{misspelt}'"):
-                self.config_class.from_dict(self.config().to_dict() | {misspelt: 1})
+            misspelled = name[:-2] + name[-1] + name[-2]
+            with pytest.raises(ValueError, match=f"Unknown field '{misspelled}'.*Did you mean"):
+                self.config(**{misspelled: getattr(self.config(), name)})
+            with pytest.raises(ValueError, match=f"Unknown field '{misspelled}'"):
+                self.config_class.from_dict(self.config().to_dict() | {misspelled: 1})
         task = TASKS[2].to_dict()
         wrong = {
             "smell": {"modalities": ["text", "smell"]},
@@ -423,7 +423,7 @@ class ModelTesterMixin:
             assert_same(loaded(**inputs), expected, atol=0, rtol=0)
 
     def test_new_heads_on_a_loaded_backbone(self, tmp_path):
-        """Weights that a checkpoint lacks are initialised as in a new model; those it has are kept."""
+        """Weights that a checkpoint lacks are initialized as in a new model; those it has are kept."""
         model = self.model()
         model.save_pretrained(tmp_path)
         weights = load_file(tmp_path / "model.safetensors")
@@ -443,9 +443,9 @@ class ModelTesterMixin:
             found, usual = loaded.state_dict()[name], fresh[name]
             assert torch.isfinite(found).all(), f"{name} is garbage"
             if usual.std(correction=0) == 0:
-                assert torch.equal(found, usual), f"{name} is not initialised"
+                assert torch.equal(found, usual), f"{name} is not initialized"
             else:
-                assert 1 / 3 < found.std() / usual.std() < 3, f"{name} is not initialised"
+                assert 1 / 3 < found.std() / usual.std() < 3, f"{name} is not initialized"
 
     def test_weights_that_do_not_fit_are_refused(self, tmp_path):
         """Missing, surplus and mis-shaped weights are named; there is no silent random head."""

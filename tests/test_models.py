@@ -90,7 +90,7 @@ class TestEFLFTRANSPositions(ModelTesterMixin):
 
 
 class TestEFLFAVGPooledNorm(ModelTesterMixin):
-    """Averages with deviations, batch-normalised before the linear layer."""
+    """Averages with deviations, batch-normalized before the linear layer."""
 
     model_class = FusionForAffect
     config_fields = small("ef_lf", "avg") | {"pooled_norm": True, "pooling": "statistics"}

@@ -3,7 +3,7 @@
 
 The golden `fixtures/golden_mult.safetensors` was made by running the authors' public code
 (yaohungt/Multimodal-Transformer) once, in eval mode, float32, on a CPU, at a small size with random weights (seed 0,
-normalisation layers randomised so that nothing is hidden). Weights and inputs were rounded to half precision first, so the
+normalization layers randomized so that nothing is hidden). Weights and inputs were rounded to half precision first, so the
 stored values are exact; there are no masks. `outputs/prediction_front_zero_padded` is the prediction with `audio[:, :7]` and
 `visual[:, :5]` set to 0. It changes only if the public code is found to compute something else.
 """

@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""What is built from a checkout holds everything that the package needs, and nothing of its neighbours."""
+"""What is built from a checkout holds everything that the package needs, and nothing of its neighbors."""
 
 import shutil
 import subprocess

@@ -163,7 +163,7 @@ def test_share_that_is_dropped(probability):
     assert set(kept.unique().tolist()) == {0, 1}
     deviation = (probability * (1 - probability) / kept.numel()) ** 0.5
     assert abs(1 - kept.float().mean() - probability) < 4 * deviation + 1 / 65536
-    columns, rows = kept.float().mean(0), kept.float().mean(1)  # no place is favoured
+    columns, rows = kept.float().mean(0), kept.float().mean(1)  # no place is favored
     assert max((columns - columns.mean()).abs().max(), (rows - rows.mean()).abs().max()) < 6 * (0.25 / 1000) ** 0.5
 
 

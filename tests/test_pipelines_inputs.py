@@ -32,7 +32,7 @@ TASKS = [
 
 
 @pytest.fixture(scope="module")
-def recogniser():
+def recognizer():
     extractors = {"text": HashedWordVectors(), "audio": LogMelExtractor(), "visual": FaceDescriptor(rate=5.0)}
     processor = AffectProcessor.from_extractors(extractors)
     torch.manual_seed(0)
@@ -60,14 +60,14 @@ def without_source(found: dict) -> dict:
     return {name: value for name, value in found.items() if name != "source"}
 
 
-def logits_of(recogniser, inputs, **options) -> list[dict]:
+def logits_of(recognizer, inputs, **options) -> list[dict]:
     """What the pipeline answers before it rounds: per clip and task `(rows, outputs)`."""
-    kept, postprocess = [], recogniser.postprocess
-    recogniser.postprocess = lambda output: kept.append(stacked(output["logits"])) or postprocess(output)
+    kept, postprocess = [], recognizer.postprocess
+    recognizer.postprocess = lambda output: kept.append(stacked(output["logits"])) or postprocess(output)
     try:
-        recogniser(inputs, **options)
+        recognizer(inputs, **options)
     finally:
-        del recogniser.postprocess
+        del recognizer.postprocess
     return kept
 
 
@@ -78,21 +78,21 @@ def stacked(logits: list[dict]) -> dict:
 # one clip in many forms -------------------------------------------------------------------------------------------
 
 
-def test_a_file_by_its_path_and_by_its_bytes(recogniser, video):
+def test_a_file_by_its_path_and_by_its_bytes(recognizer, video):
     content = open(video, "rb").read()
-    found = recogniser(video)
+    found = recognizer(video)
     assert found["source"] == video and all(found["steps"][m] for m in ("audio", "visual"))
     for clip in (content, bytearray(content), {"bytes": content, "path": None}, {"video": {"bytes": content}}):
-        again = recogniser(clip)
+        again = recognizer(clip)
         assert again["source"] == "media" and without_source(again) == without_source(found)
     for clip in ({"bytes": None, "path": video}, {"video": video}, {"path": video}):
-        assert recogniser(clip) == found
-    assert recogniser({"video": content, "id": "interview"})["source"] == "interview"
+        assert recognizer(clip) == found
+    assert recognizer({"video": content, "id": "interview"})["source"] == "interview"
 
 
-def test_a_waveform_in_every_form(recogniser, tmp_path):
+def test_a_waveform_in_every_form(recognizer, tmp_path):
     path = write_wav(tmp_path / "a.wav", 1.3)
-    expected = without_source(recogniser(str(path)))
+    expected = without_source(recognizer(str(path)))
     assert expected["steps"] == {"text": 0, "audio": 26, "visual": 0}
     samples = read_audio(path)
     stereo, integers = np.stack([samples * 0.5, samples * 1.5]), (samples * 32768).astype(np.int16)
@@ -101,25 +101,25 @@ def test_a_waveform_in_every_form(recogniser, tmp_path):
     forms += [{"path": "gone.wav", "array": samples.tolist(), "sampling_rate": 16000}]
     for form in forms:
         for clip in (form, {"audio": form}):
-            found = recogniser(clip)
+            found = recognizer(clip)
             assert found["source"] == "waveform" and without_source(found) == expected
 
 
-def test_a_waveform_of_another_rate_is_what_the_file_of_that_rate_is(recogniser, tmp_path):
+def test_a_waveform_of_another_rate_is_what_the_file_of_that_rate_is(recognizer, tmp_path):
     samples = np.random.default_rng(0).uniform(-0.5, 0.5, 33075)
     soundfile.write(tmp_path / "a.wav", samples, 22050, subtype="FLOAT")
-    row, _ = as_row({"array": samples, "sampling_rate": 22050}, recogniser.processor)
-    expected = recogniser.processor.extract({"audio_file": str(tmp_path / "a.wav")})["audio"]
+    row, _ = as_row({"array": samples, "sampling_rate": 22050}, recognizer.processor)
+    expected = recognizer.processor.extract({"audio_file": str(tmp_path / "a.wav")})["audio"]
     np.testing.assert_allclose(row["audio"], expected, atol=1e-3)
 
 
-def test_frames_are_what_their_video_is(recogniser, video):
+def test_frames_are_what_their_video_is(recognizer, video):
     frames = list(iter_frames(video, 5))
-    found = recogniser({"video": video, "text": "well"}, modalities=["text", "visual"])
+    found = recognizer({"video": video, "text": "well"}, modalities=["text", "visual"])
     for form in (np.stack(frames), frames, [Picture(frame) for frame in frames]):
-        again = recogniser({"video": {"frames": form, "fps": 5}, "text": "well"})
+        again = recognizer({"video": {"frames": form, "fps": 5}, "text": "well"})
         assert again["source"] == "frames" and without_source(again) == without_source(found)
-    assert recogniser({"frames": frames, "fps": 5})["steps"] == found["steps"] | {"text": 0}
+    assert recognizer({"frames": frames, "fps": 5})["steps"] == found["steps"] | {"text": 0}
 
 
 class Picture:
@@ -133,14 +133,14 @@ class Picture:
         return self.pixels
 
 
-def test_decoded_sound_and_frames_together_are_what_their_file_is(recogniser, video):
+def test_decoded_sound_and_frames_together_are_what_their_file_is(recognizer, video):
     sound, frames = (
         {"array": read_audio(video), "sampling_rate": 16000},
         {"frames": list(iter_frames(video, 5)), "fps": 5},
     )
     options = {"window": 1.0, "hop": 0.5}
-    found = recogniser({"video": frames, "audio": sound, "text": "well"}, **options)
-    expected = recogniser({"video": video, "text": "well"}, **options)
+    found = recognizer({"video": frames, "audio": sound, "text": "well"}, **options)
+    expected = recognizer({"video": video, "text": "well"}, **options)
     assert len(found["timeline"]) > 2 and without_source(found) == without_source(expected)
 
 
@@ -155,21 +155,21 @@ def test_the_frame_on_the_screen_counts(frames, fps, rate, expected):
     assert [int(frame) for frame in shown(np.arange(frames), fps, rate)] == expected
 
 
-def test_what_is_not_read_is_not_decoded(recogniser, video):
-    only = recogniser({"video": {"frames": "nonsense", "fps": 1}, "text": "well"}, modalities=["text"])
+def test_what_is_not_read_is_not_decoded(recognizer, video):
+    only = recognizer({"video": {"frames": "nonsense", "fps": 1}, "text": "well"}, modalities=["text"])
     assert only["steps"] == {"text": 1, "audio": 0, "visual": 0}
-    audio = recogniser({"audio": read_audio(video), "video": video}, modalities=["audio"])
-    assert audio["tasks"] == recogniser(video, modalities=["audio"])["tasks"]
+    audio = recognizer({"audio": read_audio(video), "video": video}, modalities=["audio"])
+    assert audio["tasks"] == recognizer(video, modalities=["audio"])["tasks"]
 
 
-def test_given_sound_is_preferred_to_that_of_the_video(recogniser, video, tmp_path):
+def test_given_sound_is_preferred_to_that_of_the_video(recognizer, video, tmp_path):
     sound, longer = str(write_wav(tmp_path / "a.wav")), str(write_wav(tmp_path / "b.wav", 1.0))
     for clip in (
         {"video": video, "audio": sound},
         {"video": longer, "audio": sound},
         {"video": video, "audio": read_audio(sound)},
     ):
-        assert recogniser(clip)["steps"]["audio"] == 10
+        assert recognizer(clip)["steps"]["audio"] == 10
 
 
 # clips together ---------------------------------------------------------------------------------------------------
@@ -178,37 +178,37 @@ def test_given_sound_is_preferred_to_that_of_the_video(recogniser, video, tmp_pa
 @pytest.mark.parametrize(
     "options", [{}, {"window": 1.0}, {"window": 1.0, "hop": 0.5, "modalities": ["audio", "text"]}]
 )
-def test_together_as_one_by_one(recogniser, clips, options):
-    alone = [logits_of(recogniser, clip, **options)[0] for clip in clips]
+def test_together_as_one_by_one(recognizer, clips, options):
+    alone = [logits_of(recognizer, clip, **options)[0] for clip in clips]
     for size in (1, 3, 7, 50):
-        together = logits_of(recogniser, clips, batch_size=size, **options)
+        together = logits_of(recognizer, clips, batch_size=size, **options)
         assert len(together) == len(clips)
         for found, expected in zip(together, alone, strict=True):
             for task, values in expected.items():
                 torch.testing.assert_close(found[task], values, rtol=1e-6, atol=1e-6)
 
 
-def test_a_batch_is_one_pass(recogniser, clips):
+def test_a_batch_is_one_pass(recognizer, clips):
     rows = []
-    hook = recogniser.model.register_forward_pre_hook(
+    hook = recognizer.model.register_forward_pre_hook(
         lambda m, a, inputs: rows.append(len(inputs["audio"])), with_kwargs=True
     )
     try:
-        found = recogniser(clips, batch_size=4)
+        found = recognizer(clips, batch_size=4)
     finally:
         hook.remove()
     assert rows == [4, 3] and [answer["source"] for answer in found[:5]] == clips[:5]
 
 
-def test_clips_too_long_for_one_pass_are_answered_in_several(recogniser, clips, monkeypatch):
-    expected = logits_of(recogniser, clips, batch_size=7)
+def test_clips_too_long_for_one_pass_are_answered_in_several(recognizer, clips, monkeypatch):
+    expected = logits_of(recognizer, clips, batch_size=7)
     monkeypatch.setattr(pipelines, "STEPS_AT_ONCE", 120)  # the longest of the clips has 60 steps
     rows = []
-    hook = recogniser.model.register_forward_pre_hook(
+    hook = recognizer.model.register_forward_pre_hook(
         lambda m, a, inputs: rows.append(len(inputs["audio"])), with_kwargs=True
     )
     try:
-        found = logits_of(recogniser, clips, batch_size=7)
+        found = logits_of(recognizer, clips, batch_size=7)
     finally:
         hook.remove()
     assert rows == [2, 2, 2, 1]
@@ -216,24 +216,24 @@ def test_clips_too_long_for_one_pass_are_answered_in_several(recogniser, clips, 
         torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-6)
 
 
-def test_lists_columns_and_generators(recogniser, clips):
+def test_lists_columns_and_generators(recognizer, clips):
     sounds = clips[:3]
-    expected = [recogniser(clip) for clip in sounds]
-    assert recogniser(sounds) == recogniser(tuple(sounds)) == expected and recogniser([]) == []
+    expected = [recognizer(clip) for clip in sounds]
+    assert recognizer(sounds) == recognizer(tuple(sounds)) == expected and recognizer([]) == []
     column = datasets.Dataset.from_dict({"sound": sounds})["sound"]
-    assert recogniser(column, batch_size=2) == expected
+    assert recognizer(column, batch_size=2) == expected
     encoded = datasets.Dataset.from_dict({"sound": sounds}).cast_column("sound", datasets.Audio(decode=False))
-    assert recogniser(encoded["sound"]) == expected
-    of_torch = recogniser(KeyDataset(datasets.Dataset.from_dict({"sound": sounds}), "sound"), batch_size=2)
+    assert recognizer(encoded["sound"]) == expected
+    of_torch = recognizer(KeyDataset(datasets.Dataset.from_dict({"sound": sounds}), "sound"), batch_size=2)
     assert isinstance(of_torch, types.GeneratorType) and list(of_torch) == expected
     read = []
-    answers = recogniser((read.append(clip) or clip for clip in itertools.cycle(sounds)), batch_size=2)
+    answers = recognizer((read.append(clip) or clip for clip in itertools.cycle(sounds)), batch_size=2)
     assert isinstance(answers, types.GeneratorType)
     assert [next(answers) for _ in range(4)] == [*expected, expected[0]]
     assert len(read) <= 5
 
 
-def test_a_clip_that_cannot_be_read_is_named_by_its_place(recogniser, clips, tmp_path):
+def test_a_clip_that_cannot_be_read_is_named_by_its_place(recognizer, clips, tmp_path):
     (tmp_path / "a.mp4").write_text("words")
     (tmp_path / "empty.wav").touch()
     codec = write_video(tmp_path / "b.mp4").read_bytes().replace(b"avc1", b"zzzz")
@@ -248,10 +248,10 @@ def test_a_clip_that_cannot_be_read_is_named_by_its_place(recogniser, clips, tmp
         ({"text": ""}, "transcript: nothing to read"),
     ):
         with pytest.raises(ValueError, match=rf"^Input 1 \(the first is 0\): {reason}") as caught:
-            recogniser([clips[0], wrong, clips[1]], batch_size=2)
+            recognizer([clips[0], wrong, clips[1]], batch_size=2)
         assert str(caught.value).count("\n") == 0
         with pytest.raises(ValueError, match=f"^{reason}"):
-            recogniser(wrong)
+            recognizer(wrong)
 
 
 @pytest.mark.parametrize(("wrong", "sentence"), [
@@ -278,41 +278,41 @@ def test_a_clip_that_cannot_be_read_is_named_by_its_place(recogniser, clips, tmp
     ({"frames": [], "fps": 5}, "`frames` is empty; give at least one frame"),
     ({"frames": [np.zeros((8, 8))], "fps": 5}, r"A frame is float64 \(8, 8\); expected are uint8"),
 ])  # fmt: skip
-def test_other_forms_are_refused_in_one_sentence(recogniser, wrong, sentence):
+def test_other_forms_are_refused_in_one_sentence(recognizer, wrong, sentence):
     with pytest.raises(ValueError, match=sentence):
-        recogniser(wrong)
+        recognizer(wrong)
 
 
-def test_workers_and_empty_batches_are_refused(recogniser, clips):
+def test_workers_and_empty_batches_are_refused(recognizer, clips):
     with pytest.raises(ValueError, match="`num_workers` is 2, but this pipeline reads clips in its own process"):
-        recogniser(clips, num_workers=2)
+        recognizer(clips, num_workers=2)
     with pytest.raises(ValueError, match="`batch_size` is 0; it must be a positive whole number"):
-        recogniser(clips, batch_size=0)
+        recognizer(clips, batch_size=0)
 
 
-def test_missing_packages_are_named_with_their_extra(recogniser, video, monkeypatch):
+def test_missing_packages_are_named_with_their_extra(recognizer, video, monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(ImportError, match=re.escape("pip install 'mm_affect[video]'")):
-        recogniser({"frames": [np.zeros((8, 8, 3), np.uint8)], "fps": 5})
+        recognizer({"frames": [np.zeros((8, 8, 3), np.uint8)], "fps": 5})
     monkeypatch.setitem(sys.modules, "av", None)
     for clip in (video, [video]):
         with pytest.raises(ImportError, match=re.escape("pip install 'mm_affect[audio,video]'")):
-            recogniser(clip)
+            recognizer(clip)
 
 
-def test_what_the_pipeline_was_made_with_holds_for_every_call(recogniser, clips):
-    made = pipeline("affect-recognition", model=recogniser.model, processor=recogniser.processor, window=1.0)
-    assert made(clips[1]) == recogniser(clips[1], window=1.0) and len(made(clips[1])["timeline"]) == 3
-    assert made(clips[1], hop=0.5) == recogniser(clips[1], window=1.0, hop=0.5)
-    assert made(clips[1], window=2.0) == recogniser(clips[1], window=2.0)
+def test_what_the_pipeline_was_made_with_holds_for_every_call(recognizer, clips):
+    made = pipeline("affect-recognition", model=recognizer.model, processor=recognizer.processor, window=1.0)
+    assert made(clips[1]) == recognizer(clips[1], window=1.0) and len(made(clips[1])["timeline"]) == 3
+    assert made(clips[1], hop=0.5) == recognizer(clips[1], window=1.0, hop=0.5)
+    assert made(clips[1], window=2.0) == recognizer(clips[1], window=2.0)
 
 
 # saved ------------------------------------------------------------------------------------------------------------
 
 
-def test_saved_with_its_processor_it_gives_the_same_numbers(recogniser, clips, tmp_path):
-    recogniser.save_pretrained(tmp_path / "saved")
+def test_saved_with_its_processor_it_gives_the_same_numbers(recognizer, clips, tmp_path):
+    recognizer.save_pretrained(tmp_path / "saved")
     loaded = pipeline("affect-recognition", model=str(tmp_path / "saved"), batch_size=3)
     assert type(loaded) is AffectRecognitionPipeline
-    for found, expected in zip(logits_of(loaded, clips), logits_of(recogniser, clips, batch_size=3), strict=True):
+    for found, expected in zip(logits_of(loaded, clips), logits_of(recognizer, clips, batch_size=3), strict=True):
         assert all(torch.equal(found[task], values) for task, values in expected.items())

@@ -167,7 +167,7 @@ def test_attention_forgets_the_mask_of_the_memory(monkeypatch):
 
 
 def test_recurrence_along_the_batch(monkeypatch):
-    """As in the public code of LMR-CBT: the neighbours in a batch decide."""
+    """As in the public code of LMR-CBT: the neighbors in a batch decide."""
     original = bilstm.BiLSTM.forward
 
     def along_the_batch(self, stream):

@@ -239,8 +239,8 @@ def test_evaluation_finds_what_the_model_says(folder, monkeypatch):
     evaluation = Evaluation(tiny_model(), collator, {"held_out": survey.held_out}, survey.longest)
     by_length = sorted(survey.held_out, key=lambda row: len(row["audio"]))
     texts = [row["transcript"] for row in by_length]
-    spelt = [TOKENIZER(text)["input_ids"] for text in ["q" * len(texts[0]), *texts[1:]]]
-    answer = torch.nn.utils.rnn.pad_sequence([torch.tensor(s) for s in spelt], batch_first=True)
+    spelled = [TOKENIZER(text)["input_ids"] for text in ["q" * len(texts[0]), *texts[1:]]]
+    answer = torch.nn.utils.rnn.pad_sequence([torch.tensor(s) for s in spelled], batch_first=True)
     monkeypatch.setattr(evaluation.model, "generate_transcript", lambda **given: answer)
     found = evaluation(tiny_model().state_dict(), torch.device("cpu"))
     assert found["held_out.cer"] == len(texts[0]) / sum(map(len, texts))

@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Rows to batches: masks, normalisation, the files of a processor, and labels to targets."""
+"""Rows to batches: masks, normalization, the files of a processor, and labels to targets."""
 
 import copy
 import logging
@@ -16,7 +16,7 @@ from mm_affect.evaluation.metrics import acc5, acc7
 from mm_affect.features.faces import FaceDescriptor
 from mm_affect.features.label_encoding import label_encoder
 from mm_affect.features.log_mel import LogMelExtractor
-from mm_affect.features.processor import sanitise
+from mm_affect.features.processor import sanitize
 from mm_affect.features.word_vectors import HashedWordVectors, WordVectors, tokenize
 
 
@@ -69,7 +69,7 @@ def test_batch_has_every_modality_and_its_mask(processor, rows):
         assert torch.isfinite(values).all()
 
 
-def test_real_steps_are_the_normalised_features_in_order(processor, rows):
+def test_real_steps_are_the_normalized_features_in_order(processor, rows):
     row = rows[0]
     batch = processor(row)
     for modality in SIZES:
@@ -97,7 +97,7 @@ def test_one_row_answers_as_in_a_batch(processor, rows, model):
 
 def test_a_step_of_nan_is_a_masked_step_and_not_counted(caplog):
     values = np.array([[1, 2], [np.nan, np.nan], [3, 4]], np.float32)
-    cleaned, mask, replaced = sanitise(values, "visual")
+    cleaned, mask, replaced = sanitize(values, "visual")
     assert mask.tolist() == [True, False, True] and replaced == 0
     np.testing.assert_array_equal(cleaned[mask], values[[0, 2]])
     with caplog.at_level(logging.WARNING):
@@ -107,13 +107,13 @@ def test_a_step_of_nan_is_a_masked_step_and_not_counted(caplog):
 
 def test_other_values_that_are_not_finite_become_zero_with_a_warning(caplog):
     values = np.array([[1, np.nan, np.inf], [np.inf, -np.inf, np.inf], [np.nan] * 3], np.float32)
-    cleaned, mask, replaced = sanitise(values, "audio")
+    cleaned, mask, replaced = sanitize(values, "audio")
     assert mask.tolist() == [True, True, False] and replaced == 5
     np.testing.assert_array_equal(cleaned, [[1, 0, 0], [0, 0, 0], [0, 0, 0]])
     transformers_logger = logging.getLogger("transformers")
     transformers_logger.addHandler(caplog.handler)
     try:
-        batch = AffectProcessor({"audio": 3}, normalisation={"audio": "none"})({"audio": values})
+        batch = AffectProcessor({"audio": 3}, normalization={"audio": "none"})({"audio": values})
     finally:
         transformers_logger.removeHandler(caplog.handler)
     assert "5 feature values of a batch were not finite and were set to 0" in caplog.text
@@ -152,8 +152,8 @@ def test_no_rows_and_wrong_options_are_refused():
         AffectProcessor(SIZES)([])
     with pytest.raises(ValueError, match="`padding_side` is 'up'"):
         AffectProcessor(SIZES, padding_side="up")
-    with pytest.raises(ValueError, match="`normalisation` of text is 'minmax'; expected one of standard, none"):
-        AffectProcessor(SIZES, normalisation={"text": "minmax"})
+    with pytest.raises(ValueError, match="`normalization` of text is 'minmax'; expected one of standard, none"):
+        AffectProcessor(SIZES, normalization={"text": "minmax"})
 
 
 # statistics -------------------------------------------------------------------------------------------------------
@@ -161,7 +161,7 @@ def test_no_rows_and_wrong_options_are_refused():
 
 def test_fit_takes_mean_and_deviation_of_the_real_steps():
     train = make_rows("train")
-    statistics = AffectProcessor(SIZES, normalisation={"text": "none"}).fit(train).statistics
+    statistics = AffectProcessor(SIZES, normalization={"text": "none"}).fit(train).statistics
     assert set(statistics) == {"audio", "visual"}
     for modality, found in statistics.items():
         steps = np.concatenate([row[modality] for row in train]).astype(np.float64)
@@ -213,7 +213,7 @@ def test_an_unknown_extractor_cannot_be_run():
 def test_word_vectors_of_a_file_travel_with_the_processor(tmp_path):
     (tmp_path / "glove.txt").write_text("good 1 2 3\nday 4 5 6\nunused 7 8 9\n")
     glove = WordVectors.from_glove(tmp_path / "glove.txt", {"good", "day", "strange"})
-    processor = AffectProcessor.from_extractors({"text": glove}, normalisation={"text": "none"})
+    processor = AffectProcessor.from_extractors({"text": glove}, normalization={"text": "none"})
     row = {"id": "a", "transcript": "Good strange day!"}
     expected = [[1, 2, 3], [0, 0, 0], [4, 5, 6]]
     assert processor.extract(row)["text"].tolist() == expected

@@ -41,7 +41,7 @@ def test_mosi_features_are_learned(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def recogniser():
+def recognizer():
     torch.manual_seed(0)
     extractors = {"text": HashedWordVectors(), "audio": LogMelExtractor(), "visual": FaceDescriptor()}
     processor = AffectProcessor.from_extractors(extractors)
@@ -52,28 +52,28 @@ def recogniser():
 
 
 @pytest.mark.parametrize("clip", CLIPS)
-def test_raw_clips_with_and_without_each_modality(clip, recogniser):
+def test_raw_clips_with_and_without_each_modality(clip, recognizer):
     source = {"video": str(REALDATA / "av" / clip), "text": "set blue in a one again"}
     answers = {}
     for subset in modality_subsets(("text", "audio", "visual")):
         if subset == ("visual",) and clip == "nasa_13013.mp4":
             with pytest.raises(ValueError, match="no face"):
-                recogniser(source, modalities=list(subset))
+                recognizer(source, modalities=list(subset))
             continue
-        found = recogniser(source, modalities=list(subset))
+        found = recognizer(source, modalities=list(subset))
         assert all(found["steps"][m] == 0 for m in {"text", "audio", "visual"} - set(subset))
         answers[subset] = found["tasks"]["sentiment"]["value"]
     seen = len(set(answers.values()))
     assert seen == (7 if "grid" in clip else 3)  # every modality that is there matters, and no other does
 
 
-def test_faces_are_found_in_talking_heads_and_not_in_a_picture_without_one(recogniser):
-    steps = {clip: recogniser({"video": str(REALDATA / "av" / clip)})["steps"] for clip in CLIPS}
+def test_faces_are_found_in_talking_heads_and_not_in_a_picture_without_one(recognizer):
+    steps = {clip: recognizer({"video": str(REALDATA / "av" / clip)})["steps"] for clip in CLIPS}
     assert all(steps[clip]["visual"] == 30 for clip in CLIPS[:4])
     assert steps["nasa_13013.mp4"]["visual"] == 0
 
 
-def test_a_time_line_covers_the_clip(recogniser):
-    timeline = recogniser(str(REALDATA / "av" / "nasa_13013.mp4"), window=4.0)["timeline"]
+def test_a_time_line_covers_the_clip(recognizer):
+    timeline = recognizer(str(REALDATA / "av" / "nasa_13013.mp4"), window=4.0)["timeline"]
     assert [window["start"] for window in timeline] == [0.0, 4.0, 8.0, 12.0]
     assert timeline[-1]["end"] == pytest.approx(13.05, abs=0.3)

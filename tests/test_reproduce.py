@@ -13,7 +13,7 @@ from scipy import stats
 
 from mm_affect.cli.experiments import seeds_of
 from mm_affect.cli.main import main
-from mm_affect.evaluation.results import read_results, summarise, write_results
+from mm_affect.evaluation.results import read_results, summarize, write_results
 from mm_affect.experiments import reproduce
 from mm_affect.experiments.reproduce import ABSENT, EQUAL, OUTSIDE, UNKNOWN, WITHIN
 from mm_affect.training import run as experiments
@@ -36,7 +36,7 @@ shutil.copy(pathlib.Path(os.environ["MM_AFFECT_REALDATA"]) / f"seeds-{seeds}.jso
 def side(values, metric=MAE):
     """The parts of results that are compared: one task of sentiment, a value per seed."""
     seeds = {str(seed): {"test": {"text": {metric: value}}} for seed, value in enumerate(values)}
-    return {"tasks": FIELDS[:1], "seeds": seeds, "summary": summarise(seeds)}
+    return {"tasks": FIELDS[:1], "seeds": seeds, "summary": summarize(seeds)}
 
 
 def verdict(published, here):
@@ -68,7 +68,7 @@ def changed(card, folder, change):
     """The card's results with a change, elsewhere."""
     results = json.loads((card / "results.json").read_text())
     change(results)
-    results["summary"] = summarise(results["seeds"])
+    results["summary"] = summarize(results["seeds"])
     write_results(folder / "results.json", results)
     return folder
 
@@ -120,7 +120,7 @@ def test_lines_are_per_seed_then_over_seeds_and_only_primary_metrics_decide():
     for part, value in ((card, 0.1), (here, 0.9)):
         for run in part["seeds"].values():
             run["test"]["text"]["sentiment.pearson"] = value
-        part["summary"] = summarise(part["seeds"])
+        part["summary"] = summarize(part["seeds"])
     lines = reproduce.compare(card, here)
     assert [(line.seeds, line.difference) for line in lines] == [
         ("seed 0", 0.0), ("seed 1", 0.5), ("2 and 2 seeds", 0.25)
@@ -203,7 +203,7 @@ def test_an_undefined_score_is_equal_to_an_undefined_one(card, says, tmp_path, m
     def run(config, command):
         results = json.loads((card / "results.json").read_text())
         undefined(float("nan"))(results)
-        results["summary"] = summarise(results["seeds"])
+        results["summary"] = summarize(results["seeds"])
         write_results(f"{config.output_dir}/results.json", results)
         return results
 

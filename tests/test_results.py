@@ -21,7 +21,7 @@ from mm_affect.evaluation.results import (
     latex_table,
     markdown_table,
     read_results,
-    summarise,
+    summarize,
     write_results,
 )
 
@@ -49,14 +49,14 @@ def results():
         "corpus": {
             "name": "own_50%",
             "synthetic": False,
-            "licence": None,
+            "license": None,
             "counts": {"train": 5, "test": 3},
             "manifest_hash": "ab12",
             "split_protocol": "by group",
             "extractors": {},
         },
         "seeds": seeds,
-        "summary": summarise(seeds),
+        "summary": summarize(seeds),
         "versions": {"python": "3.11"},
         "command": "mm-affect train run.json",
         "device": "CPU",
@@ -85,9 +85,9 @@ def test_summary_of_one_seed_and_of_undefined_values():
     def run(value):
         return {"test": {"text": {"a.wacc": value}}}
 
-    assert summarise({"0": run(0.5)})["text"]["a.wacc"] == {"mean": 0.5, "std": None, "n": 1}
-    assert summarise({"0": run(math.nan)})["text"]["a.wacc"] == {"mean": None, "std": None, "n": 0}
-    score = summarise({"0": run(0.5), "1": run(None), "2": run(0.7)})["text"]["a.wacc"]
+    assert summarize({"0": run(0.5)})["text"]["a.wacc"] == {"mean": 0.5, "std": None, "n": 1}
+    assert summarize({"0": run(math.nan)})["text"]["a.wacc"] == {"mean": None, "std": None, "n": 0}
+    score = summarize({"0": run(0.5), "1": run(None), "2": run(0.7)})["text"]["a.wacc"]
     assert score == {"mean": pytest.approx(0.6), "std": pytest.approx(statistics.stdev([0.5, 0.7])), "n": 2}
 
 
@@ -102,7 +102,7 @@ def test_undefined_is_null_and_numpy_is_plain(results, tmp_path):
     results["seeds"]["0"]["test"]["text"]["sentiment.pearson"] = np.float64("nan")
     results["seeds"]["1"]["test"]["text"]["sentiment.mae"] = np.float32(0.1)
     results["config"] = {"threshold": np.array([0.5, np.inf]), "batch": np.int64(8), "out": tmp_path}
-    results["summary"] = summarise(results["seeds"])
+    results["summary"] = summarize(results["seeds"])
     write_results(tmp_path / "results.json", results)
 
     def refuse(constant):
@@ -191,7 +191,7 @@ def test_markdown_table_is_escaped(results):
 def test_the_full_subset_has_all_the_modalities_that_a_model_has(results):
     for run in results["seeds"].values():
         run["test"] = {s: run["test"][s] for s in ("visual", "text", "text+visual")}
-    results["summary"] = summarise(results["seeds"])
+    results["summary"] = summarize(results["seeds"])
     assert module.full_subset(results) == "text+visual"
 
 

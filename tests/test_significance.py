@@ -15,7 +15,7 @@ from mm_affect.cli.main import main
 from mm_affect.evaluation import significance
 from mm_affect.evaluation.metrics import accuracy, compute_task_metrics
 from mm_affect.evaluation.predictions import FILE, Predictions, read_predictions, scored, write_predictions
-from mm_affect.evaluation.results import summarise
+from mm_affect.evaluation.results import summarize
 from mm_affect.evaluation.significance import Part, compare, drawn_differences, paired_bootstrap, parts_of
 
 
@@ -55,7 +55,7 @@ def run(tmp_path):
     def write(name, *predictions):
         template = json.loads((tiny_run() / "results.json").read_text())
         seeds = {str(seed): template["seeds"]["0"] for seed in range(len(predictions))}
-        results = template | {"seeds": seeds, "summary": summarise(seeds)}
+        results = template | {"seeds": seeds, "summary": summarize(seeds)}
         (tmp_path / name).mkdir()
         (tmp_path / name / "results.json").write_text(json.dumps(results))
         for seed, found in enumerate(predictions):
@@ -215,7 +215,7 @@ def test_runs_that_cannot_be_compared_are_refused(run, tmp_path):
     made = answers(np.random.default_rng(8))
     one = run("one", made, made)
     fewer = Predictions(made.ids[1:], made.tasks, *({n: v[1:] for n, v in part.items()} for part in made[2:]))
-    relabelled = made._replace(truth=made.truth | {"style": (made.truth["style"] + 1) % 3})
+    relabeled = made._replace(truth=made.truth | {"style": (made.truth["style"] + 1) % 3})
     renamed = made._replace(tasks=made.tasks | {"style": made.tasks["style"] | {"labels": ["a", "b", "d"]}})
     lacking = made._replace(tasks={"emotion": made.tasks["emotion"]})
     bad = run("bad", made, made)
@@ -230,7 +230,7 @@ def test_runs_that_cannot_be_compared_are_refused(run, tmp_path):
             "tested on different rows: 60 and 59, and .*fewer lacks 'row0'",
         ),
         (
-            run("labels", relabelled, made),
+            run("labels", relabeled, made),
             "style.accuracy",
             r"The label 'style' of \d+ test rows differs .* first of 'row",
         ),

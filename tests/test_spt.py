@@ -2,7 +2,7 @@
 """SPT: common checks, literal loops, the golden of the public code, window attention, bad input.
 
 The golden `fixtures/golden_spt.safetensors` was made by running the authors' public code (chengjunyan1/SP-Transformer) once, in
-eval mode, float32, on a CPU, at a small size with random weights (seed 0, normalisation layers randomised so that nothing is
+eval mode, float32, on a CPU, at a small size with random weights (seed 0, normalization layers randomized so that nothing is
 hidden). Weights and inputs were rounded to half precision first, so the stored values are exact. `weights/<name>` are the
 public state dict, `inputs/<modality>` have no masks, every step is real; `outputs/prediction` is what it answers. It changes
 only if the public code is found to compute something else.

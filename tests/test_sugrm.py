@@ -2,8 +2,8 @@
 """SUGRM: common checks, recalibration by hand, unimodal tasks, the golden of the public code, text encoders, bad input.
 
 The golden `fixtures/golden_sugrm.safetensors` was made by running the authors' public code (skystarhyw/SUGRM, BERT replaced by
-given states) once, in eval mode, float32, on a CPU, at a small size with random weights (seed 0, normalisation layers
-randomised so that nothing is hidden). Weights and inputs were rounded to half precision first, so the stored values are exact.
+given states) once, in eval mode, float32, on a CPU, at a small size with random weights (seed 0, normalization layers
+randomized so that nothing is hidden). Weights and inputs were rounded to half precision first, so the stored values are exact.
 `weights/<name>` are the public state dict, `inputs/<modality>` have no masks, every step is real; `outputs/m`, `t`, `a`, `v` are
 the predictions and `outputs/feature_<letter>` the features that labels are generated from. It changes only if the public code
 is found to compute something else.

@@ -107,8 +107,8 @@ def test_what_cannot_be_drawn_is_said(seed, tmp_path):
         figures_of(alone)
     drawn, ((error, names),) = draw_all(figures_of(subject._replace(folder=tmp_path)), tmp_path / "figures")
     assert not drawn and len(names) == 2 and "There are no generated labels" in str(error)
-    unlabelled = [row | {"labels": {}} for row in subject.rows]
-    drawn, ((error, names),) = draw_all(figures_of(subject._replace(rows=unlabelled)), tmp_path / "figures")
+    unlabeled = [row | {"labels": {}} for row in subject.rows]
+    drawn, ((error, names),) = draw_all(figures_of(subject._replace(rows=unlabeled)), tmp_path / "figures")
     assert names == ["unimodal_samples_sentiment"] and "No row has a label" in str(error)
     empty = LabelHistory("sentiment", ["a"], np.ones(1), {name: np.zeros((0, 1)) for name in VIEWS})
     with pytest.raises(ValueError, match="No epoch of the training was finished"):

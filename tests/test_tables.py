@@ -178,15 +178,15 @@ def table_of(text):
 
 def test_one_command_measures_what_is_left_without_a_modality(results, config_file, capsys, tmp_path):
     wanted = "audio,visual+audio,text+audio,text+audio+visual"
-    command = ["compare", str(config_file), "--metrics", "wacc,f1_weighted", "--best", "--subsets", wanted, "--renormalise",
+    command = ["compare", str(config_file), "--metrics", "wacc,f1_weighted", "--best", "--subsets", wanted, "--renormalize",
                "--output", str(tmp_path / "table.md")]  # fmt: skip
     assert not cli.main(command)
     table, best = table_of(capsys.readouterr().out), results["best"]["seed"]
-    fixed, grown = table["tiny"], table["tiny, weights re-normalised"]
+    fixed, grown = table["tiny"], table["tiny, weights re-normalized"]
     model, processor, _ = answers(results, best, "test")
     rows = load(results["config"]["data"])["test"]
-    assert model.config.renormalise_weights is False
-    model.config.renormalise_weights = True
+    assert model.config.renormalize_weights is False
+    model.config.renormalize_weights = True
     by_hand = evaluate_subsets(model, processor, rows, FIELDS)
     for subset in ("audio", "audio+visual", "text+audio"):
         key = f"emotion.wacc, {subset}"

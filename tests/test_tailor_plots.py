@@ -174,12 +174,12 @@ def test_another_checkpoint_beside(plot, tmp_path):
     ]
 
 
-def test_embedding_keeps_neighbours_together():
+def test_embedding_keeps_neighbors_together():
     rng = np.random.default_rng(0)
     groups = np.repeat(np.arange(3), 20)
     points = embed(10 * np.eye(8)[groups] + rng.normal(size=(60, 8)) / 4)
-    centres = np.stack([points[groups == group].mean(0) for group in range(3)])
-    nearest = np.linalg.norm(points[:, None] - centres, axis=-1).argmin(1)
+    centers = np.stack([points[groups == group].mean(0) for group in range(3)])
+    nearest = np.linalg.norm(points[:, None] - centers, axis=-1).argmin(1)
     assert (nearest == groups).all()
     with pytest.raises(ValueError, match="10 representations.*give 9"):
         embed(np.eye(9))
@@ -188,7 +188,7 @@ def test_embedding_keeps_neighbours_together():
 @pytest.mark.parametrize("decoder", ["label_guided", "label_correlations"])
 @torch.no_grad()
 def test_label_correlations_by_hand(tmp_path, decoder):
-    """Softmax of the scaled products of the normalised label embeddings, whatever the rows."""
+    """Softmax of the scaled products of the normalized label embeddings, whatever the rows."""
     chosen = subject(save_checkpoint(tmp_path, decoder=decoder))
     weights, tasks = label_correlations(chosen)
     assert tasks == [["sentiment"], ["no", "yes"], ["happy", "sad"]]

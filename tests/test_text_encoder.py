@@ -506,27 +506,27 @@ def checkpoint(encoder, tokenizer, tmp_path_factory):
 
 
 def test_the_pipeline_reads_words_and_answers_along_the_clip(checkpoint, tmp_path):
-    recogniser = pipeline("affect-recognition", model=str(checkpoint))
+    recognizer = pipeline("affect-recognition", model=str(checkpoint))
     sound = str(write_wav(tmp_path / "a.wav", 2.0))
     clip = {"audio": sound, "text": "what a bad day", "spans": [[0.0, 0.4], [0.5, 0.9], [1.0, 1.3], [1.4, 1.8]]}
-    found = recogniser(clip, window=1.0)
+    found = recognizer(clip, window=1.0)
     assert found["steps"] == {"text": 4, "audio": found["steps"]["audio"]} and found["steps"]["audio"] > 0
     row = {"transcript": clip["text"], "audio_file": sound}
     with torch.no_grad():
-        value = recogniser.model(**recogniser.processor(row)).logits["sentiment"].item()
+        value = recognizer.model(**recognizer.processor(row)).logits["sentiment"].item()
     assert found["tasks"]["sentiment"]["value"] == pytest.approx(value, abs=1e-4)
     assert len(found["timeline"]) == 2
-    untimed = recogniser({name: clip[name] for name in ("audio", "text")}, window=1.0)["timeline"]
-    silent = recogniser(sound, window=1.0)["timeline"]
+    untimed = recognizer({name: clip[name] for name in ("audio", "text")}, window=1.0)["timeline"]
+    silent = recognizer(sound, window=1.0)["timeline"]
     assert untimed == silent != found["timeline"], "words without times are in no window"
-    words = recogniser({"text": clip["text"], "spans": clip["spans"]}, window=1.0)["timeline"]
-    assert [part["tasks"] for part in words] == [recogniser({"text": t})["tasks"] for t in ("what a", "bad day")]
-    assert recogniser(clip, modalities=["audio"], window=1.0) == recogniser(sound, window=1.0)
+    words = recognizer({"text": clip["text"], "spans": clip["spans"]}, window=1.0)["timeline"]
+    assert [part["tasks"] for part in words] == [recognizer({"text": t})["tasks"] for t in ("what a", "bad day")]
+    assert recognizer(clip, modalities=["audio"], window=1.0) == recognizer(sound, window=1.0)
     for nothing in ({"text": " "}, {}):
         with pytest.raises(ValueError, match="nothing to read"):
-            recogniser(nothing)
+            recognizer(nothing)
     with pytest.raises(ValueError, match="nothing to read"):
-        recogniser({"text": "well"}, modalities=["audio"])
+        recognizer({"text": "well"}, modalities=["audio"])
 
 
 def test_the_command_predicts_a_clip_and_its_words(checkpoint, tmp_path, capsys):

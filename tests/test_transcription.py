@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Transcripts by speech recognisers: what they say and how sure they are, as a corpus; nothing is lost or heard twice."""
+"""Transcripts by speech recognizers: what they say and how sure they are, as a corpus; nothing is lost or heard twice."""
 
 import json
 import os
@@ -40,7 +40,7 @@ from mm_affect.data import load, read_manifest
 from mm_affect.data.corpora.transcripts import Transcripts
 from mm_affect.features.log_mel import LogMelExtractor
 from mm_affect.features.media import read_audio
-from mm_affect.preparation.speech_recognizers import load_recogniser
+from mm_affect.preparation.speech_recognizers import load_recognizer
 from mm_affect.preparation.transcription import transcribe
 
 
@@ -61,7 +61,7 @@ TINY = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "int
 @pytest.fixture(scope="module")
 def ctc(tmp_path_factory):
     """A random Wav2Vec2 that knows three letters."""
-    folder = tmp_path_factory.mktemp("recognisers") / "tiny_ctc"
+    folder = tmp_path_factory.mktemp("recognizers") / "tiny_ctc"
     torch.manual_seed(0)
     convolutions = {"conv_dim": [8, 8], "conv_kernel": [10, 8], "conv_stride": [10, 16], "num_feat_extract_layers": 2}
     positions = {"num_conv_pos_embeddings": 4, "num_conv_pos_embedding_groups": 2}
@@ -77,7 +77,7 @@ def ctc(tmp_path_factory):
 @pytest.fixture(scope="module")
 def whisper(tmp_path_factory):
     """A random Whisper of two languages, which hears two seconds at once."""
-    folder = tmp_path_factory.mktemp("recognisers") / "tiny_whisper"
+    folder = tmp_path_factory.mktemp("recognizers") / "tiny_whisper"
     torch.manual_seed(0)
     ids = {name: i for i, name in enumerate(TOKENS)}
     layers = {f"{side}_{what}": n for side in ("encoder", "decoder")
@@ -155,7 +155,7 @@ def log_of(folder):
 
 def test_ctc_says_the_collapsed_tokens_and_their_mean_likelihood(ctc, tmp_path):
     sound = noise(tmp_path / "a.wav", 0.6)
-    text, likelihood, language = load_recogniser(str(ctc))({"audio_file": str(sound)})
+    text, likelihood, language = load_recognizer(str(ctc))({"audio_file": str(sound)})
     heard = Wav2Vec2FeatureExtractor.from_pretrained(ctc)(read_audio(sound), sampling_rate=16000, return_tensors="pt")
     with torch.no_grad():
         scores = F.log_softmax(Wav2Vec2ForCTC.from_pretrained(ctc).eval()(**heard).logits[0], -1)
@@ -173,7 +173,7 @@ def test_ctc_says_the_collapsed_tokens_and_their_mean_likelihood(ctc, tmp_path):
 
 def test_sequence_to_sequence_says_words_language_and_likelihood(whisper, tmp_path):
     sound = noise(tmp_path / "a.wav", 1.5)
-    text, likelihood, language = load_recogniser(str(whisper))({"audio_file": str(sound)})
+    text, likelihood, language = load_recognizer(str(whisper))({"audio_file": str(sound)})
     heard = WhisperFeatureExtractor.from_pretrained(whisper)(
         read_audio(sound), sampling_rate=16000, return_tensors="pt"
     )
@@ -198,18 +198,18 @@ def test_sequence_to_sequence_says_words_language_and_likelihood(whisper, tmp_pa
 
 
 def test_long_clips_are_heard_in_pieces_and_what_is_no_sound_is_not_heard(whisper, ctc, tmp_path, monkeypatch):
-    recogniser, pieces = load_recogniser(str(whisper)), []
-    recognise = recogniser._recognise
-    monkeypatch.setattr(recogniser, "_recognise", lambda heard: pieces.append(heard) or recognise(heard))
-    whole = recogniser({"audio_file": str(noise(tmp_path / "long.wav", 3.0))})
-    parts = [recogniser({"audio_file": str(tmp_path / "long.wav"), "start": s, "end": e}) for s, e in ((0, 2), (2, 3))]
+    recognizer, pieces = load_recognizer(str(whisper)), []
+    recognize = recognizer._recognize
+    monkeypatch.setattr(recognizer, "_recognize", lambda heard: pieces.append(heard) or recognize(heard))
+    whole = recognizer({"audio_file": str(noise(tmp_path / "long.wav", 3.0))})
+    parts = [recognizer({"audio_file": str(tmp_path / "long.wav"), "start": s, "end": e}) for s, e in ((0, 2), (2, 3))]
     assert len(pieces) == 4 and whole.text == " ".join(part.text for part in parts)
     weights = [len(part.text.split()) for part in parts]
     assert whole.likelihood == pytest.approx(
         np.average([part.likelihood for part in parts], weights=weights), abs=1e-5
     )
     nothing = [write_wav(tmp_path / "silent.wav", 1.0, loudness=0), noise(tmp_path / "short.wav", 0.05)]
-    for each in (recogniser, load_recogniser(str(ctc))):
+    for each in (recognizer, load_recognizer(str(ctc))):
         for path in nothing:
             assert each({"audio_file": str(path)}) == (None, None, None)
     assert len(pieces) == 4
@@ -228,12 +228,12 @@ def joint(folder):
     return model.eval()
 
 
-def test_our_own_decoder_is_a_recogniser(tmp_path, command):
+def test_our_own_decoder_is_a_recognizer(tmp_path, command):
     model = joint(tmp_path / "joint")
     sound = noise(tmp_path / "a.wav", 0.6)
     assert "no folder `transcripts`" in command(tmp_path, tmp_path / "joint", tmp_path / "out", code=1)
     TranscriptTokenizer().save_pretrained(tmp_path / "joint" / "transcripts")
-    text, likelihood, _ = load_recogniser(str(tmp_path / "joint"))({"audio_file": str(sound)})
+    text, likelihood, _ = load_recognizer(str(tmp_path / "joint"))({"audio_file": str(sound)})
     batch = AffectProcessor.from_extractors({"audio": LogMelExtractor()})({"audio_file": str(sound)})
     ids = model.generate_transcript(**batch)
     assert text == (TranscriptTokenizer().decode(ids[0], skip_special_tokens=True).strip() or None)
@@ -252,7 +252,7 @@ def test_the_output_is_a_corpus_and_the_source_stays(ctc, corpus, tmp_path, comm
     assert list(found) == ["own", "a", "b", "silent", "short"], "the damaged one is left out"
     assert "left out broken: The media file" in printed and "1 failed" in printed and "5 clips" in printed
     assert found["own"]["transcript"] == "own words" and "likelihood" not in found["own"]
-    said = load_recogniser(str(ctc))({"audio_file": str(corpus / "2.wav"), "start": 0.1})
+    said = load_recognizer(str(ctc))({"audio_file": str(corpus / "2.wav"), "start": 0.1})
     assert found["b"]["transcript"] == said.text and found["b"]["likelihood"] == pytest.approx(
         said.likelihood, abs=1e-5
     )
@@ -284,7 +284,7 @@ def test_filters_leave_out_and_are_changed_without_hearing_again(whisper, corpus
     least = max(everything[clip]["likelihood"] for clip in "ab")
     likely = {clip for clip in "ab" if everything[clip]["likelihood"] >= least}
     assert len(likely) == 1
-    monkeypatch.setattr("mm_affect.preparation.speech_recognizers.Seq2SeqRecogniser._recognise", None)
+    monkeypatch.setattr("mm_affect.preparation.speech_recognizers.Seq2SeqRecognizer._recognize", None)
     (corpus / "broken.wav").write_bytes(b"RIFF")
     printed = command(corpus, whisper, tmp_path / "out", "--least-likelihood", str(least))
     assert set(lines_of(tmp_path / "out")) == {"own"} | likely and "3 left out by the filters" in printed
@@ -297,21 +297,21 @@ def test_filters_leave_out_and_are_changed_without_hearing_again(whisper, corpus
 
 def test_an_interruption_costs_no_clip_and_repeats_none(ctc, corpus, tmp_path, command, monkeypatch):
     """It stops in the middle of a line; failures are tried again."""
-    recogniser, heard = load_recogniser(str(ctc)), []
+    recognizer, heard = load_recognizer(str(ctc)), []
 
     def stop(clip, total):
         if clip == "b":
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        transcribe(recogniser, corpus, tmp_path / "out", stop)
+        transcribe(recognizer, corpus, tmp_path / "out", stop)
     log = tmp_path / "out" / "transcripts.jsonl"
     first = log.read_text()
     assert [line.get("id") for line in log_of(tmp_path / "out")] == [None, "a", "b"]
     log.write_text(first[:-20])  # the line of "b" was not finished
-    call = type(recogniser).__call__
+    call = type(recognizer).__call__
     monkeypatch.setattr(
-        "mm_affect.preparation.speech_recognizers.SpeechRecogniser.__call__",
+        "mm_affect.preparation.speech_recognizers.SpeechRecognizer.__call__",
         lambda s, row: heard.append(row["id"]) or call(s, row),
     )
     command(corpus, ctc, tmp_path / "out")
@@ -326,7 +326,7 @@ def test_an_interruption_costs_no_clip_and_repeats_none(ctc, corpus, tmp_path, c
 # bad input --------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_no_recogniser_is_one_sentence(ctc, corpus, tmp_path, command):
+def test_what_is_no_recognizer_is_one_sentence(ctc, corpus, tmp_path, command):
     Wav2Vec2Model(Wav2Vec2ForCTC.from_pretrained(ctc).config).save_pretrained(tmp_path / "headless")
     plain = JointEmbeddingsConfig(tasks=[Task("mood", "regression", ("mood",))], **SMALL)
     JointEmbeddingsForAffect(plain).save_pretrained(tmp_path / "plain")
@@ -353,7 +353,7 @@ def test_what_is_no_recogniser_is_one_sentence(ctc, corpus, tmp_path, command):
         lacking: "they lack lm_head.bias; a random network is no substitute",
         bare: "has no feature extractor",
         wordless: "has no tokenizer that can be read",
-        tmp_path / "vit": "model of type 'vit', which recognises no speech",
+        tmp_path / "vit": "model of type 'vit', which recognizes no speech",
         tmp_path / "plain": "without a decoder of speech",
         corpus: "is no model of transformers",
     }.items():

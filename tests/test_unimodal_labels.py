@@ -86,15 +86,15 @@ def test_golden_of_the_public_code():
 def test_labels_count_from_the_middle_of_the_range(generator):
     """Ratings from 1 to 5 give what the same ratings give when they are counted from -2 to 2."""
     epochs = make_epochs(4, len(LABELS))
-    centred = [label * 2 / 3 for label in LABELS]
+    centered = [label * 2 / 3 for label in LABELS]
     found = {}
     for middle in (0, 3):
         task = Task("sentiment", "regression", value_range=(middle - 2, middle + 2))
-        labels = start([label + middle for label in centred], {"generator": generator}, [task, *TASKS[1:]])
+        labels = start([label + middle for label in centered], {"generator": generator}, [task, *TASKS[1:]])
         found[middle] = play(labels, epochs)
     for name, labels in found[0].items():
         np.testing.assert_allclose(found[3][name], labels + 3, atol=1e-9)
-        assert np.abs(labels[-1] - centred).max() > 0.1
+        assert np.abs(labels[-1] - centered).max() > 0.1
 
 
 class Literal:

@@ -47,7 +47,7 @@ NARROW = random_weights([4, 4, 5, 6, 6, 7, 8, 8, 7, 6, 6, 5, 4], [11, 12])
 
 
 def convolved(images, weight, bias):
-    """A convolution of 3 x 3 pixels as one product with all neighbourhoods."""
+    """A convolution of 3 x 3 pixels as one product with all neighborhoods."""
     around = F.unfold(images, 3, padding=1)  # (n, channels * 9, pixels)
     return (weight.flatten(1) @ around + bias.unsqueeze(1)).unflatten(2, images.shape[2:])
 
@@ -129,7 +129,7 @@ def test_weights_are_never_random(tmp_path):
 
 
 def test_features_are_those_of_the_crops(file):
-    """One row per frame, NaN without a face; the crops are normalised as ImageNet's images are."""
+    """One row per frame, NaN without a face; the crops are normalized as ImageNet's images are."""
     frames = drawn(5)
     frames[2] = np.full_like(frames[2], 128)
     extractor = VGG16Extractor(file)
@@ -231,7 +231,7 @@ def test_extract_with_vgg16_to_a_processor_that_runs_again(file, tmp_path, monke
 
 
 def test_bad_visual_options_are_one_sentence(file, tmp_path, capsys):
-    video = write_video(tmp_path / "grey.mp4")
+    video = write_video(tmp_path / "gray.mp4")
     corpus = write_corpus(tmp_path / "corpus", [{"id": "a", "split": "train", "video": str(video)}])
     (tmp_path / "brought" / "visual").mkdir(parents=True)
     shutil.copy(

@@ -107,7 +107,7 @@ def test_the_scale_of_the_features_comes_with_the_weights(pretrained):
     batch = processor([make_rows("train")[0]])
     expected = AffectProcessor.from_pretrained(pretrained)([make_rows("train")[0]])
     assert torch.equal(batch["audio"], expected["audio"])
-    assert "audio" not in prepare(pretrained, normalisation={"audio": "none"})[-1].statistics
+    assert "audio" not in prepare(pretrained, normalization={"audio": "none"})[-1].statistics
 
 
 def test_a_checkpoint_in_parts_and_in_less_precision_is_read(pretrained, tmp_path):

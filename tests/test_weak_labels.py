@@ -94,7 +94,7 @@ def test_hard_labels_are_the_decisions_of_the_model(label, tmp_path):
     for split in SPLITS:
         task, scores = probabilities(split, "emotion")
         found = [row["labels"]["emotion"] for row in rows_of(tmp_path / "out", split)]
-        assert found.pop(3) is None, "a row without any modality has nothing to be labelled by"
+        assert found.pop(3) is None, "a row without any modality has nothing to be labeled by"
         assert task.threshold != 0.5, "the thresholds were tuned, or this test says less"
         expected = (np.delete(scores, 3, 0) > np.array(task.threshold)).astype(float)
         np.testing.assert_array_equal(found, expected)
@@ -267,7 +267,7 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_a_killed_labelling_goes_on_where_it_was(tmp_path):
+def test_a_killed_labeling_goes_on_where_it_was(tmp_path):
     """kill -9 in the middle of a shard; finished shards are not predicted again, and the rows are the same to the byte."""
     work = labeller()
     field = work.field("weak", source_of(tiny_run(), work.task))

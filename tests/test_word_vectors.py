@@ -183,7 +183,7 @@ def test_hashed_words_protocol():
     np.testing.assert_array_equal(again(["a", "b"]), extractor(["a", "b"]))
     assert not np.array_equal(HashedWordVectors(size=8)(["a"]), extractor(["a"]))
     assert extractor([]).shape == (0, 8)
-    for change in ({"name": "glove"}, {"version": 2}, {"colour": "red"}):
+    for change in ({"name": "glove"}, {"version": 2}, {"color": "red"}):
         with pytest.raises(ValueError, match="Not a description"):
             HashedWordVectors.from_description(extractor.describe() | change)
 

@@ -13,5 +13,5 @@ from mm_affect.inference.demo.serve import open_demo
 
 if __name__ == "__main__":
     if not os.environ.get("MM_AFFECT_MODEL"):
-        sys.exit("Set the variable MM_AFFECT_MODEL to a model on the Hub, such as organisation/name, or to a folder.")
+        sys.exit("Set the variable MM_AFFECT_MODEL to a model on the Hub, such as organization/name, or to a folder.")
     open_demo(os.environ["MM_AFFECT_MODEL"], os.environ.get("MM_AFFECT_SAMPLES"))

@@ -74,7 +74,7 @@ def convert(
         "mm_affect": __version__,
     }
     sizes = model.config.feature_sizes
-    processor = AffectProcessor(sizes, normalisation=dict.fromkeys(sizes, "none"))
+    processor = AffectProcessor(sizes, normalization=dict.fromkeys(sizes, "none"))
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
     try:

@@ -48,11 +48,11 @@ def push(
 ) -> str:
     """Upload checkpoint, processor, card, results and plots of a run in one commit; returns the commit's address.
 
-    The seeds' own checkpoints and the optimiser's state stay here. Pushing the same folder again changes nothing.
+    The seeds' own checkpoints and the optimizer's state stay here. Pushing the same folder again changes nothing.
 
     Args:
         folder: output folder of a finished run, or of a checkpoint without one: pretrained, or converted.
-        repo_id: `"organisation/name"`; made if it does not exist.
+        repo_id: `"organization/name"`; made if it does not exist.
         revision: branch; made if it does not exist. Default: main.
         with_code: whether the model's code goes along, see `remote_code`; the folder stays as it is.
         api: where to; default: the Hub with the token of `hf auth login`.
@@ -151,7 +151,7 @@ def pull(name: str, revision: str | None = None, api: HfApi | None = None) -> Pa
     Every file is compared with the hash that the Hub gives it; a damaged one is thrown away, and fetched by the next try.
 
     Args:
-        name: `"organisation/name"`, or `"organisation/name@revision"`.
+        name: `"organization/name"`, or `"organization/name@revision"`.
         revision: branch, tag or sha of a commit; default: that of the name, or the newest on main.
 
     Raises:
@@ -195,7 +195,7 @@ def pull_file(name: str, filename: str, api: HfApi | None = None) -> Path:
 
 
 def named(name: str, revision: str | None = None) -> tuple[str, str | None]:
-    """Repository and revision of `"organisation/name"` or `"organisation/name@revision"`."""
+    """Repository and revision of `"organization/name"` or `"organization/name@revision"`."""
     repo_id, _, of_name = name.partition("@")
     return repo_id, revision or of_name or None
 

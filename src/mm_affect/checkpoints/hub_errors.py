@@ -68,7 +68,7 @@ def explained(api: HfApi, repo_id: str, repo_type: str = "model", revision: str 
         yield
     except HFValidationError as error:
         raise ValueError(
-            f"{repo_id!r} is not a name that a repository can have; expected organisation/name."
+            f"{repo_id!r} is not a name that a repository can have; expected organization/name."
         ) from error
     except (HTTPError, OfflineModeIsEnabled, LocalEntryNotFoundError, json.JSONDecodeError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not isinstance(error.__cause__, HTTPError):

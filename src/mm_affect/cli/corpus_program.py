@@ -45,7 +45,7 @@ def _parser(corpus: str, description: str) -> argparse.ArgumentParser:
     build.add_argument("--overwrite", action="store_true", help="replace earlier rows in the output folder")
     push = commands.add_parser("push", help="upload built rows to the Hub")
     push.add_argument("folder", type=Path, help="folder of rows")
-    push.add_argument("repo_id", help="organisation/name")
+    push.add_argument("repo_id", help="organization/name")
     push.add_argument("--visibility", choices=VISIBILITY, help=f"default: {'private' if known.gated else 'public'}")
     inspect.set_defaults(run=_inspect)
     build.set_defaults(run=_build)

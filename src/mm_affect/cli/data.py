@@ -120,7 +120,7 @@ def data_check(arguments) -> None:
         print(json.dumps(corpus, indent=1))
         return
     print(
-        f"{corpus['name']}{' (SYNTHETIC)' if corpus['synthetic'] else ''}, licence: {corpus['licence'] or 'not stated'}"
+        f"{corpus['name']}{' (SYNTHETIC)' if corpus['synthetic'] else ''}, license: {corpus['license'] or 'not stated'}"
     )
     print("  rows:    " + ", ".join(f"{split} {count}" for split, count in corpus["counts"].items()))
     print(f"  splits:  {protocol_in_words(corpus['split_protocol'])}")

@@ -11,7 +11,7 @@ from .console import print_error, print_scores
 
 def add_demo_command(commands) -> None:
     """Add the command to the parser of `mm-affect`."""
-    demo = commands.add_parser("demo", help="a local page: recognise a clip, and see why (extra: demo)")
+    demo = commands.add_parser("demo", help="a local page: recognize a clip, and see why (extra: demo)")
     demo.add_argument("--model", help="folder of a checkpoint, or its name on the Hub; default: demo_output/run")
     demo.add_argument(
         "--samples",
@@ -75,12 +75,12 @@ def predict_clips(arguments) -> int:
     if not clips and not (arguments.transcript or arguments.audio):
         raise ValueError("Nothing to predict: give a media file, a folder of them, or --transcript.")
     model, processor = load_checkpoint(arguments.model)
-    recogniser = AffectRecognitionPipeline(model=model, processor=processor)
+    recognizer = AffectRecognitionPipeline(model=model, processor=processor)
     options = {"modalities": arguments.modalities, "window": arguments.window, "hop": arguments.hop}
     answers, failures = [], []
     for clip in tqdm(inputs, disable=len(inputs) < 2, desc="predict", unit="clip"):
         try:
-            answers.append(recogniser(clip, **options))
+            answers.append(recognizer(clip, **options))
         except (ValueError, OSError) as error:  # of several clips the others are still answered
             if len(inputs) == 1:
                 raise

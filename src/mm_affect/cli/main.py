@@ -18,7 +18,7 @@ from .train import add_run_commands
 
 
 DESCRIPTION = """\
-Recognise emotion, sentiment and sarcasm from text, audio and video.
+Recognize emotion, sentiment and sarcasm from text, audio and video.
 
 The road from clips to a checkpoint:
   mm-affect data sample corpus/                       generate the synthetic sample corpus, laid out as your own would be
@@ -32,7 +32,7 @@ The road from clips to a checkpoint:
   mm-affect benchmark rows/ --output bench/           twelve models on your rows, tables and figure
   mm-affect significance runs/x runs/y                is one run better than another?
   mm-affect embed --model runs/x --rows rows/ ...     its embeddings as a stream of other rows, for any other model
-  mm-affect transcribe corpus/ --model name ...       transcripts by a speech recogniser, as a corpus
+  mm-affect transcribe corpus/ --model name ...       transcripts by a speech recognizer, as a corpus
   mm-affect evaluate runs/x --data rows/              scores for every subset of the modalities
   mm-affect weak-labels --model runs/x --rows rows/   its predictions as labels of other rows, to be trained on
   mm-affect predict clip.mp4 --model runs/x           labels of a raw clip

@@ -43,9 +43,9 @@ def add_front_commands(commands) -> None:
     embed.add_argument("--overwrite", action="store_true", help="replace earlier rows in the output folder")
     embed.set_defaults(run=embed_rows_of)
 
-    transcribe = commands.add_parser("transcribe", help="transcripts by a speech recogniser, as a corpus")
+    transcribe = commands.add_parser("transcribe", help="transcripts by a speech recognizer, as a corpus")
     transcribe.add_argument("source", type=Path, help="folder with a manifest, or of media files; it stays as it is")
-    transcribe.add_argument("--model", required=True, help="folder or Hub name of a speech recogniser")
+    transcribe.add_argument("--model", required=True, help="folder or Hub name of a speech recognizer")
     transcribe.add_argument(
         "--output", type=Path, required=True, help="folder to write: manifest.jsonl, transcripts.jsonl"
     )
@@ -89,18 +89,18 @@ def transcribe_corpus(arguments) -> None:
     from tqdm import tqdm
     from transformers.utils import logging
 
-    from ..preparation.speech_recognizers import load_recogniser
+    from ..preparation.speech_recognizers import load_recognizer
     from ..preparation.transcription import transcribe, write_manifest
 
     logging.disable_progress_bar()
-    recogniser = load_recogniser(arguments.model)
+    recognizer = load_recognizer(arguments.model)
     with tqdm(desc="transcribe", unit="clip") as bar:
 
         def progress(clip, total):
             bar.total = total
             bar.update()
 
-        transcribe(recogniser, arguments.source, arguments.output, progress)
+        transcribe(recognizer, arguments.source, arguments.output, progress)
     counts, failures = write_manifest(
         arguments.source, arguments.output, arguments.language, arguments.least_likelihood
     )
@@ -144,7 +144,7 @@ def add_weak_commands(commands) -> None:
     """Add the command to the parser of `mm-affect`."""
     weak = commands.add_parser("weak-labels", help="add what a model predicts to rows, as a label column")
     weak.add_argument("--model", type=Path, required=True, help="folder of the checkpoint that predicts")
-    weak.add_argument("--rows", type=Path, required=True, help="folder of rows to be labelled; it stays as it is")
+    weak.add_argument("--rows", type=Path, required=True, help="folder of rows to be labeled; it stays as it is")
     weak.add_argument("--output", type=Path, required=True, help="folder of rows to write")
     weak.add_argument("--task", help="of the model; default: its only one")
     weak.add_argument("--name", help="of the new label column; default: that of the task")

@@ -20,7 +20,7 @@ def add_run_commands(commands) -> None:
     train = commands.add_parser(
         "train",
         help="train, select, measure and write a card",
-        allow_abbrev=False,  # a misspelt field must not pass for a longer one
+        allow_abbrev=False,  # a misspelled field must not pass for a longer one
         description=f"Train a run. {OVERRIDES}",
     )
     train.add_argument("config", type=Path, help="JSON file; see examples/configs")
@@ -44,7 +44,7 @@ def add_run_commands(commands) -> None:
     subsets_help = "given only these modalities at test time, such as audio,audio+visual; default: all"
     compare.add_argument("--subsets", metavar="A,B,...", help=subsets_help)
     again_help = "a second line for models that weigh modalities: weights of absent ones given to the others"
-    compare.add_argument("--renormalise", action="store_true", help=again_help)
+    compare.add_argument("--renormalize", action="store_true", help=again_help)
     compare.add_argument("--output", type=Path, metavar="TABLE.md", help="write the table there, and beside it as CSV")
     add_earlier_options(compare)
     add_training_options(compare)
@@ -129,8 +129,8 @@ def compare_runs(arguments) -> int:
         shown = comparison.Shown(
             comparison.columns_of(compared, metrics, arguments.per_label), subsets, arguments.best
         )
-        if arguments.renormalise:
-            compared = [line for results in compared for line in with_renormalised(results, failures)]
+        if arguments.renormalize:
+            compared = [line for results in compared for line in with_renormalized(results, failures)]
         table = comparison.comparison_table(compared, shown)
         print(table)
         if arguments.output is not None:
@@ -153,12 +153,12 @@ def train_all(configs: dict, commands: dict, failures: dict, resume: bool, overw
     return compared
 
 
-def with_renormalised(results: dict, failures: dict) -> list[dict]:
-    """The results and, if they can be had, those with re-normalised weights of modalities."""
-    from ..experiments.renormalized import renormalised
+def with_renormalized(results: dict, failures: dict) -> list[dict]:
+    """The results and, if they can be had, those with re-normalized weights of modalities."""
+    from ..experiments.renormalized import renormalized
 
     with reported(results["name"], failures):
-        return [results, renormalised(results)]
+        return [results, renormalized(results)]
     return [results]
 
 

@@ -2,7 +2,7 @@
 """Alignment by time: frames to the words they overlap, and words or frames to the segments they lie in.
 
 The rule is that of the CMU Multimodal SDK (`mmdataset.align`): two intervals overlap if they share more than 10
-microseconds, so that neighbours that only touch do not, and intervals without length overlap nothing. All words are
+microseconds, so that neighbors that only touch do not, and intervals without length overlap nothing. All words are
 treated at once: after sorting by start, what a word may overlap is one range of frames, found by bisection.
 """
 

@@ -24,7 +24,7 @@ CORPUS_FILE = "corpus.json"
 DEFAULTS = {  # the keys of corpus.json, and what each is where nothing is said
     "name": None,
     "synthetic": False,
-    "licence": None,
+    "license": None,
     "citation": None,
     "label_fields": [],
     "sizes": {},
@@ -70,7 +70,7 @@ class AffectBuilder(datasets.ArrowBasedBuilder):
         self._non_finite: Counter = Counter()
 
     def describe(self) -> dict:
-        """The corpus in the keys of corpus.json: `name`, `synthetic`, `licence`, `citation`, `label_fields`, `sizes`,
+        """The corpus in the keys of corpus.json: `name`, `synthetic`, `license`, `citation`, `label_fields`, `sizes`,
         `split_protocol`, and `counts`, the rows that each split must have (None: any number)."""
         raise NotImplementedError
 
@@ -97,7 +97,7 @@ class AffectBuilder(datasets.ArrowBasedBuilder):
         return datasets.DatasetInfo(
             features=features(corpus["label_fields"], corpus["sizes"]),
             citation=corpus.get("citation") or "",
-            license=corpus.get("licence") or "",
+            license=corpus.get("license") or "",
         )
 
     def _split_generators(self, dl_manager) -> list[datasets.SplitGenerator]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from huggingface_hub import DatasetCard, DatasetCardData
 
-from .licenses import licence_of_card
+from .licenses import license_of_card
 from .schema import weak_in_words
 from .splits import protocol_in_words
 
@@ -55,5 +55,5 @@ def _front_matter(corpus: dict) -> DatasetCardData:
         tags=["mm_affect", "multimodal", "affect-recognition"] + (["synthetic-data"] if corpus["synthetic"] else []),
         size_categories=next(name for most, name in SIZES if rows < most),
         configs=[{"config_name": "default", "data_files": splits}],
-        **(licence_of_card(corpus["licence"]) if corpus["licence"] else {"license": "unknown"}),
+        **(license_of_card(corpus["license"]) if corpus["license"] else {"license": "unknown"}),
     )

@@ -22,8 +22,8 @@ def examine(
 ) -> dict:
     """Everything that can be found out about a folder that may hold `corpus`; reads every row and keeps none.
 
-    Returns `corpus`, `folder`, `licence`, `access`, `documented`; `copies`: for each layout `name`, `title`,
-    `recognised` and `files` (`path`, `purpose`, `required`, `found`: how many); `copy`, the layout that is read, or
+    Returns `corpus`, `folder`, `license`, `access`, `documented`; `copies`: for each layout `name`, `title`,
+    `recognized` and `files` (`path`, `purpose`, `required`, `found`: how many); `copy`, the layout that is read, or
     None; `counts` and `expected` per split, `dropped`, `reported`, `non_finite`; and `problems`, sentences: without
     one all is well.
     `progress` is called with a split and the rows read of it so far.
@@ -32,7 +32,7 @@ def examine(
     report = {
         "corpus": known.title,
         "folder": str(folder),
-        "licence": known.licence,
+        "license": known.license,
         "access": known.access,
         "documented": known.counts,
         "copies": [_look_for(copy, folder) for copy in known.copies],
@@ -44,8 +44,8 @@ def examine(
         "non_finite": {},
         "problems": [f"{path} is empty (0 bytes); copy it again." for path in _empty(known, folder)],
     }
-    if folder.is_dir() and not any(copy["recognised"] for copy in report["copies"]):
-        report["problems"].append(f"No copy of {known.title} is recognised: files that it needs are missing.")
+    if folder.is_dir() and not any(copy["recognized"] for copy in report["copies"]):
+        report["problems"].append(f"No copy of {known.title} is recognized: files that it needs are missing.")
         return report
     try:
         copy = find_copy(corpus, folder, config, **options)
@@ -60,14 +60,14 @@ def in_words(report: dict) -> Iterator[str]:
     """The lines of a report."""
     yield f"{report['corpus']} in {report['folder']}"
     for copy in report["copies"]:
-        if copy["recognised"] or report["copy"] is None:
-            yield f"  {copy['name']}: {copy['title']}{'' if copy['recognised'] else ' - not here'}"
+        if copy["recognized"] or report["copy"] is None:
+            yield f"  {copy['name']}: {copy['title']}{'' if copy['recognized'] else ' - not here'}"
             for file in copy["files"]:
                 state = f"{file['found']} found" if file["found"] > 1 else "found" if file["found"] else "MISSING"
                 state = "absent, not needed" if not file["found"] and not file["required"] else state
                 yield f"    {state:18} {file['path']}: {file['purpose']}"
     if report["copy"] is None:
-        yield f"  Where to get it: {report['access']} Licence: {report['licence']}."
+        yield f"  Where to get it: {report['access']} License: {report['license']}."
     else:
         yield f"  read as: {report['copy']}"
     for split, count in report["counts"].items():
@@ -99,7 +99,7 @@ def _look_for(copy: type[Copy], folder: Path) -> dict:
         {"path": w.path, "purpose": w.purpose, "required": w.required, "found": len(copy.find(folder, w))}
         for w in copy.wanted
     ]
-    return {"name": copy.name, "title": copy.title, "recognised": copy.recognise(folder), "files": files}
+    return {"name": copy.name, "title": copy.title, "recognized": copy.recognize(folder), "files": files}
 
 
 def _empty(corpus: Corpus, folder: Path) -> list[Path]:

@@ -1,20 +1,20 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""A licence as the front matter of a card on the Hub names it: one of the Hub's identifiers, or `other` with a name."""
+"""A license as the front matter of a card on the Hub names it: one of the Hub's identifiers, or `other` with a name."""
 
 import re
 
 
-HUB_LICENCES = (
+HUB_LICENSES = (
     *("apache-2.0", "mit", "bsd-3-clause", "gpl-3.0", "odbl", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0"),
     *("cc-by-nc-4.0", "cc-by-nc-sa-4.0", "cc-by-nc-nd-4.0", "cc-by-nd-4.0"),
 )
 
 
-def licence_of_card(licence: str) -> dict[str, str]:
+def license_of_card(license: str) -> dict[str, str]:
     """`license`, and `license_name` where the Hub has no identifier for these words."""
-    identifier = licence.strip().lower().replace(" ", "-")
+    identifier = license.strip().lower().replace(" ", "-")
     return (
-        {"license": identifier} if identifier in HUB_LICENCES else {"license": "other", "license_name": slug(licence)}
+        {"license": identifier} if identifier in HUB_LICENSES else {"license": "other", "license_name": slug(license)}
     )
 
 

@@ -36,7 +36,7 @@ class OwnCorpus(AffectBuilder):
         return {
             "name": self._name(),
             "synthetic": bool(corpus.get("synthetic", False)),
-            "licence": corpus.get("licence"),
+            "license": corpus.get("license"),
             "citation": corpus.get("citation"),
             "label_fields": self.manifest.label_fields,
             "sizes": self._sizes,

@@ -8,7 +8,7 @@ import yaml
 from huggingface_hub import EvalResult, EvalResultEntry, ModelCard, ModelCardData, eval_result_entries_to_yaml
 
 from ..data.corpora.registry import CORPORA
-from ..data.licenses import licence_of_card, slug
+from ..data.licenses import license_of_card, slug
 from ..data.schema import weak_in_words
 from ..data.splits import protocol_in_words
 from ..files import write_atomically
@@ -119,7 +119,7 @@ def _front_matter(results: dict) -> ModelCardData:
         tags=["mm_affect", "multimodal", "affect-recognition", *subset.split("+")]
         + (["synthetic-data"] if corpus["synthetic"] else []),
         eval_results=evaluations or None,
-        **_licence([corpus["licence"], *(other["licence"] for other in corpus.get("auxiliary", []))]),
+        **_license([corpus["license"], *(other["license"] for other in corpus.get("auxiliary", []))]),
     )
 
 
@@ -141,9 +141,9 @@ def _evaluations(results: dict) -> list[dict]:
     )
 
 
-def _licence(licences: list[str | None]) -> dict[str, str]:
-    """Weights follow the licences of their corpora; where there is none they are Apache-2.0, like the software."""
-    return licence_of_card(" and ".join(dict.fromkeys(filter(None, licences))) or "apache-2.0")
+def _license(licenses: list[str | None]) -> dict[str, str]:
+    """Weights follow the licenses of their corpora; where there is none they are Apache-2.0, like the software."""
+    return license_of_card(" and ".join(dict.fromkeys(filter(None, licenses))) or "apache-2.0")
 
 
 def _primary_scores(results: dict, subset: str) -> dict[str, dict | None]:
@@ -196,7 +196,7 @@ def _subset_table(results: dict) -> str:
 def _corpus_table(corpus: dict) -> str:
     rows = [
         ["corpus", corpus["name"]],
-        ["licence", corpus["licence"] or "none stated"],
+        ["license", corpus["license"] or "none stated"],
         ["utterances", ", ".join(f"{split} {count:,}" for split, count in corpus["counts"].items())],
         ["split protocol", protocol_in_words(corpus["split_protocol"])],
         ["manifest hash", f"`{corpus['manifest_hash']}`" if corpus["manifest_hash"] else "none"],
@@ -212,11 +212,11 @@ def _corpus_table(corpus: dict) -> str:
 def _auxiliary_table(corpora: list[dict]) -> str:
     """The corpora that were trained on beside the target; empty without any."""
     rows = [
-        [corpus["name"] + (" (SYNTHETIC)" if corpus["synthetic"] else ""), corpus["licence"] or "none stated",
+        [corpus["name"] + (" (SYNTHETIC)" if corpus["synthetic"] else ""), corpus["license"] or "none stated",
          f"{corpus['counts']['train']:,}", f"`{corpus['manifest_hash']}`" if corpus["manifest_hash"] else "none"]
         for corpus in corpora
     ]  # fmt: skip
-    return markdown_table(["corpus", "licence", "training utterances", "manifest hash"], rows) if rows else ""
+    return markdown_table(["corpus", "license", "training utterances", "manifest hash"], rows) if rows else ""
 
 
 def _extractor_table(extractors: dict, modalities: list[str]) -> str:

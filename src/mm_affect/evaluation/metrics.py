@@ -367,7 +367,7 @@ def compute_task_metrics(task: dict, truth, scores, threshold=0.5) -> dict[str, 
         functions = SINGLE_LABEL | ({"f1_binary": f1_binary} if len(labels) == 2 else {})
         return {name: function(truth, prediction) for name, function in functions.items()}
 
-    truth, prediction = _binarise(truth), (scores > _threshold_vector(threshold, labels)).astype(np.float64)
+    truth, prediction = _binarize(truth), (scores > _threshold_vector(threshold, labels)).astype(np.float64)
     metrics = {}
     for name, function in PER_LABEL.items():
         decided = scores if name == "auc" else prediction
@@ -385,7 +385,7 @@ def _warn_of_undefined(task: str, metrics: dict[str, float], truth: np.ndarray, 
         warnings.warn(f"{', '.join(undefined)} of {task!r}: undefined, {reason}.", stacklevel=3)
 
 
-def _binarise(intensities: np.ndarray) -> np.ndarray:
+def _binarize(intensities: np.ndarray) -> np.ndarray:
     """Intensities as 1.0 (above 0), 0.0 or NaN (unknown)."""
     intensities = intensities.astype(np.float64)
     known = ~np.isnan(intensities) & (intensities != UNKNOWN_CLASS)
@@ -425,7 +425,7 @@ def tune_thresholds(truth, probabilities, metric: str = "f1_binary", grid=None) 
     truth, probabilities = np.asarray(truth), np.asarray(probabilities, dtype=np.float64)
     _known_mask(truth, probabilities, axes=2)
     _check_finite("probability", probabilities)
-    truth = _binarise(truth)
+    truth = _binarize(truth)
     grid = np.sort(np.arange(1, 20) / 20 if grid is None else np.asarray(grid, dtype=np.float64))
     grid = grid[np.argsort(np.round(np.abs(grid - 0.5), 9), kind="stable")]  # the first best is the nearest to 0.5
     scores = [

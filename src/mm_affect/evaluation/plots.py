@@ -20,7 +20,7 @@ from .metrics import PRIMARY, primary_metric
 from .results import SUBSETS, full_subset
 
 
-COLOURS = (
+COLORS = (
     "#0072B2",
     "#D55E00",
     "#009E73",
@@ -28,8 +28,8 @@ COLOURS = (
     "#E69F00",
     "#56B4E9",
     "#000000",
-)  # Okabe and Ito, colour-blind safe
-MODALITY_COLOURS = {"text": COLOURS[1], "audio": COLOURS[0], "visual": COLOURS[2]}
+)  # Okabe and Ito, color-blind safe
+MODALITY_COLORS = {"text": COLORS[1], "audio": COLORS[0], "visual": COLORS[2]}
 STYLES = ("-", "--", ":")
 MARKERS = "os^Dv"
 STYLE = {
@@ -134,10 +134,10 @@ def save_figure(figure, path: str | Path, header: list[str], rows: list[list]) -
 
 
 def line_style(index: int) -> dict:
-    """Colour, dash and marker of the index-th curve; 105 differ."""
+    """Color, dash and marker of the index-th curve; 105 differ."""
     return {
-        "color": COLOURS[index % len(COLOURS)],
-        "linestyle": STYLES[index // len(COLOURS) % len(STYLES)],
+        "color": COLORS[index % len(COLORS)],
+        "linestyle": STYLES[index // len(COLORS) % len(STYLES)],
         "marker": MARKERS[index % len(MARKERS)],
     }
 
@@ -163,10 +163,10 @@ def plot_training(history: list[dict], path: str | Path) -> Path:
     names = sorted(curves, key=lambda name: (name != "loss", "loss" not in name))
     figure, axes = new_figure(len(names), 3.0, 2.2, columns=3)
     for panel, name in zip(axes, names, strict=True):
-        for split, colour in (("training", COLOURS[0]), ("validation", COLOURS[1])):
+        for split, color in (("training", COLORS[0]), ("validation", COLORS[1])):
             if split in curves[name]:
                 epochs, values = zip(*curves[name][split], strict=True)
-                panel.plot(epochs, values, color=colour, marker="o", markersize=2.5, linewidth=1.3, label=split)
+                panel.plot(epochs, values, color=color, marker="o", markersize=2.5, linewidth=1.3, label=split)
         panel.set_title(name)
         panel.set_xlabel("epoch")
         panel.xaxis.get_major_locator().set_params(integer=True)
@@ -188,10 +188,8 @@ def plot_subsets(results: dict, path: str | Path) -> Path:
             score = results["summary"][subset].get(key) or {"mean": None, "std": None, "n": 0}
             rows.append([key, subset, score["mean"], score["std"], score["n"]])
             if score["mean"] is not None:
-                colour = COLOURS[subset.count("+")]
-                panel.errorbar(
-                    score["mean"], height, xerr=score["std"], fmt="o", color=colour, markersize=5, capsize=3
-                )
+                color = COLORS[subset.count("+")]
+                panel.errorbar(score["mean"], height, xerr=score["std"], fmt="o", color=color, markersize=5, capsize=3)
         panel.set_yticks(range(len(subsets)), [subset.replace("+", " + ") for subset in subsets])
         panel.set_ylim(len(subsets) - 0.5, -0.5)
         panel.grid(axis="y", visible=False)
@@ -219,7 +217,7 @@ def plot_models(list_of_results: list[dict], blocks: dict[str, dict[str, str]], 
                 rows.append([results["name"], key, score["mean"], score["std"], score["n"]])
                 if score["mean"] is not None:
                     panel.errorbar(
-                        score["mean"], height, xerr=score["std"], fmt="o", color=COLOURS[line], markersize=4, capsize=2
+                        score["mean"], height, xerr=score["std"], fmt="o", color=COLORS[line], markersize=4, capsize=2
                     )
             panel.set_title(f"{metric}\n{header}")
             panel.set_yticks(range(len(names)), names)
@@ -231,7 +229,7 @@ def plot_models(list_of_results: list[dict], blocks: dict[str, dict[str, str]], 
 
 @styled
 def plot_confusion(matrix, labels: list[str], path: str | Path) -> Path:
-    """Confusion matrix (true rows, predicted columns): counts as text, share of the true class as colour."""
+    """Confusion matrix (true rows, predicted columns): counts as text, share of the true class as color."""
     matrix = np.asarray(matrix)
     if matrix.shape != (len(labels), len(labels)):
         raise ValueError(f"The confusion matrix has shape {matrix.shape}, but there are {len(labels)} labels.")
@@ -240,8 +238,8 @@ def plot_confusion(matrix, labels: list[str], path: str | Path) -> Path:
     figure, (panel,) = new_figure(1, side + 0.7, side, columns=1)
     image = panel.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for row, column in np.ndindex(matrix.shape):
-        colour = "white" if share[row, column] > 0.5 else "black"
-        panel.text(column, row, matrix[row, column], ha="center", va="center", color=colour)
+        color = "white" if share[row, column] > 0.5 else "black"
+        panel.text(column, row, matrix[row, column], ha="center", va="center", color=color)
     panel.set_xticks(range(len(labels)), labels, rotation=45, ha="right", rotation_mode="anchor")
     panel.set_yticks(range(len(labels)), labels)
     panel.set_xlabel("predicted")

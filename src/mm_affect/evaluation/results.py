@@ -6,14 +6,14 @@
     model             {"architecture", "parameters"}
     config            the resolved configuration of the run
     tasks             label fields: {"name", "problem_type", "labels", "range"}, with "weak" if a model predicted the labels
-    corpus            {"name", "synthetic", "licence", "counts": {split: n}, "manifest_hash", "split_protocol",
+    corpus            {"name", "synthetic", "license", "counts": {split: n}, "manifest_hash", "split_protocol",
                       "extractors": {modality: description}}, with "auxiliary" if other corpora were trained on, too:
-                      [{"name", "synthetic", "licence", "counts", "manifest_hash"}], with "labels_used" if a
+                      [{"name", "synthetic", "license", "counts", "manifest_hash"}], with "labels_used" if a
                       share of the training labels was: {column: {"known", "used"}}, and with "hub_dataset" if a
                       person named the data set of the Hub that the test split is of
     seeds             {seed: {"epochs", "seconds", "best_epoch", "validation": {"task.metric": value},
                       "test": {subset: {"task.metric": value}}}}
-    summary           {subset: {"task.metric": {"mean", "std", "n"}}}, always `summarise(seeds)`
+    summary           {subset: {"task.metric": {"mean", "std", "n"}}}, always `summarize(seeds)`
     best              {"seed", "selected_by", "validation", "intervals": {"task.metric": [low, high]}}: the seed that
                       validation preferred, and 95 % intervals of its test scores with all modalities
                       (`significance.intervals`); missing in results of before there were any
@@ -48,7 +48,7 @@ REQUIRED: dict[str, type | tuple] = {
     "model": ("architecture", "parameters"),
     "config": dict,
     "tasks": list,
-    "corpus": ("name", "synthetic", "licence", "counts", "manifest_hash", "split_protocol", "extractors"),
+    "corpus": ("name", "synthetic", "license", "counts", "manifest_hash", "split_protocol", "extractors"),
     "seeds": dict,
     "summary": dict,
     "versions": dict,
@@ -62,7 +62,7 @@ REQUIRED: dict[str, type | tuple] = {
 # Numbers
 
 
-def summarise(seeds: dict) -> dict:
+def summarize(seeds: dict) -> dict:
     """Mean, sample standard deviation (over n - 1) and n of every test metric over the seeds.
 
     Undefined values are left out of n; the deviation of one value, and the mean of none, is None.
@@ -196,8 +196,8 @@ def check_results(results: dict, where: str = "results") -> None:
         unknown = [subset for subset in run["test"] if subset not in SUBSETS]
         if unknown or not run["test"]:
             raise ValueError(f"{where} has a seed {seed} tested on {unknown}; expected some of {', '.join(SUBSETS)}.")
-    if results["summary"] != summarise(results["seeds"]):
-        raise ValueError(f"{where} has a `summary` that is not the summary of its `seeds`; make it with `summarise`.")
+    if results["summary"] != summarize(results["seeds"]):
+        raise ValueError(f"{where} has a `summary` that is not the summary of its `seeds`; make it with `summarize`.")
 
 
 def _plain(value):

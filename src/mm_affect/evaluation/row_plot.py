@@ -143,7 +143,7 @@ def _draw_sound(panel, sound: np.ndarray, row: dict) -> None:
 
 
 def _draw_features(figure, panel, modality: str, row: dict) -> None:
-    """Steps to the right, features upwards, each in its own deviations; steps that were not measured are grey."""
+    """Steps to the right, features upwards, each in its own deviations; steps that were not measured are gray."""
     values = row[modality].astype(np.float64)
     measured = ~np.isnan(values).all(axis=1)
     shown = np.full(values.shape, np.nan)

@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Metrics of recognised speech and recognised persons, in numpy; truth comes first, prediction second."""
+"""Metrics of recognized speech and recognized persons, in numpy; truth comes first, prediction second."""
 
 from collections.abc import Sequence
 

@@ -2,7 +2,7 @@
 """The same trained models with the weights of absent modalities given to the others: a measurement, not another training.
 
 Khare et al. (2021, section 5.3) withhold modalities at test time by the weight 0 and leave the other weights as they are, so that the
-joint embedding shrinks; `renormalise_weights` lets them grow to the same sum. Both are read from one trained model.
+joint embedding shrinks; `renormalize_weights` lets them grow to the same sum. Both are read from one trained model.
 """
 
 from pathlib import Path
@@ -11,11 +11,11 @@ from transformers import AutoModel, AutoProcessor
 
 from ..data import load, read_corpus
 from ..evaluation.evaluator import evaluate_subsets
-from ..evaluation.results import summarise
+from ..evaluation.results import summarize
 
 
-def renormalised(results: dict) -> dict:
-    """The results of a finished run, its test split measured again with `renormalise_weights`.
+def renormalized(results: dict) -> dict:
+    """The results of a finished run, its test split measured again with `renormalize_weights`.
 
     Raises:
         ValueError: the architecture has no weights of modalities.
@@ -25,10 +25,10 @@ def renormalised(results: dict) -> dict:
     seeds = {}
     for seed, found in results["seeds"].items():
         model = AutoModel.from_pretrained(output / "seeds" / f"seed-{seed}").eval()
-        if not hasattr(model.config, "renormalise_weights"):
-            raise ValueError(f"{type(model).__name__} weighs no modalities, so there is nothing to re-normalise.")
-        model.config.renormalise_weights = True
+        if not hasattr(model.config, "renormalize_weights"):
+            raise ValueError(f"{type(model).__name__} weighs no modalities, so there is nothing to re-normalize.")
+        model.config.renormalize_weights = True
         seeds[seed] = found | {"test": evaluate_subsets(model, processor, rows, read_corpus(data)["label_fields"])}
     best = {"best": results["best"] | {"intervals": {}}} if "best" in results else {}
-    name = f"{results['name']}, weights re-normalised"
-    return results | {"name": name, "seeds": seeds, "summary": summarise(seeds)} | best
+    name = f"{results['name']}, weights re-normalized"
+    return results | {"name": name, "seeds": seeds, "summary": summarize(seeds)} | best

@@ -57,7 +57,7 @@ class TranscriptTokenizer(PreTrainedTokenizer):
             **kwargs,
         )
 
-    def normalise(self, text: str) -> str:
+    def normalize(self, text: str) -> str:
         """The text as it is compared and tokenized; letters and digits outside the alphabet stay as they are."""
         text = unicodedata.normalize("NFC", text.casefold().replace("’", "'").replace("‘", "'"))
         return " ".join("".join(c if c in self.alphabet else self._plain(c) for c in text).split())
@@ -77,7 +77,7 @@ class TranscriptTokenizer(PreTrainedTokenizer):
         return dict(self._ids) | self.added_tokens_encoder
 
     def prepare_for_tokenization(self, text, is_split_into_words=False, **kwargs):
-        return self.normalise(text), kwargs
+        return self.normalize(text), kwargs
 
     def _tokenize(self, text, **kwargs):
         return list(text)

@@ -12,7 +12,7 @@ class AffectCollator:
     """Feature rows to the keyword arguments of a model's forward, `labels` included.
 
     Args:
-        processor: pads and normalises.
+        processor: pads and normalizes.
         tasks: the model's tasks.
         label_fields: the corpus' label fields; a task that no field answers gets no labels.
         augment: see `AffectProcessor.__call__`; for training only.

@@ -2,7 +2,7 @@
 """A face descriptor without weights: a Haar cascade finds the face, gradient histograms describe its parts.
 
 For every frame the largest face is found (Viola and Jones, CVPR 2001: the cascade that OpenCV 4 bundles), cut out,
-made grey, equalised and resized to 64 x 64 pixels. Each named part of that crop (brows, eyes, cheeks, mouth, chin)
+made gray, equalized and resized to 64 x 64 pixels. Each named part of that crop (brows, eyes, cheeks, mouth, chin)
 then gives a histogram of oriented gradients (Dalal and Triggs, CVPR 2005); the darkness of eyes and mouth, the motion
 since the previous face, and the place and size of the face complete the row.
 """
@@ -43,7 +43,7 @@ PARTS = {
 DARK_PARTS = ("eye_left", "eye_right", "mouth_top", "mouth")
 MOVING_PARTS = ("brow_left", "brow_right", "eye_left", "eye_right", "mouth_top", "mouth")
 
-Box = tuple[float, float, float]  # centre x, centre y, side, in pixels of the frame
+Box = tuple[float, float, float]  # center x, center y, side, in pixels of the frame
 
 
 class FaceDescriptor:
@@ -116,28 +116,28 @@ class FaceDescriptor:
         cv2 = opencv()
         box, previous = None, None
         for frame in frames:
-            grey = cv2.cvtColor(checked(frame), cv2.COLOR_RGB2GRAY)
-            box = self._finder(grey, box)
+            gray = cv2.cvtColor(checked(frame), cv2.COLOR_RGB2GRAY)
+            box = self._finder(gray, box)
             if box is None:
                 previous = None
                 yield np.full(self.size, np.nan, np.float32)
                 continue
-            crop = cv2.equalizeHist(cut_out(grey, box, CROP))
-            yield _describe_face(cv2, crop, crop if previous is None else previous, box, grey.shape)
+            crop = cv2.equalizeHist(cut_out(gray, box, CROP))
+            yield _describe_face(cv2, crop, crop if previous is None else previous, box, gray.shape)
             previous = crop
 
 
 class FaceFinder:
-    """The largest face of a grey frame `(height, width)`, looked for near the last one first; None without a face."""
+    """The largest face of a gray frame `(height, width)`, looked for near the last one first; None without a face."""
 
     def __init__(self):
         self._cascade = None
 
-    def __call__(self, grey: np.ndarray, last: Box | None) -> Box | None:
+    def __call__(self, gray: np.ndarray, last: Box | None) -> Box | None:
         cv2 = opencv()
         if self._cascade is None:
             self._cascade = cv2.CascadeClassifier(str(Path(cv2.data.haarcascades) / CASCADE))
-        found = _find_face(cv2, self._cascade, grey, last)
+        found = _find_face(cv2, self._cascade, gray, last)
         return None if found is None else _smooth(last, found)
 
     def __getstate__(self) -> dict:
@@ -165,26 +165,26 @@ def checked(frame: np.ndarray) -> np.ndarray:
     return frame
 
 
-def _find_face(cv2, cascade, grey: np.ndarray, last: Box | None) -> Box | None:
+def _find_face(cv2, cascade, gray: np.ndarray, last: Box | None) -> Box | None:
     """The largest face: first near the last one, which is several times faster, then anywhere."""
-    height, width = grey.shape
+    height, width = gray.shape
     if last is not None:
         x, y, side = last
         left, top = max(0, int(x - 0.8 * side)), max(0, int(y - 0.8 * side))
-        near = grey[top : int(y + 0.8 * side) + 1, left : int(x + 0.8 * side) + 1]
+        near = gray[top : int(y + 0.8 * side) + 1, left : int(x + 0.8 * side) + 1]
         found = _largest(cv2, cascade, near, smallest=0.8 * side, largest=1.25 * side)
         if found is not None:
             return found[0] + left, found[1] + top, found[2]
-    return _largest(cv2, cascade, grey, smallest=SMALLEST * min(height, width), largest=min(height, width))
+    return _largest(cv2, cascade, gray, smallest=SMALLEST * min(height, width), largest=min(height, width))
 
 
-def _largest(cv2, cascade, grey: np.ndarray, smallest: float, largest: float) -> Box | None:
-    scale = min(1.0, SEARCH / max(grey.shape))
+def _largest(cv2, cascade, gray: np.ndarray, smallest: float, largest: float) -> Box | None:
+    scale = min(1.0, SEARCH / max(gray.shape))
     if scale < 1.0:
-        grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        gray = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     bounds = [max(1, round(side * scale)) for side in (smallest, largest)]
     boxes = cascade.detectMultiScale(
-        grey, scaleFactor=1.1, minNeighbors=4, minSize=(bounds[0],) * 2, maxSize=(bounds[1],) * 2
+        gray, scaleFactor=1.1, minNeighbors=4, minSize=(bounds[0],) * 2, maxSize=(bounds[1],) * 2
     )
     if len(boxes) == 0:
         return None

@@ -132,11 +132,11 @@ class LogMelExtractor(FeatureExtractionMixin):
         frames = np.lib.stride_tricks.sliding_window_view(samples, self._length)[:: self._shift]
         frames = frames * np.float32(INT16_SCALE)  # (frames, length), a copy
         frames -= frames.mean(axis=1, keepdims=True)
-        emphasised = np.empty_like(frames)
-        emphasised[:, 1:] = frames[:, 1:] - np.float32(PREEMPHASIS) * frames[:, :-1]
-        emphasised[:, 0] = frames[:, 0] * np.float32(1 - PREEMPHASIS)
-        emphasised *= self._window
-        spectrum = scipy.fft.rfft(emphasised, self._padded, axis=1)[:, :-1]  # Kaldi's filters leave the last bin out
+        emphasized = np.empty_like(frames)
+        emphasized[:, 1:] = frames[:, 1:] - np.float32(PREEMPHASIS) * frames[:, :-1]
+        emphasized[:, 0] = frames[:, 0] * np.float32(1 - PREEMPHASIS)
+        emphasized *= self._window
+        spectrum = scipy.fft.rfft(emphasized, self._padded, axis=1)[:, :-1]  # Kaldi's filters leave the last bin out
         power = spectrum.real**2 + spectrum.imag**2
         return np.log(np.maximum(power @ self._filters, np.finfo(np.float32).eps))
 
@@ -161,9 +161,9 @@ def mel_filters(num_mel_bins: int, fft_length: int, sampling_rate: int) -> np.nd
         return 1127.0 * np.log1p(np.asarray(frequency) / 700.0)
 
     edges = np.linspace(mel(LOW_FREQUENCY), mel(sampling_rate / 2), num_mel_bins + 2)
-    left, centre, right = edges[:-2], edges[1:-1], edges[2:]
+    left, center, right = edges[:-2], edges[1:-1], edges[2:]
     bins = mel(np.arange(fft_length // 2) * sampling_rate / fft_length)[:, None]
-    rising, falling = (bins - left) / (centre - left), (right - bins) / (right - centre)
+    rising, falling = (bins - left) / (center - left), (right - bins) / (right - center)
     filters = np.maximum(0.0, np.minimum(rising, falling)).astype(np.float32)
     empty = np.flatnonzero(filters.sum(axis=0) == 0)
     if empty.size:

@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Rows to batches: extract features from raw media, normalise, pad, mask, and encode the labels of the tasks."""
+"""Rows to batches: extract features from raw media, normalize, pad, mask, and encode the labels of the tasks."""
 
 import copy
 from pathlib import Path
@@ -19,10 +19,10 @@ from .word_vectors import VECTORS_FILE, VOCABULARY_FILE, WordVectors, tokenize
 
 logger = logging.get_logger(__name__)
 
-NORMALISATIONS = ("standard", "none")
+NORMALIZATIONS = ("standard", "none")
 MOST_TOKENS = 512  # of a transcript, where neither `max_tokens` nor the tokenizer says fewer
 OF_THE_HUB = ("cache_dir", "force_download", "local_files_only", "revision", "token")  # options of `from_pretrained`
-SAVED = ("feature_sizes", "extractors", "normalisation", "statistics", "padding_side", "max_tokens", "auto_map")
+SAVED = ("feature_sizes", "extractors", "normalization", "statistics", "padding_side", "max_tokens", "auto_map")
 
 
 class AffectProcessor(ProcessorMixin):
@@ -33,7 +33,7 @@ class AffectProcessor(ProcessorMixin):
         extractors: per modality the description of the extractor that made the features (`name`, `version`, `rate` and
             its parameters). A modality without one, such as a published feature file, can be trained and evaluated, but
             not extracted from raw media.
-        normalisation: per modality `"standard"` (subtract the mean and divide by the deviation of the training split,
+        normalization: per modality `"standard"` (subtract the mean and divide by the deviation of the training split,
             see `fit`) or `"none"`.
         statistics: per modality `{"mean": [...], "std": [...]}`, filled by `fit`.
         padding_side: `"right"` or `"left"`; a model's answer does not depend on it.
@@ -46,7 +46,7 @@ class AffectProcessor(ProcessorMixin):
         self,
         feature_sizes=None,
         extractors=None,
-        normalisation=None,
+        normalization=None,
         statistics=None,
         padding_side="right",
         tokenizer=None,
@@ -62,11 +62,11 @@ class AffectProcessor(ProcessorMixin):
             raise ValueError("`max_tokens` counts the tokens of a tokenizer; give one, or leave it out.")
         self.feature_sizes = {m: feature_sizes[m] for m in MODALITIES if m in (feature_sizes or {})}
         self.extractors = dict(extractors or {})
-        self.normalisation = {m: (normalisation or {}).get(m, "standard") for m in self.feature_sizes}
-        for modality, way in self.normalisation.items():
-            if way not in NORMALISATIONS:
+        self.normalization = {m: (normalization or {}).get(m, "standard") for m in self.feature_sizes}
+        for modality, way in self.normalization.items():
+            if way not in NORMALIZATIONS:
                 raise ValueError(
-                    f"`normalisation` of {modality} is {way!r}; expected one of {', '.join(NORMALISATIONS)}."
+                    f"`normalization` of {modality} is {way!r}; expected one of {', '.join(NORMALIZATIONS)}."
                 )
         self.statistics = dict(statistics or {})
         self.padding_side = padding_side
@@ -209,11 +209,11 @@ class AffectProcessor(ProcessorMixin):
             rows: an iterable of feature rows; read once, in constant memory.
             keep: modalities whose statistics stay as they are, such as those of pretrained weights.
         """
-        fitted = [m for m, way in self.normalisation.items() if way == "standard" and m not in keep]
+        fitted = [m for m, way in self.normalization.items() if way == "standard" and m not in keep]
         sums = {m: np.zeros((3, self.feature_sizes[m])) for m in fitted}
         for row in rows:
             for m, total in sums.items():
-                values, mask, _ = sanitise(self._values(row, m), m)
+                values, mask, _ = sanitize(self._values(row, m), m)
                 values = values[mask].astype(np.float64)
                 total += np.stack([np.full(values.shape[1], len(values)), values.sum(0), (values**2).sum(0)])
         for m, (count, total, squares) in sums.items():
@@ -230,7 +230,7 @@ class AffectProcessor(ProcessorMixin):
 
         Args:
             rows: one row or several; raw rows (with a transcript or media, without features) are extracted first.
-            augment: called with `(modality, values, mask)` of each row after normalisation, as training does. Tokens
+            augment: called with `(modality, values, mask)` of each row after normalization, as training does. Tokens
                 come without values, so that it can only hide them.
 
         Returns:
@@ -250,7 +250,7 @@ class AffectProcessor(ProcessorMixin):
         for modality in self.feature_sizes:
             sequences = []
             for row in rows:
-                values, mask, count = sanitise(self._values(row, modality), modality)
+                values, mask, count = sanitize(self._values(row, modality), modality)
                 replaced += count
                 if modality in self._scale:
                     mean, deviation = self._scale[modality]
@@ -354,7 +354,7 @@ def load_tokenizer(name, **kwargs):
     return tokenizer
 
 
-def sanitise(values: np.ndarray, modality: str) -> tuple[np.ndarray, np.ndarray, int]:
+def sanitize(values: np.ndarray, modality: str) -> tuple[np.ndarray, np.ndarray, int]:
     """Values without NaN or inf, the mask of measured steps, and how many values were replaced by 0.
 
     A step that is NaN throughout was not measured (a frame without a face): it is masked, not counted.

@@ -71,7 +71,7 @@ class FusionConfig(AffectConfig):
         head: `"weighted_sum"`, `"concat"` or `"concat_mlp"`.
         num_hidden_layers, early_heads, late_heads: of TRANS.
         sinusoidal_positions: of TRANS; the paper does not mention positions and the earlier code has none.
-        pooled_norm: batch normalisation of AVG's pooled vector, before its linear layer.
+        pooled_norm: batch normalization of AVG's pooled vector, before its linear layer.
         input_dropout_prob: dropout of what a branch reads: of AVG's pooled vector, or of whole features of the stream,
             for all steps at once.
         hidden_dropout_prob: of pooled vectors and inside TRANS.
@@ -154,10 +154,10 @@ class AverageBranch(GradientCheckpointingLayer):
     def forward(self, values, mask):
         pooled = self.pool(values, mask)
         if self.norm is not None:
-            pooled = self._normalised(pooled)
+            pooled = self._normalized(pooled)
         return self.dropout(F.relu(self.linear(self.input_dropout(pooled))))
 
-    def _normalised(self, pooled):
+    def _normalized(self, pooled):
         alone = self.training and len(pooled) == 1  # one row has no spread: the running statistics stand in
         return F.batch_norm(
             pooled,

@@ -17,7 +17,7 @@ No code is public. Where the paper is silent, or this file differs, and why:
 * The feed-forward step is narrower (200) than the model (512): unusual, but stated.
 * The head of emotions reads the mean over time, as that of persons does.
 * A modality that a row lacks gets the weight 0 and the others keep theirs, as in the paper's ablation;
-  `renormalise_weights` lets them grow to the same sum.
+  `renormalize_weights` lets them grow to the same sum.
 * A row without audio has no embedding in the paper, "one of the major drawbacks". `missing_audio="text_query"` starts from the
   projected words instead, `"learned_query"` from learned steps. Where there is audio, neither changes anything.
 * The decoder predicts each character from those before it; its loss is the mean over the characters of a batch. It has no label
@@ -59,7 +59,7 @@ class JointEmbeddingsConfig(AffectConfig):
         final_norm: a norm behind each encoder and the decoder.
         cross_query: what the cross-modal encoders start from: `"projected"` audio, or `"encoded"`.
         modality_weights: factor of each modality's encoder in the sum; default: equal ones, of sum 1.
-        renormalise_weights: where a row lacks modalities, the weights of the others grow to the same sum.
+        renormalize_weights: where a row lacks modalities, the weights of the others grow to the same sum.
         missing_audio: what stands in for the audio of a row that has none: `"text_query"`, `"learned_query"`, or None, and
             such a row has no embedding.
         num_queries: steps of the learned query.
@@ -79,7 +79,7 @@ class JointEmbeddingsConfig(AffectConfig):
     final_norm: bool = False
     cross_query: str = "projected"
     modality_weights: dict | None = None
-    renormalise_weights: bool = False
+    renormalize_weights: bool = False
     missing_audio: str | None = None
     num_queries: int = 32
     decoder_layers: int = 2
@@ -256,7 +256,7 @@ class JointEmbeddingsForAffect(AffectPreTrainedModel):
         """What each encoder counts in each row, `(batch,)`; 0 where the row lacks the modality."""
         fixed = self.config.modality_weights
         weights = {m: fixed[m] * stream.mask.any(1).to(stream.values.dtype) for m, stream in streams.items()}
-        if not self.config.renormalise_weights:
+        if not self.config.renormalize_weights:
             return weights
         left = sum(weights.values())
         scale = torch.where(left > 0, sum(fixed.values()) / left.clamp_min(1e-6), 0.0)
@@ -321,7 +321,7 @@ class JointEmbeddingsForPreTraining(JointEmbeddingsForAffect):
         for name, value in (("num_beams", num_beams), ("max_length", max_length)):
             if value < 1:
                 raise ValueError(f"`{name}` is {value}; it must be a positive whole number.")
-        return self.decoder.recognise(self.embed(**inputs), num_beams, max_length, length_penalty)
+        return self.decoder.recognize(self.embed(**inputs), num_beams, max_length, length_penalty)
 
 
 AutoConfig.register(JointEmbeddingsConfig.model_type, JointEmbeddingsConfig)

@@ -8,7 +8,7 @@ and a third encoder reads it (global self-attention). The three vectors side by 
 
 Where this file differs from the paper or from the authors' public code, and why:
 
-* The BiLSTM runs along time. In the code it runs along the batch, so that predictions depend on their neighbours.
+* The BiLSTM runs along time. In the code it runs along the batch, so that predictions depend on their neighbors.
 * Left open by the paper and taken from the code: the softmax of a cross-modal block goes over features; the blocks follow each
   other, visual first; encoders are read at their last step; layer norm comes first; future mask, dropouts, a head of three
   linear layers, of which only the first has a ReLU. Each has a field here.

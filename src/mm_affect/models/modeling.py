@@ -109,7 +109,7 @@ class AffectPreTrainedModel(PreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module):
-        """Every layer keeps the initialisation PyTorch gives it, as in the authors' code."""
+        """Every layer keeps the initialization PyTorch gives it, as in the authors' code."""
         if hasattr(module, "reset_parameters"):
             module.reset_parameters()
 

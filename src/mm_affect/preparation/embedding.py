@@ -144,7 +144,7 @@ def embed_rows(
     def with_processor(folder: Path, shards: list[str], record: dict) -> dict:
         if (folder / "processor_config.json").is_file():
             given = AutoProcessor.from_pretrained(folder)
-            ways = given.normalisation | {modality: "standard"}
+            ways = given.normalization | {modality: "standard"}
             processor = AffectProcessor(record["sizes"], record["extractors"], ways)
             made = given.made_extractors()
             processor.share_extractors({m: extractor for m, extractor in made.items() if m != modality})

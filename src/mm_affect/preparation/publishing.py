@@ -29,7 +29,7 @@ def push_rows(
     """Upload a folder of rows to the data set `repo_id`, with its card, in one commit; returns the commit's address.
 
     `corpus` is by default the published one whose name the rows carry, if any. `visibility` is by default `private` where
-    the licence of the corpus asks for it, or where the rows are of no published corpus, else `public`; `gated` shows the
+    the license of the corpus asks for it, or where the rows are of no published corpus, else `public`; `gated` shows the
     card to everyone and the rows to whom you grant it. Raises `ValueError` if a protected corpus is to be public, if the
     rows are those of another corpus, or if they name media files of this machine instead of holding features; and what
     `hub.upload` raises.
@@ -43,7 +43,7 @@ def push_rows(
         raise ValueError(f"`visibility` is {visibility!r}; expected one of {', '.join(VISIBILITY)}.")
     if known and known.gated and visibility == "public":
         raise ValueError(
-            f"{known.title} may not be given to everyone ({known.licence}); push it as private, or as gated."
+            f"{known.title} may not be given to everyone ({known.license}); push it as private, or as gated."
         )
     if corpus is not None and owner != corpus:
         raise ValueError(f"{folder} holds rows of {record['name']}; push them with datasets_scripts/{owner}.py.")

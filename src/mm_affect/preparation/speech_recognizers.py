@@ -1,10 +1,10 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Speech recognisers with one face: any of transformers (CTC such as Wav2Vec2, sequence to sequence such as Whisper), and
+"""Speech recognizers with one face: any of transformers (CTC such as Wav2Vec2, sequence to sequence such as Whisper), and
 our own joint embeddings with their decoder.
 
-A recogniser turns a row with `audio_file` or `video_file` into a `Transcript`. Those of transformers hear a clip in pieces (of
+A recognizer turns a row with `audio_file` or `video_file` into a `Transcript`. Those of transformers hear a clip in pieces (of
 as many seconds as their features are made for, else 30), so that a long clip costs little memory; a word on the border of two pieces may be lost. A piece of digital silence,
-or shorter than 0.1 s, has no words, and no recogniser is asked: those that know speech alone make some up.
+or shorter than 0.1 s, has no words, and no recognizer is asked: those that know speech alone make some up.
 """
 
 from pathlib import Path
@@ -49,16 +49,16 @@ class Transcript(NamedTuple):
     language: str | None
 
 
-class Recogniser:
-    """What recognisers share: `name` and `sha256` say which one it is."""
+class Recognizer:
+    """What recognizers share: `name` and `sha256` say which one it is."""
 
     def __init__(self, model: torch.nn.Module, name: str, folder: Path):
         self.model, self.sha256 = model, sha256_of(weights_in(folder))
         self.name = folder.resolve().name if Path(name).exists() else name
 
 
-class SpeechRecogniser(Recogniser):
-    """A recogniser of transformers; `_recognise` answers to the features of one piece."""
+class SpeechRecognizer(Recognizer):
+    """A recognizer of transformers; `_recognize` answers to the features of one piece."""
 
     def __init__(self, model: torch.nn.Module, name: str, folder: Path):
         super().__init__(model, name, folder)
@@ -68,7 +68,7 @@ class SpeechRecogniser(Recogniser):
         except (OSError, ValueError) as error:
             raise ValueError(
                 f"{name} has no feature extractor (preprocessor_config.json) that can be read "
-                f"({str(error).splitlines()[0]}); a speech recogniser needs one."
+                f"({str(error).splitlines()[0]}); a speech recognizer needs one."
             ) from error
         self.rate = self.features.sampling_rate
         self.seconds = getattr(self.features, "chunk_length", None) or SECONDS
@@ -82,7 +82,7 @@ class SpeechRecogniser(Recogniser):
             if len(piece) < SHORTEST * self.rate or np.ptp(piece) == 0:
                 continue
             heard = self.features(piece, sampling_rate=self.rate, return_tensors="pt").to(self.model.device)
-            text, scores, language = self._recognise(heard)
+            text, scores, language = self._recognize(heard)
             words.append(text.strip())
             total, tokens = total + sum(scores), tokens + len(scores)
             languages.append(language)
@@ -90,15 +90,15 @@ class SpeechRecogniser(Recogniser):
         language = max(languages, key=languages.count) if languages else None
         return Transcript(text or None, total / tokens if tokens else None, language)
 
-    def _recognise(self, heard) -> tuple[str, list[float], str | None]:
+    def _recognize(self, heard) -> tuple[str, list[float], str | None]:
         """The words, log-likelihoods of their tokens, and the language."""
         raise NotImplementedError
 
 
-class CTCRecogniser(SpeechRecogniser):
+class CTCRecognizer(SpeechRecognizer):
     """The most probable token of every frame; its likelihood counts where it begins, and the blanks between tokens do not."""
 
-    def _recognise(self, heard):
+    def _recognize(self, heard):
         scores, best = self.model(**heard).logits[0].float().log_softmax(-1).max(-1)
         starts = torch.ones_like(best, dtype=torch.bool)
         starts[1:] = best[1:] != best[:-1]
@@ -109,7 +109,7 @@ class CTCRecogniser(SpeechRecogniser):
         return text, scores[spoken].tolist(), None
 
 
-class Seq2SeqRecogniser(SpeechRecogniser):
+class Seq2SeqRecognizer(SpeechRecognizer):
     """Greedy decoding; the likelihood is that of each word token, given those before it, without special tokens."""
 
     def __init__(self, model: torch.nn.Module, name: str, folder: Path):
@@ -117,7 +117,7 @@ class Seq2SeqRecogniser(SpeechRecogniser):
         names = getattr(model.generation_config, "lang_to_id", None) or {}
         self.languages = {token: name.strip("<|>") for name, token in names.items()}
 
-    def _recognise(self, heard):
+    def _recognize(self, heard):
         inputs = {self.model.main_input_name: heard[self.model.main_input_name]}
         language, options = None, {}
         if self.languages:
@@ -133,7 +133,7 @@ class Seq2SeqRecogniser(SpeechRecogniser):
         return self.tokenizer.decode(ids, skip_special_tokens=True), scores[spoken].tolist(), language
 
 
-class CharacterRecogniser(Recogniser):
+class CharacterRecognizer(Recognizer):
     """The joint embeddings with their decoder over characters, from sound and, if they read it, the picture."""
 
     def __init__(self, model: torch.nn.Module, processor: AffectProcessor, name: str, folder: Path):
@@ -146,7 +146,7 @@ class CharacterRecogniser(Recogniser):
 
     @torch.no_grad()
     def __call__(self, row: dict) -> Transcript:
-        """The transcript of a row, as that of `SpeechRecogniser`."""
+        """The transcript of a row, as that of `SpeechRecognizer`."""
         features = self.processor.extract(row, self.seen)
         batch = {name: values.to(self.model.device) for name, values in self.processor(features).items()}
         if not any(len(features[m]) for m in self.seen):
@@ -157,8 +157,8 @@ class CharacterRecogniser(Recogniser):
         return Transcript(text or None, -loss.item(), None)
 
 
-def load_recogniser(name: str) -> Recogniser:
-    """The recogniser in a folder or Hub repository, on the accelerator if there is one.
+def load_recognizer(name: str) -> Recognizer:
+    """The recognizer in a folder or Hub repository, on the accelerator if there is one.
 
     Raises:
         ValueError: there is none, or it is not whole.
@@ -170,7 +170,7 @@ def load_recogniser(name: str) -> Recogniser:
         config = AutoConfig.from_pretrained(folder)
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"{name} is no model of transformers ({str(error).splitlines()[0]}); give a speech recogniser."
+            f"{name} is no model of transformers ({str(error).splitlines()[0]}); give a speech recognizer."
         ) from error
     device = PartialState().device
     if isinstance(config, AffectConfig):
@@ -180,15 +180,15 @@ def load_recogniser(name: str) -> Recogniser:
         if not hasattr(model, "generate_transcript"):
             raise ValueError(
                 f"{name} is a {config.model_type} without a decoder of speech; give a checkpoint of the joint embeddings as "
-                "pretraining leaves it, or a speech recogniser of transformers."
+                "pretraining leaves it, or a speech recognizer of transformers."
             )
-        return CharacterRecogniser(model.to(device), processor, name, folder)
+        return CharacterRecognizer(model.to(device), processor, name, folder)
     for kind, auto, known in (
-        (Seq2SeqRecogniser, AutoModelForSpeechSeq2Seq, MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES),
-        (CTCRecogniser, AutoModelForCTC, MODEL_FOR_CTC_MAPPING_NAMES),
+        (Seq2SeqRecognizer, AutoModelForSpeechSeq2Seq, MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES),
+        (CTCRecognizer, AutoModelForCTC, MODEL_FOR_CTC_MAPPING_NAMES),
     ):
         if config.model_type in known:
             return kind(load_whole(auto, folder)[0].to(device), name, folder)
     raise ValueError(
-        f"{name} is a model of type {config.model_type!r}, which recognises no speech; give one such as Whisper or Wav2Vec2."
+        f"{name} is a model of type {config.model_type!r}, which recognizes no speech; give one such as Whisper or Wav2Vec2."
     )

@@ -1,7 +1,7 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Transcripts of speech without any, by a speech recogniser, as a corpus of their own beside the originals.
+"""Transcripts of speech without any, by a speech recognizer, as a corpus of their own beside the originals.
 
-The output is a folder with two files of one JSON object per line. `transcripts.jsonl` is the work: which recogniser, then every
+The output is a folder with two files of one JSON object per line. `transcripts.jsonl` is the work: which recognizer, then every
 clip that it heard, or why it could not, added as it is done; the next start goes on behind it and tries failures again.
 `manifest.jsonl`, with corpus.json, is the corpus: written anew from that work at the end, so other filters cost no hearing. Its
 columns `likelihood` (mean log-likelihood of a token) and `language` are no labels; `mm_affect.data` reads them as the manifest of
@@ -21,37 +21,37 @@ from ..data.manifest import COLUMNS, MANIFEST_NAMES, read_manifest
 from ..data.manifest_files import read_lines
 from ..features.media import MEDIA, SOUNDS
 from ..files import write_atomically
-from .speech_recognizers import Recogniser
+from .speech_recognizers import Recognizer
 
 
 LOG, MANIFEST = "transcripts.jsonl", "manifest.jsonl"
 
 
 def transcribe(
-    recogniser: Recogniser, source: str | Path, output: str | Path, progress: Callable[[str, int], None] | None = None
+    recognizer: Recognizer, source: str | Path, output: str | Path, progress: Callable[[str, int], None] | None = None
 ) -> None:
     """Hear every clip of `source` that has no transcript, and add what is said to `transcripts.jsonl` of `output`.
 
     Args:
         source: a folder with a manifest, or any folder of media files: the id of a clip is then its path without ending, and
             its group, such as a speaker, the first folder of it.
-        output: a new folder, or one that this has begun with the same recogniser.
+        output: a new folder, or one that this has begun with the same recognizer.
         progress: called after each clip with its id and the number of all clips.
 
     Raises:
         FileExistsError: `output` holds something else.
-        ValueError: it was begun with another recogniser; `source` cannot be read.
+        ValueError: it was begun with another recognizer; `source` cannot be read.
     """
     clips, _ = read_source(source)
     if Path(output).resolve() == Path(source).resolve():
         raise ValueError(f"{output} is the source itself, which stays as it is; choose another folder.")
-    log = _begin(Path(output), {"model": recogniser.name, "weights_sha256": recogniser.sha256})
+    log = _begin(Path(output), {"model": recognizer.name, "weights_sha256": recognizer.sha256})
     done = {clip for clip, found in _read(log)[1].items() if "error" not in found}
     with open(log, "a", encoding="utf-8") as file:
         for clip in clips:
             if clip["id"] not in done and clip["transcript"] is None and _has_media(clip):
                 try:
-                    text, likelihood, language = recogniser(clip)
+                    text, likelihood, language = recognizer(clip)
                     likelihood = round(likelihood, 6) if likelihood is not None and math.isfinite(likelihood) else None
                     found = {"transcript": text, "likelihood": likelihood, "language": language}
                 except (ValueError, OSError) as error:
@@ -72,13 +72,13 @@ def write_manifest(
         least_likelihood: keep clips of at least this mean log-likelihood of a token.
 
     Raises:
-        ValueError: no clip is left; a language is asked for where the recogniser names none.
+        ValueError: no clip is left; a language is asked for where the recognizer names none.
     """
     clips, corpus = read_source(source)
     header, heard = _read(Path(output) / LOG)
     if language is not None and heard and not any(found.get("language") for found in heard.values()):
         raise ValueError(
-            f"{header['model']} names no language, so none can be asked for; leave --language out, or take another recogniser."
+            f"{header['model']} names no language, so none can be asked for; leave --language out, or take another recognizer."
         )
     counts, failures = Counter({"clips": 0}), []
     temporary = Path(output) / f".{MANIFEST}.tmp"
@@ -203,13 +203,13 @@ def _begin(output: Path, header: dict) -> Path:
     if begun != header:
         raise ValueError(
             f"{output} was begun with {begun.get('model')} ({str(begun.get('weights_sha256'))[:12]}), not with "
-            f"{header['model']} ({header['weights_sha256'][:12]}); transcripts of two recognisers are not mixed: choose another "
+            f"{header['model']} ({header['weights_sha256'][:12]}); transcripts of two recognizers are not mixed: choose another "
             "folder."
         )
     return log
 
 
 def _read(log: Path) -> tuple[dict, dict[str, dict]]:
-    """Which recogniser, and what was heard last of each clip."""
+    """Which recognizer, and what was heard last of each clip."""
     lines = [cells for _, cells in read_lines(log)]
     return lines[0], {cells["id"]: cells for cells in lines[1:]}

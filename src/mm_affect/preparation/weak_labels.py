@@ -232,7 +232,7 @@ def add_weak_labels(
                 f"the new column another name, such as --name {field['name']}_weak."
             )
 
-    def labelled(table: pa.Table, schema: pa.Schema) -> dict[str, pa.Array]:
+    def labeled(table: pa.Table, schema: pa.Schema) -> dict[str, pa.Array]:
         labels = labeller(RowDataset(RowReader(datasets.Dataset(table)), labeller.modalities))
         ids = table.column("id").to_pylist()
         labels = [check_label(label, field, f"Row `{id}`") for id, label in zip(ids, labels, strict=True)]
@@ -247,7 +247,7 @@ def add_weak_labels(
 
     plan = {"field": field, "modalities": labeller.modalities}
     described = {"label_fields": [*corpus["label_fields"], field], "sizes": corpus["sizes"]}
-    return rewrite_rows(rows, output, plan, described, labelled, counted, overwrite, progress)
+    return rewrite_rows(rows, output, plan, described, labeled, counted, overwrite, progress)
 
 
 def _unknown(shard: Path, name: str) -> int:

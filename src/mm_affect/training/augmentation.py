@@ -11,7 +11,7 @@ from huggingface_hub.dataclasses import strict
 @strict
 @dataclass
 class Augmentation:
-    """Called by the processor with one row's normalised features of one modality.
+    """Called by the processor with one row's normalized features of one modality.
 
     Randomness comes from torch's generator, which the Trainer saves and restores with its checkpoints.
 

@@ -66,7 +66,7 @@ class TrainingOptions:
         tune_thresholds: metric for which the thresholds of multi-label tasks are chosen on validation; None = 0.5. Of a list of
             metrics each is measured with its own; predictions and other metrics use those of the first.
         group_by_length: make batches of rows of like length, which saves padding; False draws them at random, which suits
-            batch normalisation and small corpora better.
+            batch normalization and small corpora better.
         bf16: mixed precision, for GPUs that have it.
         unimodal_labels: how labels of tasks with `generated_from` are made; see `LabelGeneration`.
     """
@@ -147,7 +147,7 @@ class RunConfig:
         text_encoder: folder or Hub name of a pretrained encoder such as `"bert-base-uncased"`: it reads the transcripts of
             the rows, in place of their features of text, and is trained with the rest of the model.
         max_tokens: longer transcripts are cut for it; default: what it can read, at most 512.
-        normalisation: per modality `"standard"` or `"none"`; default: that of the processor saved with the rows.
+        normalization: per modality `"standard"` or `"none"`; default: that of the processor saved with the rows.
         augmentation, training: see `Augmentation` and `TrainingOptions`.
         seeds: the run is repeated with each; results are mean and standard deviation over them.
     """
@@ -166,7 +166,7 @@ class RunConfig:
     pretrained: str | None = None
     text_encoder: str | None = None
     max_tokens: int | None = None
-    normalisation: dict = field(default_factory=dict)
+    normalization: dict = field(default_factory=dict)
     augmentation: Augmentation = field(default_factory=Augmentation)
     training: TrainingOptions = field(default_factory=TrainingOptions)
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2, 3, 4])

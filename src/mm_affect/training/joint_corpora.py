@@ -11,7 +11,7 @@ from ..data import RowReader, load, read_corpus
 from ..features.processor import AffectProcessor
 
 
-RECORDED = ("name", "synthetic", "licence", "counts", "manifest_hash")  # of an auxiliary corpus, in results
+RECORDED = ("name", "synthetic", "license", "counts", "manifest_hash")  # of an auxiliary corpus, in results
 
 
 def read_corpora(data: str, auxiliary: list[str]) -> dict:

@@ -12,7 +12,7 @@ Two of them, both without parameters:
 
 Where we differ from the papers and their public code (thuiar/Self-MM, skystarhyw/SUGRM), and why:
 
-- A zero label belongs to neither centre, as in both papers; `positive_includes_zero` is the code of both.
+- A zero label belongs to neither center, as in both papers; `positive_includes_zero` is the code of both.
 - Each sample counts once in the means of the extremes; in SUGRM's code the first samples count once per batch.
 - The extremes are the samples of the largest and of the smallest label: +3 and -3 where a split has them, as in the paper;
   the code fails without. The distance of the labels D^L is theirs (6 in the paper).
@@ -20,13 +20,13 @@ Where we differ from the papers and their public code (thuiar/Self-MM, skystarhy
 - Labels count from the middle of the task's range: in ratings from 1 to 5 those above 3 are the positive ones.
 - Means are over samples seen so far, and divisions by a distance are guarded by 1e-8. Where a mean has no sample or a target
   is not finite, the label stays as it was.
-- A sample without a modality, or whose own label is unknown, gets no label of that modality, and no centre counts it.
+- A sample without a modality, or whose own label is unknown, gets no label of that modality, and no center counts it.
 - A row whose modality is first seen in a later epoch starts from its own label, as all do in the first epoch.
 
 Updated batch by batch, labels first differ from the origin's after their samples' steps of the second epoch: so in the first
 two epochs the losses of the unimodal tasks, which are weighted by that difference, are exactly zero, in the public code too.
 
-All of it is on the CPU and in double precision: it is little, and while the centres are still close together, rounding would
+All of it is on the CPU and in double precision: it is little, and while the centers are still close together, rounding would
 have a say in the direction.
 """
 
@@ -51,7 +51,7 @@ class LabelGeneration:
         generator: `"ulgm"` (SUGRM) or `"self_mm"`.
         update: `"batch"`: after every batch, from the features of that training step, dropout included, as the public code
             does; `"epoch"`: after every epoch, from one pass in evaluation mode.
-        positive_includes_zero: count samples labelled 0, the middle of the range, among the positive ones.
+        positive_includes_zero: count samples labeled 0, the middle of the range, among the positive ones.
         clamp: keep generated labels within the task's `value_range` (without one: within the labels of the split).
     """
 
@@ -107,7 +107,7 @@ class LabelGenerator:
         labels: the origin's labels of every training sample `(samples,)`, float64, NaN = unknown.
 
     Raises:
-        ValueError: there is no positive or no negative label, so there is no such centre.
+        ValueError: there is no positive or no negative label, so there is no such center.
     """
 
     def __init__(self, origin: Task, tasks: list[Task], labels: torch.Tensor, options: LabelGeneration):
@@ -119,7 +119,7 @@ class LabelGenerator:
             if not members.any():
                 raise ValueError(
                     f"No training row has a {name} label of {origin.name!r} (neutral is {self.neutral:g}), so labels of {tasks[0].name!r} cannot be "
-                    "generated from it: it takes a centre of the positive rows and one of the negative; use labels of both "
+                    "generated from it: it takes a center of the positive rows and one of the negative; use labels of both "
                     "signs, or remove the tasks with `generated_from`."
                 )
         self.highest, self.lowest = labels[~labels.isnan()].max(), labels[~labels.isnan()].min()
@@ -141,7 +141,7 @@ class LabelGenerator:
         }
 
     def generate(self, rows: torch.Tensor, views: dict, present: dict, epoch: int) -> None:
-        """Move the labels of the samples `rows` towards their targets: y = (e - 1)/(e + 1) y + 2/(e + 1) target.
+        """Move the labels of the samples `rows` toward their targets: y = (e - 1)/(e + 1) y + 2/(e + 1) target.
 
         In the first epoch they are the origin's own.
 
@@ -192,7 +192,7 @@ class SharedSpace(LabelGenerator):
 
     The distance is that of its feature to the fused one, at most D_max, in units of labels:
     ``D^L min(|f_m - f_s|, D_max) / D_max``, where D_max is the distance between the mean features of the two extremes. The
-    direction is up if its feature lies relatively nearer to the positive centre than the fused one does,
+    direction is up if its feature lies relatively nearer to the positive center than the fused one does,
     ``|f_s - c+| / |f_s - c-| < |f_m - c+| / |f_m - c-|``, down if further, and none if equal.
     """
 
@@ -230,7 +230,7 @@ class SharedSpace(LabelGenerator):
 
 
 class OwnSpaces(LabelGenerator):
-    """Self-MM's generator. Each space, the fused one and each modality's, has the centres of the samples whose own label (the
+    """Self-MM's generator. Each space, the fused one and each modality's, has the centers of the samples whose own label (the
     origin's, or the generated one) is positive or negative; a sample is at ``a = (|f - c-| - |f - c+|) / |f - c+|`` in it.
     The target is the mean of two relations to the origin's label y, counted from the neutral one: ``y a_s / a_m`` and ``y + a_s - a_m``.
     """
@@ -257,7 +257,7 @@ class OwnSpaces(LabelGenerator):
 
     def _place(self, task: Task, views: dict) -> torch.Tensor:
         to_positive, to_negative = (
-            (views[task.view] - centre).norm(dim=-1) for centre in self.stores[task.name].means()
+            (views[task.view] - center).norm(dim=-1) for center in self.stores[task.name].means()
         )
         return (to_negative - to_positive) / (to_positive + EPS)
 

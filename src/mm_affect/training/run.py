@@ -26,7 +26,7 @@ from ..evaluation.cards import start_in_words, write_card
 from ..evaluation.evaluator import compute_metrics, predict, predict_subsets, with_tuned_thresholds
 from ..evaluation.predictions import FILE as PREDICTIONS
 from ..evaluation.predictions import read_predictions, scored, write_predictions
-from ..evaluation.results import environment, read_results, summarise, write_results
+from ..evaluation.results import environment, read_results, summarize, write_results
 from ..evaluation.selection import best_seed, check_selection, selection_of, with_mean
 from ..evaluation.significance import intervals
 from ..features.collator import AffectCollator
@@ -86,11 +86,11 @@ def run(config: RunConfig, command: str = "", resume: bool = False, overwrite: b
         "config": config.to_dict(),
         "tasks": as_recorded(tasks, corpus.get("training_fields", corpus["label_fields"])),
         "corpus": {name: corpus.get(name) for name in
-                   ("name", "synthetic", "licence", "counts", "manifest_hash", "split_protocol")}
+                   ("name", "synthetic", "license", "counts", "manifest_hash", "split_protocol")}
                   | {"extractors": extractors_of(config, corpus, model.config)}
                   | {name: corpus[name] for name in ("auxiliary", "labels_used") if name in corpus},
         "seeds": seeds,
-        "summary": summarise(seeds),
+        "summary": summarize(seeds),
         "best": best_by_validation(output, best, selection_of(config, tasks)[0], seeds),
         "command": command,
         "seconds": round(sum(seed["seconds"] for seed in seeds.values()), 1),
@@ -243,20 +243,20 @@ def processor_of(config: RunConfig, corpus: dict) -> AffectProcessor:
             raise ValueError(
                 f"The rows have no {modality!r} features; they have {', '.join(m for m in MODALITIES if m in sizes)}."
             )
-    normalisation, statistics, given = {}, {}, {}
+    normalization, statistics, given = {}, {}, {}
     if (Path(config.data) / "processor_config.json").exists():
         saved = AutoProcessor.from_pretrained(config.data)
-        normalisation = saved.normalisation
+        normalization = saved.normalization
         given = {m: extractor for m, extractor in saved.made_extractors().items() if m in modalities}
     if config.pretrained is not None:
         ways, statistics = warm_start.scale_of(warm_start.find(config.pretrained), corpus["extractors"], modalities)
-        normalisation = normalisation | ways
-    normalisation = normalisation | config.normalisation
+        normalization = normalization | ways
+    normalization = normalization | config.normalization
     processor = AffectProcessor(
         {m: sizes[m] for m in modalities},
         {m: corpus["extractors"][m] for m in modalities if m in corpus["extractors"]},
-        normalisation,
-        {m: known for m, known in statistics.items() if normalisation[m] == "standard"},
+        normalization,
+        {m: known for m, known in statistics.items() if normalization[m] == "standard"},
         tokenizer=tokenizer,
         max_tokens=config.max_tokens,
     )

@@ -151,7 +151,7 @@ def parts_of(names: set[str], others: set[str]) -> list[str]:
 
 
 def scale_of(checkpoint: Checkpoint, extractors: dict, modalities: list[str]) -> tuple[dict, dict]:
-    """Normalisation and statistics of the modalities that the checkpoint reads, too.
+    """Normalization and statistics of the modalities that the checkpoint reads, too.
 
     Args:
         extractors: what made the features of the rows, per modality.
@@ -166,7 +166,7 @@ def scale_of(checkpoint: Checkpoint, extractors: dict, modalities: list[str]) ->
         AffectProcessor(sizes, saved.get("extractors")).check_extractors(extractors)
     except ValueError as error:
         raise ValueError(f"Config pretrained: {checkpoint.name}: {error}") from None
-    ways, statistics = saved.get("normalisation", {}), saved.get("statistics", {})
+    ways, statistics = saved.get("normalization", {}), saved.get("statistics", {})
     return {m: ways[m] for m in sizes}, {m: statistics[m] for m in sizes if m in statistics}
 
 

@@ -24,7 +24,7 @@ FILES = {"text": "text_{}.csv", "audio": "audio_{}0.csv", "visual": "video_{}0.c
 
 
 class BcLstm(Copy):
-    """A subclass gives `about` (name, licence, citation). Validation is whole videos of the training split."""
+    """A subclass gives `about` (name, license, citation). Validation is whole videos of the training split."""
 
     name = "bclstm"
     title = "the bc-LSTM csv files"

@@ -26,14 +26,14 @@ from .mult_pickle import MultPickle
 
 
 NAME = "CMU-MOSEI"
-LICENCE = "CMU-MOSEI research data, for research alone"
+LICENSE = "CMU-MOSEI research data, for research alone"
 CITATION = (
     "A. Zadeh, P. P. Liang, S. Poria, E. Cambria, L.-P. Morency: Multimodal language analysis in the wild: CMU-MOSEI "
     "dataset and interpretable dynamic fusion graph. ACL 2018."
 )
 BY_FOLDS = {"train": 16327, "validation": 1871, "test": 4662}
 PROCESSED = {"train": 16326, "validation": 1871, "test": 4659}
-ABOUT = {"name": NAME, "licence": LICENCE, "citation": CITATION, "split_protocol": FOLDS}
+ABOUT = {"name": NAME, "license": LICENSE, "citation": CITATION, "split_protocol": FOLDS}
 COLUMNS = ("sentiment", *EMOTIONS)  # the order of the label sequence
 EMOTION = {
     "name": "emotion",
@@ -222,7 +222,7 @@ def read_transcript(path: Path) -> list[Clip]:
 CORPUS = Corpus(
     name="cmu_mosei",
     title=NAME,
-    licence=LICENCE,
+    license=LICENSE,
     citation=CITATION,
     access=(
         "Ask the CMU MultiComp Lab (http://multicomp.cs.cmu.edu/resources/cmu-mosei-dataset/), whose SDK "

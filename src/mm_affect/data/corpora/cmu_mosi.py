@@ -16,7 +16,7 @@ from .mult_pickle import MultPickle
 
 
 NAME = "CMU-MOSI"
-LICENCE = "CMU-MOSI research data, for research alone"
+LICENSE = "CMU-MOSI research data, for research alone"
 CITATION = (
     "A. Zadeh, R. Zellers, E. Pincus, L.-P. Morency: Multimodal sentiment intensity analysis in videos: facial gestures "
     "and verbal messages. IEEE Intelligent Systems 31(6), 2016."
@@ -28,7 +28,7 @@ FOLDS = {
     "groups_may_cross": False,
 }
 IN_FILE = FOLDS | {"name": "official folds of the CMU Multimodal SDK, as the file has them"}
-ABOUT = {"name": NAME, "licence": LICENCE, "citation": CITATION, "split_protocol": FOLDS}
+ABOUT = {"name": NAME, "license": LICENSE, "citation": CITATION, "split_protocol": FOLDS}
 SENTIMENT = {
     "name": "sentiment",
     "problem_type": "regression",
@@ -92,7 +92,7 @@ class MosiMfn(MfnH5):
 class MosiBcLstm(BcLstm):
     """The binary label, on another split."""
 
-    about = {"name": f"{NAME}, bc-LSTM features", "licence": LICENCE, "citation": CITATION}
+    about = {"name": f"{NAME}, bc-LSTM features", "license": LICENSE, "citation": CITATION}
 
 
 def read_annotprocessed(path: Path) -> list[Clip]:
@@ -111,7 +111,7 @@ def read_annotprocessed(path: Path) -> list[Clip]:
 CORPUS = Corpus(
     name="cmu_mosi",
     title=NAME,
-    licence=LICENCE,
+    license=LICENSE,
     citation=CITATION,
     access=(
         "Ask the CMU MultiComp Lab (http://multicomp.cs.cmu.edu/resources/cmu-mosi-dataset/), whose SDK "

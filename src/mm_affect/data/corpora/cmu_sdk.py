@@ -34,7 +34,7 @@ ROOTS = {  # what the root of a sequence says of it; roots that say none of thes
 
 
 class SdkCopy(Copy):
-    """A subclass gives `about` (name, licence, citation, split_protocol), `corpus` (whose folds are taken), `label_fields`, `counts`, and
+    """A subclass gives `about` (name, license, citation, split_protocol), `corpus` (whose folds are taken), `label_fields`, `counts`, and
     `labels_of`. Words and features may be missing; rows then have labels and times alone."""
 
     name = "sdk"
@@ -55,7 +55,7 @@ class SdkCopy(Copy):
     }
 
     @classmethod
-    def recognise(cls, folder: Path) -> bool:
+    def recognize(cls, folder: Path) -> bool:
         """Labels alone, beside the raw release, are labels of that."""
         found = [bool(cls.find(folder, wanted)) for wanted in cls.wanted]
         return found[0] and (any(found[1:]) or not (Path(folder) / "Raw").is_dir())

@@ -27,7 +27,7 @@ SYNONYMS = {  # how files and papers call them -> our names
 
 
 class Hhmpn(SplitPickle):
-    """A subclass gives `about` (name, licence, citation, split_protocol) and `counts`."""
+    """A subclass gives `about` (name, license, citation, split_protocol) and `counts`."""
 
     name = "hhmpn"
     title = "the torch file of HHMPN and TAILOR (train_valid_test.pt)"

@@ -5,7 +5,7 @@ from .layouts import Corpus
 from .mfn_h5 import MfnH5
 
 
-LICENCE = "ICT-MMMO research data, for research alone"
+LICENSE = "ICT-MMMO research data, for research alone"
 CITATION = (
     "M. Woellmer, F. Weninger, T. Knaup, B. Schuller, C. Sun, K. Sagae, L.-P. Morency: YouTube movie reviews: sentiment "
     "analysis in an audio-visual context. IEEE Intelligent Systems 28(3), 2013."
@@ -18,7 +18,7 @@ class MmmoH5(MfnH5):
 
     about = {
         "name": "ICT-MMMO",
-        "licence": LICENCE,
+        "license": LICENSE,
         "citation": CITATION,
         "split_protocol": {"name": "220/40/80 of MFN; clips name no speaker", "groups_may_cross": True},
     }
@@ -35,7 +35,7 @@ class MmmoH5(MfnH5):
 CORPUS = Corpus(
     name="ict_mmmo",
     title="ICT-MMMO",
-    licence=LICENCE,
+    license=LICENSE,
     citation=CITATION,
     access="The h5 files are in https://github.com/pliang279/MFN (new_data/mmmo); the videos are with USC ICT.",
     copies=(MmmoH5,),

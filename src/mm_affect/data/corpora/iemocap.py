@@ -21,7 +21,7 @@ from .layouts import Copy, Corpus, Option, Wanted
 from .mult_pickle import MultPickle
 
 
-LICENCE = "IEMOCAP licence of the University of Southern California, signed for research; no redistribution"
+LICENSE = "IEMOCAP license of the University of Southern California, signed for research; no redistribution"
 CITATION = (
     "C. Busso, M. Bulut, C.-C. Lee, A. Kazemzadeh, E. Mower, S. Kim, J. Chang, S. Lee, S. Narayanan: IEMOCAP: "
     "interactive emotional dyadic motion capture database. Language Resources and Evaluation 42, 2008."
@@ -91,7 +91,7 @@ class IemocapRelease(Copy):
         }[way]
         return {
             "name": "IEMOCAP",
-            "licence": LICENCE,
+            "license": LICENSE,
             "citation": CITATION,
             "label_fields": self._label_fields(),
             "sizes": {},
@@ -172,8 +172,8 @@ class IemocapRelease(Copy):
         lines = read_evaluation(evaluation)
         kept = CLASSES[self.options["label_set"]]
         sound = session / "sentences" / "wav" / dialogue
-        unlabelled = {path.stem for path in sound.glob("Ses*.wav")} - set(lines)
-        self.reported.update({"clip_without_label": len(unlabelled)} if unlabelled else {})
+        unlabeled = {path.stem for path in sound.glob("Ses*.wav")} - set(lines)
+        self.reported.update({"clip_without_label": len(unlabeled)} if unlabeled else {})
         for utterance, (start, end, label, dimensions) in lines.items():
             if label not in kept:
                 reason = f"its label `{label}` is not in the configuration {self.options['label_set']}"
@@ -307,7 +307,7 @@ class IemocapMult(MultPickle):
     stem = "iemocap"
     about = {
         "name": "IEMOCAP",
-        "licence": LICENCE,
+        "license": LICENSE,
         "citation": CITATION,
         "split_protocol": {
             "name": "the splits of the MulT pickle; its clips name no speaker",
@@ -326,9 +326,9 @@ class IemocapMult(MultPickle):
 CORPUS = Corpus(
     name="iemocap",
     title="IEMOCAP",
-    licence=LICENCE,
+    license=LICENSE,
     citation=CITATION,
-    access="Sign the licence at https://sail.usc.edu/iemocap/iemocap_release.htm and the University sends a link.",
+    access="Sign the license at https://sail.usc.edu/iemocap/iemocap_release.htm and the University sends a link.",
     copies=(IemocapRelease, IemocapMult),
     configs={name: {"copy": "release", "label_set": name} for name in CLASSES}
     | {"multilabel": {"copy": "mult_pickle"}},

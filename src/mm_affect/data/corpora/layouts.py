@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Copy: one layout of a corpus that users hold, recognised by its files, and read row by row; Corpus: all of them."""
+"""Copy: one layout of a corpus that users hold, recognized by its files, and read row by row; Corpus: all of them."""
 
 import difflib
 import math
@@ -67,7 +67,7 @@ class Copy:
         return COMMON_OPTIONS | cls.known_options
 
     @classmethod
-    def recognise(cls, folder: Path) -> bool:
+    def recognize(cls, folder: Path) -> bool:
         """Whether `folder` holds this layout: by names, then at most a header."""
         return all(cls.find(folder, wanted) for wanted in cls.wanted if wanted.required)
 
@@ -80,7 +80,7 @@ class Copy:
         return [folder / wanted.path] if (folder / wanted.path).exists() else []
 
     def describe(self) -> dict:
-        """The corpus in the keys of corpus.json: `name`, `licence`, `citation`, `label_fields`, `sizes`, `extractors`,
+        """The corpus in the keys of corpus.json: `name`, `license`, `citation`, `label_fields`, `sizes`, `extractors`,
         `split_protocol`, `padding` (how it was stripped, or None), and `counts`, the rows that each split must have
         (None where no number is documented)."""
         raise NotImplementedError
@@ -119,14 +119,14 @@ class Copy:
 class Corpus:
     """A corpus and every layout of it that is read, the preferred ones first.
 
-    `access` says in one sentence whom to ask for the files; `gated`: its licence asks that copies are not given to
+    `access` says in one sentence whom to ask for the files; `gated`: its license asks that copies are not given to
     everyone. `configs` are named sets of options, the first of which is the default; the option `copy` in one of them
     names the layout that it needs.
     """
 
     name: str
     title: str
-    licence: str
+    license: str
     citation: str
     access: str
     copies: tuple[type[Copy], ...]

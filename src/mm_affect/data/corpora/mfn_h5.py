@@ -22,7 +22,7 @@ LABELS = "y_{}.h5"
 
 
 class MfnH5(Copy):
-    """A subclass gives `about` (name, licence, citation, split_protocol), `label_field` and `counts`."""
+    """A subclass gives `about` (name, license, citation, split_protocol), `label_field` and `counts`."""
 
     name = "mfn_h5"
     title = "the h5 files of MFN"

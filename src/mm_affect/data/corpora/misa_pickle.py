@@ -22,7 +22,7 @@ PLACES = {"audio": 2, "visual": 1}  # where a modality stands in the features of
 
 
 class MisaPickle(Copy):
-    """A subclass gives `about` (name, licence, citation, split_protocol), `label_field` and `counts`."""
+    """A subclass gives `about` (name, license, citation, split_protocol), `label_field` and `counts`."""
 
     name = "misa_pickle"
     title = "the MISA pickles (train.pkl, dev.pkl, test.pkl)"
@@ -32,7 +32,7 @@ class MisaPickle(Copy):
     wanted = tuple(Wanted(path, f"words, features and labels of {split}") for split, path in FILES.items())
 
     @classmethod
-    def recognise(cls, folder: Path) -> bool:
+    def recognize(cls, folder: Path) -> bool:
         return any(cls.find(folder, wanted) for wanted in cls.wanted)
 
     def describe(self) -> dict:

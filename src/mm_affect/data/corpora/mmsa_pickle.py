@@ -21,7 +21,7 @@ UNIMODAL = {"T": "sentiment_text", "A": "sentiment_audio", "V": "sentiment_visua
 
 
 class MmsaPickle(PicklePair):
-    """A subclass gives `about` (name, licence, citation, split_protocol), `label_field` and `counts`."""
+    """A subclass gives `about` (name, license, citation, split_protocol), `label_field` and `counts`."""
 
     name = "mmsa_pickle"
     title = "the MMSA pickle (aligned_50.pkl, unaligned_50.pkl)"

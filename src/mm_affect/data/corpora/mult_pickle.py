@@ -17,7 +17,7 @@ from .split_dicts import PicklePair, check_lengths, read_dict, sequences, splits
 
 
 class MultPickle(PicklePair):
-    """A subclass gives `stem`, `about` (name, licence, citation, split_protocol), `label_field` and `counts`.
+    """A subclass gives `stem`, `about` (name, license, citation, split_protocol), `label_field` and `counts`.
 
     Labels that the chosen file lacks come from the other, joined by the id of the clip, never by position.
     """

@@ -24,9 +24,9 @@ from .folds import carve_validation, load_folds
 from .layouts import Copy, Corpus, Option, Wanted
 
 
-LICENCE = "MIT (annotations and transcripts); the clips belong to the owners of the shows"
+LICENSE = "MIT (annotations and transcripts); the clips belong to the owners of the shows"
 CITATION = (
-    "S. Castro, D. Hazarika, V. Perez-Rosas, R. Zimmermann, R. Mihalcea, S. Poria: Towards Multimodal Sarcasm "
+    "S. Castro, D. Hazarika, V. Perez-Rosas, R. Zimmermann, R. Mihalcea, S. Poria: Toward Multimodal Sarcasm "
     "Detection (An _Obviously_ Perfect Paper). ACL 2019."
 )
 UTTERANCES = 690
@@ -94,7 +94,7 @@ class MustardRepository(Copy):
         independent = self.options["protocol"] == "speaker_independent"
         return {
             "name": "MUStARD",
-            "licence": LICENCE,
+            "license": LICENSE,
             "citation": CITATION,
             "label_fields": LABEL_FIELDS,
             "sizes": {modality: SIZES[modality] for modality in FEATURES if modality in given},
@@ -310,7 +310,7 @@ def _word_pieces(path: Path, clip: str, line: bytes) -> np.ndarray:
 CORPUS = Corpus(
     name="mustard",
     title="MUStARD",
-    licence=LICENCE,
+    license=LICENSE,
     citation=CITATION,
     access="Annotations and links to the videos are at https://github.com/soujanyaporia/MUStARD.",
     copies=(MustardRepository,),

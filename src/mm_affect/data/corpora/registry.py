@@ -54,11 +54,11 @@ def find_copy(corpus: str, folder: str | Path, config: str | None = None, **opti
         raise ValueError(
             f"{known.title} has no copy {asked!r}; known: {', '.join(copy.name for copy in known.copies)}."
         )
-    recognised = [copy for copy in known.copies if copy.recognise(home) and (path == home or _reads(copy, path))]
-    recognised.sort(key=lambda copy: not _is_complete(copy, home))
+    recognized = [copy for copy in known.copies if copy.recognize(home) and (path == home or _reads(copy, path))]
+    recognized.sort(key=lambda copy: not _is_complete(copy, home))
     for settings in [known.configs[config]] if config is not None else known.configs.values():
         wanted = {name for name in (settings.get("copy"), asked) if name is not None}
-        for copy in recognised:
+        for copy in recognized:
             if wanted <= {copy.name}:
                 return copy(home, {key: value for key, value in settings.items() if key != "copy"} | options)
     raise ValueError(
@@ -85,7 +85,7 @@ def _nothing_found(known: Corpus, home: Path, path: Path, asked: str | None) -> 
             lines.append(
                 f"  {copy.name}: found {', '.join(found) or 'nothing'}; missing {', '.join(missing) or 'nothing'}"
             )
-    return "\n".join([*lines, f"Licence: {known.licence}. {known.access}"])
+    return "\n".join([*lines, f"License: {known.license}. {known.access}"])
 
 
 def fingerprint(copy: Copy) -> str:

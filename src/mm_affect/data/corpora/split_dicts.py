@@ -114,7 +114,7 @@ def _listed(part: dict) -> str:
 class SplitPickle(Copy):
     """The base of these layouts: one row for each clip, its features without their padding.
 
-    A subclass gives `about` (name, licence, citation, split_protocol), `counts`, `array_keys` (modality -> key of the file),
+    A subclass gives `about` (name, license, citation, split_protocol), `counts`, `array_keys` (modality -> key of the file),
     `needed` (further keys that every split must have), `path`, `label_fields` and `clips`, and `names` if the file has
     ids. The file is read into memory, whole.
     """
@@ -198,7 +198,7 @@ class PicklePair(SplitPickle):
     }  # fmt: skip
 
     @classmethod
-    def recognise(cls, folder: Path) -> bool:
+    def recognize(cls, folder: Path) -> bool:
         return any(cls.find(folder, wanted) for wanted in cls.files.values())
 
     @property

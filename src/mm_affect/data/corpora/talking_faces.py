@@ -49,7 +49,7 @@ class TalkingFaces(Copy):
     endings = SOUND + PICTURES
 
     @classmethod
-    def recognise(cls, folder: Path) -> bool:
+    def recognize(cls, folder: Path) -> bool:
         return bool(cls._manifests(Path(folder)))
 
     def describe(self) -> dict:
@@ -57,7 +57,7 @@ class TalkingFaces(Copy):
         speakers = {"name": "speaker", "problem_type": "single_label_classification", "labels": self._speakers}
         return {
             "name": self.folder.resolve().name,
-            "licence": None,
+            "license": None,
             "citation": None,
             "label_fields": [speakers | {"range": None}] if len(self._speakers) > 1 else [],
             "sizes": {},

@@ -2,7 +2,7 @@
 """VoxCeleb2: interviews of celebrities (Chung et al. 2018), as the tree of folders in which it was published.
 
 1,092,009 clips by 5,994 speakers in `dev`, and 118 more speakers in `test`. It has no transcripts: a manifest from any
-speech recogniser (`transcripts.csv`, jsonl or Parquet beside the tree, or the option `transcripts`) is joined by the
+speech recognizer (`transcripts.csv`, jsonl or Parquet beside the tree, or the option `transcripts`) is joined by the
 id `<speaker>/<video>/<clip>`. Of joined clips English is kept: by the `language` column where there is one, and by
 `minimum_likelihood` where it is given, since what is not English gets unlikely transcripts.
 
@@ -19,7 +19,7 @@ from .layouts import Corpus, Wanted
 from .talking_faces import JOIN_OPTIONS, TalkingFaces
 
 
-LICENCE = "CC BY 4.0 (metadata); the videos belong to their owners"
+LICENSE = "CC BY 4.0 (metadata); the videos belong to their owners"
 CITATION = "J. S. Chung, A. Nagrani, A. Zisserman: VoxCeleb2: Deep Speaker Recognition. Interspeech 2018."
 TREES = {"train": "dev", "validation": "dev", "test": "test"}
 
@@ -32,7 +32,7 @@ class VoxCeleb2Tree(TalkingFaces):
     wanted = (
         Wanted("dev", "the clips of training, below dev/aac and dev/mp4"),
         Wanted("test", "the clips of the test speakers", required=False),
-        Wanted("transcripts.*", "transcripts from a speech recogniser", required=False),
+        Wanted("transcripts.*", "transcripts from a speech recognizer", required=False),
         Wanted("vox2_meta.csv", "the speakers and their published split", required=False),
     )
     known_options = JOIN_OPTIONS
@@ -40,12 +40,12 @@ class VoxCeleb2Tree(TalkingFaces):
     endings = (".m4a", ".mp4")
 
     @classmethod
-    def recognise(cls, folder: Path) -> bool:
+    def recognize(cls, folder: Path) -> bool:
         """Whether `dev/aac` or `dev/mp4` is there."""
         return any((Path(folder) / "dev" / kind).is_dir() for kind in ("aac", "mp4"))
 
     def describe(self) -> dict:
-        return super().describe() | {"name": "VoxCeleb2", "licence": LICENCE, "citation": CITATION}
+        return super().describe() | {"name": "VoxCeleb2", "license": LICENSE, "citation": CITATION}
 
     def rows(self, split: str) -> Iterator[dict]:
         if split == "train" and self.part[0] == 0:
@@ -115,7 +115,7 @@ def _names(folders: list[Path]) -> list[str]:
 CORPUS = Corpus(
     name="voxceleb2",
     title="VoxCeleb2",
-    licence=LICENCE,
+    license=LICENSE,
     citation=CITATION,
     access="See https://www.robots.ox.ac.uk/~vgg/data/voxceleb/vox2.html for the clips and vox2_meta.csv.",
     copies=(VoxCeleb2Tree, TalkingFaces),

@@ -274,7 +274,7 @@ def _card(clips: int, seed: int) -> dict:
     return {
         "name": NAME,
         "synthetic": True,
-        "licence": "CC0-1.0",
+        "license": "CC0-1.0",
         "citation": None,
         "split_protocol": "by speaker: of every six speakers four train, one is for validation and one for the test",
         "label_fields": [

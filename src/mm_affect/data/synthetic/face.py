@@ -21,7 +21,7 @@ COSINES, SINES = np.cos(np.arange(40) * np.pi / 20), np.sin(np.arange(40) * np.p
 
 @dataclass(frozen=True)
 class Look:
-    """What stays the same about a face: colours are RGB in 0..255, lengths are factors around 1."""
+    """What stays the same about a face: colors are RGB in 0..255, lengths are factors around 1."""
 
     skin: tuple[float, float, float]
     hair: tuple[float, float, float]
@@ -103,8 +103,8 @@ def _points(xy: np.ndarray) -> np.ndarray:
     return np.round(pixels * 16).astype(np.int32)
 
 
-def _fill(cv2, picture: np.ndarray, xy: np.ndarray, colour) -> None:
-    cv2.fillPoly(picture, [_points(xy)], tuple(float(c) for c in colour), cv2.LINE_AA, 4)
+def _fill(cv2, picture: np.ndarray, xy: np.ndarray, color) -> None:
+    cv2.fillPoly(picture, [_points(xy)], tuple(float(c) for c in color), cv2.LINE_AA, 4)
 
 
 def _ellipse(x: float, y: float, width: float, height: float, angle: float = 0.0) -> np.ndarray:

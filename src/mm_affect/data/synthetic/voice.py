@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""The voices of the sample corpus: a small formant synthesiser, from words to a waveform with word times.
+"""The voices of the sample corpus: a small formant synthesizer, from words to a waveform with word times.
 
 Source and filter (Fant, 1960): a glottal pulse train and noise, shaped by the formants of the vowels (Peterson and
 Barney, JASA 1952). Spelling is read letter by letter, so the speech is babble with the rhythm of the words.
@@ -172,7 +172,7 @@ def _filter(source: np.ndarray, formants: np.ndarray, tilt: float) -> np.ndarray
     moment = np.clip(np.arange(spectrum.shape[1]), 0, len(formants) - 1)
     gain = np.ones(spectrum.shape)
     for k, bandwidth in enumerate(BANDWIDTHS):
-        centre, f = formants[moment, k][None, :], frequencies[:, None]
-        gain *= centre**2 / np.sqrt((f**2 - centre**2) ** 2 + (bandwidth * f) ** 2 + 1.0)
+        center, f = formants[moment, k][None, :], frequencies[:, None]
+        gain *= center**2 / np.sqrt((f**2 - center**2) ** 2 + (bandwidth * f) ** 2 + 1.0)
     gain *= 10 ** (tilt * np.log2(np.maximum(frequencies, 500) / 500) / 20)[:, None]
     return signal.istft(spectrum * gain, RATE, nperseg=4 * STEP, noverlap=3 * STEP)[1][: len(source)]

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ...evaluation.plots import MODALITY_COLOURS, STYLES, Subject, new_figure, save_figure, seed_folder, styled
+from ...evaluation.plots import MODALITY_COLORS, STYLES, Subject, new_figure, save_figure, seed_folder, styled
 from ...tasks import Task
 from ...training.generated_labels import LabelHistory, read_labels
 
@@ -137,14 +137,14 @@ def plot_labels(history: LabelHistory, views: dict[str, str], path: str | Path, 
         image = panel.pcolormesh(
             np.arange(epochs + 1) - 0.5, edges, 100 * share.T, cmap="Blues", vmin=0, vmax=100 * highest
         )
-        panel.plot(range(epochs), [_mean(row) for row in labels[task]], color=MODALITY_COLOURS[views[task]])
+        panel.plot(range(epochs), [_mean(row) for row in labels[task]], color=MODALITY_COLORS[views[task]])
         panel.set_title(views[task])
         panel.grid(False)
     axes[0].set_ylabel(f"label ({history.origin})")
     figure.colorbar(image, ax=list(axes[:-1]), label="share in % (line: mean)", shrink=0.95)
     for (task, change), style in zip(changes.items(), cycle(STYLES)):
-        colour = MODALITY_COLOURS[views[task]]
-        axes[-1].plot(range(1, epochs), change, style, linewidth=1.6, color=colour, label=views[task])
+        color = MODALITY_COLORS[views[task]]
+        axes[-1].plot(range(1, epochs), change, style, linewidth=1.6, color=color, label=views[task])
     axes[-1].set_title("mean absolute change")
     axes[-1].set_ylim(bottom=0)
     axes[-1].legend()
@@ -190,17 +190,17 @@ def plot_samples(samples: list[Sample], origin: str, path: str | Path, title: st
         panel.plot(sample.label, height, "|", color="black", markersize=26, markeredgewidth=2, zorder=3)
         panel.plot(sample.predicted["fusion"], height, "D", mfc="white", mec="black", markersize=6, zorder=4)
         for i, view in enumerate(views):
-            place, colour = height + 0.2 * (i - (len(views) - 1) / 2), MODALITY_COLOURS[view]
-            panel.plot(sample.generated[view], place, "o", color=colour, markersize=4.5)
-            panel.plot(sample.predicted[view], place, "o", mfc="none", mec=colour, markersize=8)
+            place, color = height + 0.2 * (i - (len(views) - 1) / 2), MODALITY_COLORS[view]
+            panel.plot(sample.generated[view], place, "o", color=color, markersize=4.5)
+            panel.plot(sample.predicted[view], place, "o", mfc="none", mec=color, markersize=8)
     for kind, marks in {
         "label": {"marker": "|", "color": "black", "markersize": 14, "markeredgewidth": 2},
         "prediction from all": {"marker": "D", "mfc": "white", "mec": "black"},
         **{
-            f"{view}: generated label": {"marker": "o", "markersize": 4.5, "color": MODALITY_COLOURS[view]}
+            f"{view}: generated label": {"marker": "o", "markersize": 4.5, "color": MODALITY_COLORS[view]}
             for view in views
         },
-        **{f"{view}: prediction": {"marker": "o", "mfc": "none", "mec": MODALITY_COLOURS[view]} for view in views},
+        **{f"{view}: prediction": {"marker": "o", "mfc": "none", "mec": MODALITY_COLORS[view]} for view in views},
     }.items():
         panel.plot([], [], linestyle="none", label=kind, **marks)
     panel.set_yticks(range(len(shown)), [_words(sample) for sample in shown])

@@ -14,15 +14,15 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ...evaluation.plots import COLOURS, MODALITY_COLOURS, Subject, history_of, new_figure, save_figure, styled
+from ...evaluation.plots import COLORS, MODALITY_COLORS, Subject, history_of, new_figure, save_figure, styled
 from ...models.layers.streams import masked_mean
 from ...models.tailor import TailorForAffect
 
 
-DARK = MODALITY_COLOURS
+DARK = MODALITY_COLORS
 LIGHT = {"text": "#F2B48A", "audio": "#8CC4E8", "visual": "#85D3BC"}
 MARKERS = {"text": "o", "audio": "s", "visual": "^"}
-FEWEST_POINTS = 10  # of a t-SNE; fewer have no neighbourhoods
+FEWEST_POINTS = 10  # of a t-SNE; fewer have no neighborhoods
 PERPLEXITY = 30.0  # of a t-SNE, where there are points enough
 MOST_NUMBERED = 12  # labels of a heat map that still has its values written in
 BATCH_SIZE = 32
@@ -144,7 +144,7 @@ def plot_adversarial_losses(history: list[dict], path: str | Path, num_modalitie
     if not any("adversarial" in name for name in curves):
         raise ValueError("The training history has no adversarial losses; the model was trained without refinement.")
     figure, axes = new_figure(len(curves), 2.7, 2.5, columns=3)
-    for panel, (name, curve), colour in zip(axes, curves.items(), COLOURS, strict=False):
+    for panel, (name, curve), color in zip(axes, curves.items(), COLORS, strict=False):
         if "adversarial" in name and num_modalities > 1:
             chance = num_modalities * math.log(num_modalities)
             panel.axhline(
@@ -154,7 +154,7 @@ def plot_adversarial_losses(history: list[dict], path: str | Path, num_modalitie
                 linewidth=1.2,
                 label=f"modalities told apart by chance ({chance:.2f})",
             )
-        panel.plot(*zip(*curve, strict=True), color=colour, marker="o", markersize=2.5, linewidth=1.3)
+        panel.plot(*zip(*curve, strict=True), color=color, marker="o", markersize=2.5, linewidth=1.3)
         panel.margins(y=0.1)
         panel.set_title(f"{names[name]} loss")
         panel.set_xlabel("epoch")
@@ -306,8 +306,8 @@ def plot_label_correlations(weights: np.ndarray, tasks: list[list[str]], path: s
             panel.axhline(place, color="white", linewidth=2)
             panel.axvline(place, color="white", linewidth=2)
         for row, column in np.ndindex(values.shape) if len(labels) <= MOST_NUMBERED else ():
-            colour = "white" if values[row, column] > 0.6 * highest else "black"
-            panel.text(column, row, f"{values[row, column]:.1f}", ha="center", va="center", color=colour, fontsize=7)
+            color = "white" if values[row, column] > 0.6 * highest else "black"
+            panel.text(column, row, f"{values[row, column]:.1f}", ha="center", va="center", color=color, fontsize=7)
         panel.set_xticks(range(len(labels)), labels, rotation=45, ha="right", rotation_mode="anchor")
         panel.set_yticks(range(len(labels)), labels)
         panel.set_title(f"head {head + 1}")

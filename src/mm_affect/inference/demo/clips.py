@@ -32,7 +32,7 @@ class Clip:
         """
         words = self.transcript.split()
         if self.path is None and not words:
-            raise ValueError("There is nothing to recognise: give a clip, a transcript, or both.")
+            raise ValueError("There is nothing to recognize: give a clip, a transcript, or both.")
         if len(words) > MOST_WORDS:
             raise ValueError(f"The transcript has {len(words)} words; give {MOST_WORDS} at most.")
         spans = self.spans if self.spans is not None and len(self.spans) == len(words) else None

@@ -5,7 +5,7 @@ from html import escape
 
 import numpy as np
 
-from ...evaluation.plots import COLOURS
+from ...evaluation.plots import COLORS
 from ...tasks import Task
 from ..pipeline import in_words, predicted_labels
 from .about import LIMITS, About
@@ -13,12 +13,12 @@ from .clips import LIMIT
 from .recognition import NOUNS, Reading
 
 
-PALETTE = (*COLOURS[:6], "#8A8A8A")  # without black, which is no colour on a dark page
+PALETTE = (*COLORS[:6], "#8A8A8A")  # without black, which is no color on a dark page
 MOST_BARS = 8  # of a task; the rest is counted
 
 
-def colour(task: Task, label: str) -> str:
-    """The colour of a class, the same in every drawing."""
+def color(task: Task, label: str) -> str:
+    """The color of a class, the same in every drawing."""
     return PALETTE[task.labels.index(label) % len(PALETTE)]
 
 
@@ -100,7 +100,7 @@ def class_card(task: Task, answer: dict) -> str:
         chosen = " mma-chosen" if label in predicted_labels(answer) else ""
         rows.append(
             f'<div class="mma-bar{chosen}"><span>{escape(label)}</span><div class="mma-track">'
-            f'<b style="width:{100 * score:.1f}%;background:{colour(task, label)}"></b>{tick}</div>'
+            f'<b style="width:{100 * score:.1f}%;background:{color(task, label)}"></b>{tick}</div>'
             f"<span>{score:.2f}</span></div>"
         )
     if len(ranked) > MOST_BARS:
@@ -160,5 +160,5 @@ def subset_cell(task: Task, answer: dict, whole: dict) -> str:
     score = answer["scores"][strongest]
     return (
         f'<td>{said} <span class="mma-fine">{score:.2f}</span><div class="mma-mini">'
-        f'<b style="width:{100 * score:.0f}%;background:{colour(task, strongest)}"></b></div></td>'
+        f'<b style="width:{100 * score:.0f}%;background:{color(task, strongest)}"></b></div></td>'
     )

@@ -3,7 +3,7 @@
 
 Attention (the model's own weights): what the steps of a modality receive, mean over heads and queries of every layer
 that reads that modality. It is taken only of a model all of whose attention layers read the steps of one modality
-each, such as MulT: where streams are joined in time or summarised first, a weight has no word to belong to. It says
+each, such as MulT: where streams are joined in time or summarized first, a weight has no word to belong to. It says
 where a model looks, not what follows from it, and is the same for every task.
 
 Occlusion (Zeiler and Fergus, ECCV 2014, here over time): a piece is hidden, the model is asked again, and the piece
@@ -17,12 +17,12 @@ import numpy as np
 import torch
 
 from ..pipeline import logits_of
-from .recognition import Reading, Recogniser
+from .recognition import Reading, Recognizer
 
 
 PIECES = 24  # of a modality that are hidden in turn, at most
 SHORTEST_PIECE = 0.25  # seconds
-MOST_WORDS = 60  # of a longer transcript, neighbours are hidden together
+MOST_WORDS = 60  # of a longer transcript, neighbors are hidden together
 
 
 class Piece(NamedTuple):
@@ -40,29 +40,29 @@ class Marks(NamedTuple):
     pieces: dict[str, dict[str, list[Piece]]]
 
 
-def marks_of(recogniser: Recogniser, reading: Reading, modalities) -> Marks:
+def marks_of(recognizer: Recognizer, reading: Reading, modalities) -> Marks:
     """The marks of a clip of which the model sees `modalities` only."""
-    row = recogniser.only(reading.row, modalities)
+    row = recognizer.only(reading.row, modalities)
     seen = [modality for modality in reading.present if modality in modalities]
-    received = attention(recogniser, row, seen)
+    received = attention(recognizer, row, seen)
     if received is not None:
-        return Marks("attention", {task.name: received for task in recogniser.tasks})
-    return Marks("occlusion", occlusion(recogniser, row, seen))
+        return Marks("attention", {task.name: received for task in recognizer.tasks})
+    return Marks("occlusion", occlusion(recognizer, row, seen))
 
 
 @torch.no_grad()
-def attention(recogniser: Recogniser, row: dict, modalities: list[str]) -> dict[str, list[Piece]] | None:
+def attention(recognizer: Recognizer, row: dict, modalities: list[str]) -> dict[str, list[Piece]] | None:
     """The attention that each step receives, divided by what it would receive if all were alike; None if the model
     has none that belongs to steps. The model must be loaded with `attn_implementation="eager"`."""
-    if recogniser.processor.tokenizer is not None:  # its steps are tokens, of which words may have several
+    if recognizer.processor.tokenizer is not None:  # its steps are tokens, of which words may have several
         return None
-    batch = recogniser.processor([row])
+    batch = recognizer.processor([row])
     masks = told_apart({modality: batch[f"{modality}_mask"][0] for modality in modalities})
     for modality, mask in masks.items():
         added = len(mask) - batch[modality].shape[1]
         batch[modality] = torch.nn.functional.pad(batch[modality], (0, 0, 0, added))
         batch[f"{modality}_mask"] = mask[None]
-    layers = recogniser.model(**batch.to(recogniser.model.device), output_attentions=True).attentions
+    layers = recognizer.model(**batch.to(recognizer.model.device), output_attentions=True).attentions
     by_length = {len(mask): modality for modality, mask in masks.items()}
     if not layers or any(weights.shape[-1] not in {1, *by_length} for weights in layers):
         return None
@@ -92,13 +92,13 @@ def told_apart(masks: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return apart
 
 
-def occlusion(recogniser: Recogniser, row: dict, modalities: list[str]) -> dict[str, dict[str, list[Piece]]]:
+def occlusion(recognizer: Recognizer, row: dict, modalities: list[str]) -> dict[str, dict[str, list[Piece]]]:
     """Per task and modality, by how much the answer falls when a piece is hidden."""
-    pieces = [(modality, *ends) for modality in modalities for ends in cuts(recogniser, row, modality)]
-    hidden = [without(recogniser, row, *piece) for piece in pieces]
-    whole, *others = logits_of(recogniser.model, recogniser.processor, [row, *hidden])
+    pieces = [(modality, *ends) for modality in modalities for ends in cuts(recognizer, row, modality)]
+    hidden = [without(recognizer, row, *piece) for piece in pieces]
+    whole, *others = logits_of(recognizer.model, recognizer.processor, [row, *hidden])
     found = {}
-    for task in recogniser.tasks:
+    for task in recognizer.tasks:
         scores = task.scores(np.stack([logits[task.name] for logits in (whole, *others)]))
         scores = scores if scores.ndim == 1 else log_odds(scores[:, scores[0].argmax()])
         found[task.name] = {modality: [] for modality in modalities}
@@ -113,21 +113,21 @@ def log_odds(probability: np.ndarray) -> np.ndarray:
     return np.log(probability / (1 - probability))
 
 
-def cuts(recogniser: Recogniser, row: dict, modality: str) -> list[tuple[int, int]]:
+def cuts(recognizer: Recognizer, row: dict, modality: str) -> list[tuple[int, int]]:
     """Where each piece begins and ends, in steps: single words, or stretches of a quarter of a second or more."""
     if modality == "text":
         steps = len(row["transcript"].split())
         size = -(-steps // MOST_WORDS)
     else:
         steps = len(row[modality])
-        shortest = round(SHORTEST_PIECE * recogniser.processor.extractor(modality).rate)
+        shortest = round(SHORTEST_PIECE * recognizer.processor.extractor(modality).rate)
         size = max(1, shortest, -(-steps // PIECES))
     return [(first, min(first + size, steps)) for first in range(0, steps, size)]
 
 
-def without(recogniser: Recogniser, row: dict, modality: str, first: int, last: int) -> dict:
+def without(recognizer: Recognizer, row: dict, modality: str, first: int, last: int) -> dict:
     """The row with steps of a modality hidden; a step of NaN is one that was not measured."""
-    if modality not in recogniser.processor.feature_sizes:  # words that a tokenizer reads
+    if modality not in recognizer.processor.feature_sizes:  # words that a tokenizer reads
         words = row["transcript"].split()
         return row | {"transcript": " ".join(words[:first] + words[last:])}
     values = np.array(row[modality], np.float32)

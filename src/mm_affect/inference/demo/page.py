@@ -12,19 +12,19 @@ from .about import About
 from .clips import LIMIT, Clip, Sample
 from .drawings import bars, head, notice, read_summary, subset_table
 from .marks import Marks, marks_of
-from .recognition import Reading, Recogniser
+from .recognition import Reading, Recognizer
 from .strips import strips
 from .timeline import timeline
 
 
 KEPT = 3000  # seconds that uploads and readings are kept; looked after every sixth of it, so less than an hour
 WELCOME = (
-    '<p class="mma-welcome">Pick a sample or bring a clip, add what is said in it, then press <b>Recognise</b>.</p>'
+    '<p class="mma-welcome">Pick a sample or bring a clip, add what is said in it, then press <b>Recognize</b>.</p>'
 )
 
 
 class Shown(NamedTuple):
-    """What a visitor's last click on Recognise found: kept between clicks.
+    """What a visitor's last click on Recognize found: kept between clicks.
 
     `details`: the windows of the time line and the marks, both of every task, by what the model may look at; each is computed
     when it is first asked for.
@@ -39,10 +39,10 @@ class Shown(NamedTuple):
 class Desk:
     """What the page asks for: each method is what one event does, and returns the new content of its outputs."""
 
-    def __init__(self, recogniser: Recogniser, facts: About, samples: list[Sample]):
-        self.recogniser, self.facts = recogniser, facts
+    def __init__(self, recognizer: Recognizer, facts: About, samples: list[Sample]):
+        self.recognizer, self.facts = recognizer, facts
         self.samples = {sample.name: sample for sample in samples}
-        self.tasks = {task.name: task for task in recogniser.tasks}
+        self.tasks = {task.name: task for task in recognizer.tasks}
 
     def pick(self, name: str | None):
         """A sample's file, in the tab where it can be played, and its words."""
@@ -59,15 +59,15 @@ class Desk:
         """A clip of the visitor's own takes the place of the sample, whose words are not its words."""
         return None, None, "" if sample else transcript
 
-    def recognise(self, sample, video, sound, transcript, modalities, task):
+    def recognize(self, sample, video, sound, transcript, modalities, task):
         """Read the clip and show everything; or say why not."""
         path = video or sound
         known = self.samples.get(sample)
         unchanged = known is not None and path is not None and transcript == known.clip.transcript
         clip = Clip(path, transcript or "", known.clip.spans if unchanged else None)
         try:
-            reading = self.recogniser.read(clip)
-            shown = Shown(reading, self.recogniser.subsets(reading), known.labels if unchanged else None, {})
+            reading = self.recognizer.read(clip)
+            shown = Shown(reading, self.recognizer.subsets(reading), known.labels if unchanged else None, {})
         except (ValueError, OSError, ImportError) as error:
             return None, *self.complaint(said(error, path))
         return shown, *self.show(shown, modalities, task)
@@ -89,14 +89,14 @@ class Desk:
         """Everything, for the modalities `chosen` and in detail for one task."""
         reading, answers = shown.reading, shown.subsets[chosen]
         if chosen not in shown.details:
-            windows = self.recogniser.timeline(reading, chosen)
-            shown.details[chosen] = windows, marks_of(self.recogniser, reading, chosen)
+            windows = self.recognizer.timeline(reading, chosen)
+            shown.details[chosen] = windows, marks_of(self.recognizer, reading, chosen)
         windows, marks = shown.details[chosen]
         return (
-            bars(self.recogniser.tasks, answers, self.facts.ranges) + read_summary(reading, shown.labels),
+            bars(self.recognizer.tasks, answers, self.facts.ranges) + read_summary(reading, shown.labels),
             timeline(task, windows, reading, self.facts.ranges.get(task.name)),
             strips(task, marks, reading, answers[task.name]),
-            subset_table(self.recogniser.tasks, shown.subsets, chosen),
+            subset_table(self.recognizer.tasks, shown.subsets, chosen),
         )
 
     def complaint(self, sentence: str):
@@ -110,9 +110,9 @@ def said(error: Exception, path: str | None) -> str:
     return sentence.replace(str(path), Path(path).name) if path else sentence
 
 
-def build_page(recogniser: Recogniser, facts: About, samples: list[Sample]) -> gr.Blocks:
+def build_page(recognizer: Recognizer, facts: About, samples: list[Sample]) -> gr.Blocks:
     """The page of one model; `serve.open_demo` launches it."""
-    desk = Desk(recogniser, facts, samples)
+    desk = Desk(recognizer, facts, samples)
     with gr.Blocks(title="mm_affect demo", analytics_enabled=False, delete_cache=(KEPT // 6, KEPT)) as page:
         gr.HTML(head(facts), padding=False)
         shown = gr.State(time_to_live=KEPT)
@@ -170,7 +170,7 @@ def build_page(recogniser: Recogniser, facts: About, samples: list[Sample]) -> g
                         min_width=200,
                         elem_id="modalities",
                     )
-                    button = gr.Button("Recognise", variant="primary", scale=2, min_width=120, elem_id="recognise")
+                    button = gr.Button("Recognize", variant="primary", scale=2, min_width=120, elem_id="recognize")
                 answers = gr.HTML(WELCOME, padding=False, elem_id="answers")
                 table = gr.HTML(padding=False, elem_id="subsets")
         details = gr.HTML(padding=False, elem_id="marks")
@@ -180,7 +180,7 @@ def build_page(recogniser: Recogniser, facts: About, samples: list[Sample]) -> g
         video.input(desk.bring, [sample, transcript], [sound, sample, transcript])
         sound.input(desk.bring, [sample, transcript], [video, sample, transcript])
         button.click(
-            desk.recognise,
+            desk.recognize,
             [sample, video, sound, transcript, modalities, task],
             [shown, *results],
             show_progress="minimal",

@@ -41,7 +41,7 @@ class Reading:
         return LIMIT if self.whole > LIMIT else None
 
 
-class Recogniser:
+class Recognizer:
     """A model with its processor."""
 
     def __init__(self, model, processor):

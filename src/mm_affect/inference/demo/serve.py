@@ -6,7 +6,7 @@ from pathlib import Path
 
 from .about import about
 from .clips import samples_of
-from .recognition import Recogniser
+from .recognition import Recognizer
 
 
 DEFAULT_MODEL = Path("demo_output/run")
@@ -62,7 +62,7 @@ def open_demo(
     found = samples_of(samples) if samples is not None else []
     network, processor = load_checkpoint(model, attn_implementation="eager")  # it keeps the weights
     network = network.to(PartialState().device)
-    page = build_page(Recogniser(network, processor), about(model, network), found)
+    page = build_page(Recognizer(network, processor), about(model, network), found)
     try:
         page.launch(
             server_port=port,

@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Marks as HTML: words shaded by their weight, the loudness of the sound in colours, a film strip with bars."""
+"""Marks as HTML: words shaded by their weight, the loudness of the sound in colors, a film strip with bars."""
 
 from base64 import b64encode
 from html import escape
@@ -23,7 +23,7 @@ LOUDNESS_RATE = 4000  # Hz, enough to see how loud it is
 WAYS = {
     "attention": "<b>Attention</b> of the model: where it looks, mean over its layers and heads, the same for every task.",
     "occlusion": "<b>Occlusion</b> (this model has no attention over single words and moments): each piece is hidden in "
-    "turn. {legend} Full colour is a change of {strongest:.2f}{unit}.",
+    "turn. {legend} Full color is a change of {strongest:.2f}{unit}.",
 }
 LEGENDS = {
     False: '<i style="color:{FOR}">Blue</i> speaks for <b>{answer}</b>, <i style="color:{AGAINST}">orange</i> against.',
@@ -54,7 +54,7 @@ def strips(task: Task, marks: Marks, reading: Reading, answer: dict) -> str:
 
 
 def shade(weight: float) -> str:
-    """The colour of a weight in [-1, 1]; of 0 that of lines on the page."""
+    """The color of a weight in [-1, 1]; of 0 that of lines on the page."""
     side = FOR if weight >= 0 else AGAINST
     return f"color-mix(in srgb, {side} {100 * abs(weight):.0f}%, var(--border-color-primary))"
 
@@ -71,7 +71,7 @@ def words(pieces: list[Piece], reading: Reading) -> str:
 
 
 def sound(pieces: list[Piece], reading: Reading) -> str:
-    """How loud it is over time, in the colours of the weights."""
+    """How loud it is over time, in the colors of the weights."""
     samples = read_audio(reading.clip.path, LOUDNESS_RATE, end=reading.end)
     parts = np.array_split(samples, min(LOUDNESS_BARS, len(samples)))
     loud = np.sqrt([np.mean(part.astype(np.float64) ** 2) for part in parts])

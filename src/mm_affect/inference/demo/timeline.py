@@ -6,18 +6,18 @@ from html import escape
 import numpy as np
 
 from ...tasks import Task
-from .drawings import MOST_BARS, PALETTE, colour
+from .drawings import MOST_BARS, PALETTE, color
 from .recognition import Reading
 
 
-LANES = 3  # rows of words, so that neighbours do not cover each other
+LANES = 3  # rows of words, so that neighbors do not cover each other
 WORD_WIDTH = 30  # pixels per word at least; a long clip scrolls
 SECOND_WIDTH = 14  # pixels per second at least
 TICKS = (0.5, 1, 2, 5, 10, 20)  # seconds between marks of the axis
 
 
 def timeline(task: Task, windows: list[dict], reading: Reading, ends: tuple[float, float] | None) -> str:
-    """The drawing of `windows`, as `Recogniser.timeline` gives them; a sentence if there are none."""
+    """The drawing of `windows`, as `Recognizer.timeline` gives them; a sentence if there are none."""
     if not windows:
         return '<p class="mma-fine">No time line: words without times are not bound to a moment.</p>'
     duration = reading.duration
@@ -44,12 +44,12 @@ def class_curves(task: Task, windows: list[dict], duration: float) -> tuple[str,
     shown = sorted(scores, key=lambda label: -max(scores[label]))[:MOST_BARS]
     strip = "".join(
         f'<b style="left:{100 * start / duration:.2f}%;width:{100 * (end - start) / duration:.2f}%;'
-        f'background:{colour(task, label)}" title="{escape(label)}, {start:.1f} to {end:.1f} s"></b>'
+        f'background:{color(task, label)}" title="{escape(label)}, {start:.1f} to {end:.1f} s"></b>'
         for start, end, label in strongest(task, windows, duration)
     )
-    curves = "".join(curve(windows, scores[label], duration, 0.0, 1.0, colour(task, label)) for label in shown)
+    curves = "".join(curve(windows, scores[label], duration, 0.0, 1.0, color(task, label)) for label in shown)
     legend = "".join(
-        f'<span><i style="background:{colour(task, label)}"></i>{escape(label)}</span>'
+        f'<span><i style="background:{color(task, label)}"></i>{escape(label)}</span>'
         for label in task.labels
         if label in shown
     )

@@ -2,7 +2,7 @@
 """A Transformer decoder over characters that reads a stream: the speech recognition head of the joint embeddings.
 
 In training the characters before each one are given (teacher forcing), all rows packed: no padding of transcripts or of the
-stream is computed. To recognise, characters are written one after the other by beam search, all rows and beams together; keys and
+stream is computed. To recognize, characters are written one after the other by beam search, all rows and beams together; keys and
 values of what was written, and of the stream, are kept.
 """
 
@@ -109,7 +109,7 @@ def attend(attention: Attention, values, kept, mask=None) -> torch.Tensor:
 
 
 class CharacterDecoder(nn.Module):
-    """Characters of a stream, `memory`: their loss, and those that are recognised."""
+    """Characters of a stream, `memory`: their loss, and those that are recognized."""
 
     def __init__(self, config):
         super().__init__()
@@ -157,7 +157,7 @@ class CharacterDecoder(nn.Module):
             )
 
     @torch.no_grad()
-    def recognise(self, memory: Stream, num_beams: int, max_length: int, length_penalty: float) -> torch.Tensor:
+    def recognize(self, memory: Stream, num_beams: int, max_length: int, length_penalty: float) -> torch.Tensor:
         """The ids of the best of `num_beams` transcripts, `(batch, length)`; see `generate_transcript`."""
         config, (rows, device) = self.config, (len(memory.mask), memory.mask.device)
         kept = [keys_and_values(layer.memory_attention, memory.values) for layer in self.layers]

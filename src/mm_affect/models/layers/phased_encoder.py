@@ -149,7 +149,7 @@ class Plan:
 
 
 class XavierLinear(nn.Linear):
-    """A linear layer initialised as in the public code: Xavier-uniform weights, no bias.
+    """A linear layer initialized as in the public code: Xavier-uniform weights, no bias.
 
     Args:
         fans: inputs and outputs, added up, of the matrix that the weight is a part of there.

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from transformers.utils import is_torchdynamo_exporting as exporting
 
 
-LEAST_VARIANCE = 1.0000001e-8  # under a root; what is not above 1e-8, the optimiser of ONNX graphs takes for nothing
+LEAST_VARIANCE = 1.0000001e-8  # under a root; what is not above 1e-8, the optimizer of ONNX graphs takes for nothing
 RESAMPLED_AT_ONCE = 256  # steps: `resample` of a long clip would otherwise hold (length, length) tables
 
 

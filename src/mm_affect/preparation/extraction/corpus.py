@@ -69,7 +69,7 @@ def default_processor(source: str | Path, word_vectors: str | Path | None = None
     extractors = {"text": text, "audio": LogMelExtractor(), "visual": visual or FaceDescriptor()}
     extractors = {m: extractor for m, extractor in extractors.items() if m not in brought}
     return AffectProcessor.from_extractors(
-        extractors, feature_sizes=brought, normalisation={"text": "none"} if "text" in extractors else None
+        extractors, feature_sizes=brought, normalization={"text": "none"} if "text" in extractors else None
     )
 
 

@@ -20,7 +20,7 @@ class PretrainingCollator:
     """Rows to the arguments of `JointEmbeddingsForPreTraining.forward`.
 
     Args:
-        processor: pads and normalises.
+        processor: pads and normalizes.
         tokenizer: of the transcripts.
         speakers: those that can be identified; the `group` of a row that is none of them is unknown.
     """
@@ -35,8 +35,8 @@ class PretrainingCollator:
             none = np.zeros((0, self.processor.feature_sizes["text"]), np.float32)
             rows = [row | {"text": none} if hidden else row for row, hidden in zip(rows, hide_words, strict=True)]
         batch = dict(self.processor(rows))
-        spelt = [torch.tensor(self.tokenizer(row["transcript"])["input_ids"]) for row in rows]
-        batch["characters"] = torch.nn.utils.rnn.pad_sequence(spelt, batch_first=True, padding_value=UNKNOWN)
+        spelled = [torch.tensor(self.tokenizer(row["transcript"])["input_ids"]) for row in rows]
+        batch["characters"] = torch.nn.utils.rnn.pad_sequence(spelled, batch_first=True, padding_value=UNKNOWN)
         batch["labels"] = {"person": torch.tensor([self.classes.get(row["group"], UNKNOWN) for row in rows])}
         return batch
 

@@ -32,7 +32,7 @@ class Evaluation:
         """Metrics `<set>.<metric>`: `cer`, `wer` and `loss_speech`; `accuracy` of the persons that can be identified; `eer`, the equal
         error rate of telling by the cosine of two joint embeddings whether they are of one person; and an example.
 
-        Words are hidden from the encoder: they are what is to be recognised.
+        Words are hidden from the encoder: they are what is to be recognized.
         """
         self.model.load_state_dict(weights)
         self.model.to(device)
@@ -59,7 +59,7 @@ class Evaluation:
             embeddings.append(output.pooler_output.float().cpu().numpy())
             ids = self.model.generate_transcript(num_beams=num_beams, max_length=self.most_characters, **batch)
             said += tokenizer.batch_decode(ids.tolist(), skip_special_tokens=True)
-        truths = [tokenizer.normalise(row["transcript"]) for row in rows]
+        truths = [tokenizer.normalize(row["transcript"]) for row in rows]
         same, cosines = verification_pairs([row["group"] for row in rows], np.concatenate(embeddings))
         found = {
             "clips": len(rows),
@@ -71,4 +71,4 @@ class Evaluation:
             found["accuracy"] = sum(right) / len(right)
         if same.any() and not same.all():
             found["eer"] = equal_error_rate(same, cosines)
-        return found | {"said": truths[0], "recognised": said[0]}
+        return found | {"said": truths[0], "recognized": said[0]}

@@ -48,7 +48,7 @@ class PretrainingOptions:
         batches_per_step: batches whose gradients make one step, over all processes; a multiple of their number.
         pool_rows: rows are shuffled, and batches of like length made, among about so many; this bounds memory.
         hide_words: share of the clips whose words are hidden from the encoder in training: 0 is the paper, which gives the
-            words that are to be recognised as input too. Recognition is always measured without words.
+            words that are to be recognized as input too. Recognition is always measured without words.
         optimizer: `"adam"` or `"adamw"`.
         learning_rate: the highest, reached after `warmup_steps`; then it falls with the inverse square root of the step.
         weight_decay, betas, epsilon: of the optimizer.

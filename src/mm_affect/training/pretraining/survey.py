@@ -84,7 +84,7 @@ class Chosen:
 
 def unusable(row: dict, tokenizer: TranscriptTokenizer, most_steps: int) -> str | None:
     """Why a row cannot be learned from, or None."""
-    if not tokenizer.normalise(row["transcript"] or ""):
+    if not tokenizer.normalize(row["transcript"] or ""):
         return NO_TRANSCRIPT
     if not len(row["audio"]):
         return NO_AUDIO
@@ -113,7 +113,7 @@ def take_survey(rows, processor: AffectProcessor, tokenizer: TranscriptTokenizer
             if reason is not None:
                 left_out[reason] += 1
                 continue
-            text = tokenizer.normalise(row["transcript"])
+            text = tokenizer.normalize(row["transcript"])
             unknown.update(c for c in text if c not in tokenizer.alphabet)
             silent += int((row["audio"] == row["audio"][0]).all())
             longest = max(longest, len(text) + 1)
