@@ -57,5 +57,5 @@ setup(
         "filelock>=3.12",
     ],
     extras_require=EXTRAS,
-    entry_points={"console_scripts": ["mm-affect = mm_affect.cli:main"]},
+    entry_points={"console_scripts": ["mm-affect = mm_affect.cli.main:main"]},
 )

@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""The parts of `models/cross_modal.py` once more, one sample at a time and by the letter, from the weights of a model.
+"""The parts of `models/layers/cross_modal_encoder.py` once more, one sample at a time and by the letter, from the weights of a model.
 
 A stream is the list of its places, None where a step is not real; an encoder gets the real ones only, `(steps, size)`, so there
 is nothing to mask. In evaluation only: no dropout.

@@ -251,7 +251,7 @@ def assert_matches(pattern, sentence):
         (b"PK\x03\x04 and no more", "is empty, damaged or no file of weights"),
         (b"\x10" + bytes(7) + b"{ and no more", "is damaged"),
         (pickle.dumps(Task("emotion", labels=("a",))), "is empty, damaged or no file of weights"),
-        (pickle.dumps(Task("emotion", labels=("a",)), protocol=2), "asks for `mm_affect.models.configuration.Task`"),
+        (pickle.dumps(Task("emotion", labels=("a",)), protocol=2), "asks for `mm_affect.tasks.Task`"),
     ],
 )
 def test_other_files(command, tmp_path, content, expected):

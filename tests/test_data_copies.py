@@ -208,7 +208,9 @@ def test_official_folds(corpus, counts):
 
 @pytest.mark.parametrize("name", ["cmu_mosi", "cmu_mosei"])
 def test_changed_folds_are_refused(name, tmp_path, monkeypatch):
-    record = json.loads((resources.files("mm_affect.data") / "folds" / f"{name}.json").read_text(encoding="utf-8"))
+    record = json.loads(
+        (resources.files("mm_affect.data.corpora") / "folds" / f"{name}.json").read_text(encoding="utf-8")
+    )
     record["splits"]["train"].append(record["splits"]["test"].pop())
     (tmp_path / "folds").mkdir()
     (tmp_path / "folds" / f"{name}.json").write_text(json.dumps(record))

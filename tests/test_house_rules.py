@@ -20,10 +20,11 @@ ARCHITECTURE_FILES = sorted((SOURCE / "models").glob("*.py"))
 TRAVELING_FILES = sorted([*(SOURCE / "models").rglob("*.py"), *(SOURCE / "features").glob("*.py")])
 LICENSE = "# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE)."
 # Who may import whom: a room is a package or a file at the root, and a room may use what its rooms use.
-GROUND = {"files", "messages", "tasks", "version", "vocabulary"}
+GROUND = {"files", "messages", "tasks", "traveling_code", "version", "vocabulary"}
 ROOMS = {
     "files": set(),
     "messages": set(),
+    "traveling_code": set(),
     "version": set(),
     "vocabulary": set(),
     "tasks": {"messages", "vocabulary"},

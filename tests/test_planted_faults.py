@@ -25,9 +25,9 @@ from transformers.utils.output_capturing import OutputRecorder
 
 from mm_affect.models import fusion, lmr_cbt
 from mm_affect.models.configuration import AffectConfig
-from mm_affect.models.layers import attention, bilstm, gradient_reversal, streams, task_heads
+from mm_affect.models.layers import attention, bilstm, ctc_aligner, gradient_reversal, task_heads
 from mm_affect.models.layers import cross_modal_encoder as cross_modal
-from mm_affect.models.layers.streams import Stream
+from mm_affect.models.layers.streams import Stream, masked_mean
 from mm_affect.models.modeling import AffectPreTrainedModel, FusionOutput
 from mm_affect.training.mixture import Mixture, MixtureSampler
 
@@ -79,8 +79,8 @@ class RingForAffect(AffectPreTrainedModel):
         streams = self.project(streams)
         views = []
         for m in self.targets():
-            own = streams.masked_mean(*streams[m])  # still there where the memory is missing
-            views += [own, streams.masked_mean(*self.encoders[m](streams[m], streams[self.memory_of(m)]))]
+            own = masked_mean(*streams[m])  # still there where the memory is missing
+            views += [own, masked_mean(*self.encoders[m](streams[m], streams[self.memory_of(m)]))]
         return FusionOutput({"fusion": torch.cat(views, dim=-1)})
 
 
@@ -325,12 +325,12 @@ def test_gradient_reversal_without_the_sign(monkeypatch):
 
 
 def test_ctc_in_bfloat16(monkeypatch):
-    original = streams.F.ctc_loss
+    original = ctc_aligner.F.ctc_loss
 
     def ctc_loss(log_probs, *args, **kwargs):
         return original(log_probs.bfloat16(), *args, **kwargs)
 
-    monkeypatch.setattr(streams.F, "ctc_loss", ctc_loss)
+    monkeypatch.setattr(ctc_aligner.F, "ctc_loss", ctc_loss)
     with pytest.raises((AssertionError, RuntimeError)):  # a CPU has no such kernel and says so
         test_layers.check_ctc_in_bfloat16()
 

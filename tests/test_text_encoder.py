@@ -34,6 +34,7 @@ from mm_affect import (
     TailorForAffect,
     Task,
 )
+from mm_affect.checkpoints.loading import load_checkpoint
 from mm_affect.cli import main as cli
 from mm_affect.data import RowReader, load, write_rows
 from mm_affect.data.ragged import RowDataset
@@ -433,7 +434,7 @@ def test_tailor_and_text_alone(spoken, encoder, tmp_path, no_plots):  # noqa: F8
     alone = start(spoken, encoder, tmp_path / "b", modalities=["text"], training={"epochs": 1, "batch_size": 16})
     assert list(alone["summary"]) == ["text"]
     assert AutoProcessor.from_pretrained(tmp_path / "b").model_input_names == ["input_ids", "attention_mask"]
-    assert cli.load_checkpoint(str(tmp_path / "b"))[1].modalities == ["text"]
+    assert load_checkpoint(str(tmp_path / "b"))[1].modalities == ["text"]
 
 
 def test_sugrm_whose_tasks_of_each_modality_have_generated_labels(spoken, encoder, tmp_path, no_plots):  # noqa: F811
@@ -441,7 +442,7 @@ def test_sugrm_whose_tasks_of_each_modality_have_generated_labels(spoken, encode
     results = start(spoken, encoder, tmp_path / "run", architecture="mm_affect_sugrm", tasks=[task], modalities=["text", "visual"],
                     model={"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 1}, training={"epochs": 2})  # fmt: skip
     assert np.isfinite(results["seeds"]["0"]["test"]["text+visual"]["sentiment.mae"])
-    model, processor = cli.load_checkpoint(str(tmp_path / "run"))
+    model, processor = load_checkpoint(str(tmp_path / "run"))
     row = {"transcript": "what a bad day", "visual": np.ones((20, SIZES["visual"]))}
     with torch.no_grad():
         found = model(**processor(row)).logits

@@ -10,6 +10,7 @@ from transformers import AutoTokenizer, BatchFeature
 from transformers.processing_utils import ProcessorMixin
 from transformers.utils import cached_file, logging
 
+from ..traveling_code import TravelingCode
 from ..vocabulary import MODALITIES
 from .extractors import extractor_of
 from .log_mel import LogMelExtractor
@@ -25,7 +26,7 @@ OF_THE_HUB = ("cache_dir", "force_download", "local_files_only", "revision", "to
 SAVED = ("feature_sizes", "extractors", "normalization", "statistics", "padding_side", "max_tokens", "auto_map")
 
 
-class AffectProcessor(ProcessorMixin):
+class AffectProcessor(TravelingCode, ProcessorMixin):
     """Turns rows, raw or extracted, into the padded batch that a model reads; saved beside the model's weights.
 
     Args:

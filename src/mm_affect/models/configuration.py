@@ -10,6 +10,7 @@ from transformers.configuration_utils import SubConfigSpec
 
 from ..messages import suggestion
 from ..tasks import Task
+from ..traveling_code import TravelingCode
 from ..vocabulary import EMOTIONS, MODALITIES
 
 
@@ -66,7 +67,7 @@ _TRANSFORMERS_EXTRAS = {
 
 
 @strict
-class AffectConfig(PreTrainedConfig):
+class AffectConfig(TravelingCode, PreTrainedConfig):
     """Fields that every architecture shares.
 
     Args:

@@ -13,6 +13,7 @@ from transformers.utils import ModelOutput
 from transformers.utils.output_capturing import capture_outputs
 
 from ..tasks import Task
+from ..traveling_code import TravelingCode
 from ..vocabulary import MODALITIES
 from .configuration import AffectConfig
 from .layers.streams import Stream, exporting, front_order, take_steps
@@ -62,7 +63,7 @@ class FusionOutput(NamedTuple):
     losses: Callable[[Supervise], dict[str, torch.Tensor]] = lambda supervise: {}
 
 
-class AffectPreTrainedModel(PreTrainedModel):
+class AffectPreTrainedModel(TravelingCode, PreTrainedModel):
     """Base of every architecture.
 
     An architecture gives `build(config)`, which makes its layers and returns the size of each view, and
