@@ -2,7 +2,7 @@
 VENV ?= .venv
 PYTHON := $(VENV)/bin/python
 TRANSFORMERS := 5.23.0
-export TOKENIZERS_PARALLELIZM = false
+export TOKENIZERS_PARALLELISM = false
 export HF_HUB_OFFLINE ?= 1
 export HF_HUB_DISABLE_TELEMETRY = 1
 
@@ -10,7 +10,7 @@ export HF_HUB_DISABLE_TELEMETRY = 1
 
 setup: $(VENV)/.installed
 
-$(VENV)/.installed: setup.py constraints.txt
+$(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(PYTHON) || python3 -m venv $(VENV)
 	$(PYTHON) -m pip install --quiet --constraint constraints.txt --editable ".[all,demo,onnx,test]"
 	$(PYTHON) -m pip download --quiet --no-deps --no-binary :all: --no-build-isolation --dest $(VENV) transformers==$(TRANSFORMERS)

@@ -41,7 +41,7 @@ def test_public_functions_say_what_they_return(module):
 
 
 def test_types_are_shipped_and_checked():
-    assert (Path(mm_affect.__file__).parent / "py.typed").is_file() and '"py.typed"' in (ROOT / "setup.py").read_text()
+    assert (Path(mm_affect.__file__).parent / "py.typed").is_file() and '"py.typed"' in (ROOT / "pyproject.toml").read_text()
     assert "mypy src/mm_affect tests/typed_use.py" in (ROOT / "Makefile").read_text()
 
 
