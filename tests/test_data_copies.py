@@ -67,7 +67,7 @@ def test_a_configuration_whose_copy_is_not_there(tmp_path):
 
 
 def test_a_misspelled_corpus_is_suggested(tmp_path):
-    with pytest.raises(ValueError, match="did you mean 'cmu_mosei'"):
+    with pytest.raises(ValueError, match="Did you mean 'cmu_mosei'"):
         get_corpus("cmu_mosey")
 
 
@@ -87,8 +87,8 @@ def test_several_copies_in_one_folder(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"algin": "words"}, "did you mean `align`"),
-        ({"bananas": 1}, "no option `bananas`; known: align, allow_partial, modalities, reducer"),
+        ({"algin": "words"}, "Did you mean 'align'"),
+        ({"bananas": 1}, "no option 'bananas'. Known: align, allow_partial, modalities, reducer"),
         ({"reducer": "median"}, "`reducer` is 'median'; expected one of 'mean', 'max', 'first', 'last'"),
         ({"modalities": "text"}, "`modalities` is 'text'; expected a list"),
         ({"modalities": ["smell"]}, "expected a list of text, audio, visual"),

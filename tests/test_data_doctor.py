@@ -72,7 +72,7 @@ def test_broken_and_empty_files_are_problems(tmp_path):
 
 def test_wrong_names_are_one_sentence(tmp_path, capsys):
     assert main(["data", "doctor", "iemocab", str(tmp_path)]) == 1
-    assert "did you mean 'iemocap'?" in capsys.readouterr().err
+    assert "Did you mean 'iemocap'?" in capsys.readouterr().err
     assert main(["data", "doctor", "iemocap", str(tmp_path / "nowhere")]) == 1
     assert "does not exist" in capsys.readouterr().out
     write_iemocap(tmp_path)
@@ -118,7 +118,7 @@ def test_a_row_of_a_corpus_by_name(tmp_path, capsys):
 
 def test_ids_that_are_not_there(tmp_path, capsys):
     assert main(["data", "show", str(sample_corpus()), "sample_0001"]) == 1
-    assert "has no row `sample_0001`; its ids look like sample_00" in capsys.readouterr().err
+    assert "has no row 'sample_0001'. Did you mean 'sample_00" in capsys.readouterr().err
     write_iemocap(tmp_path)
     assert main(["data", "show", "iemocap", "Ses01F_impro00_F006", "--data-dir", str(tmp_path)]) == 1
     assert "makes no row: its label `xxx` is not in the configuration four" in capsys.readouterr().err

@@ -191,7 +191,7 @@ def test_wrong_folders_and_options(folder, tmp_path):
         find_copy("iemocap", tmp_path / "empty")
     with pytest.raises(ValueError, match="Option `fold` is 6"):
         find_copy("iemocap", folder, fold=6)
-    with pytest.raises(ValueError, match="did you mean `fold`"):
+    with pytest.raises(ValueError, match="Did you mean 'fold'"):
         find_copy("iemocap", folder, folds=1)
     assert not IemocapRelease.recognize(tmp_path / "empty")
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 
-from .messages import suggestion
+from .messages import did_you_mean
 from .vocabulary import PROBLEM_TYPES
 
 
@@ -103,7 +103,7 @@ class Task:
         known = [field.name for field in fields(cls)]
         for name in task:
             if name not in known:
-                raise ValueError(f"Unknown task field {name!r}.{suggestion(name, known)}")
+                raise ValueError(f"Unknown task field {name!r}.{did_you_mean(name, known)}")
         return cls(**task)
 
     def to_dict(self) -> dict:

@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from ..features.processor import AffectProcessor
-from ..messages import reason_of, suggestion
+from ..messages import did_you_mean, validation_reason
 from ..models.modeling import AffectPreTrainedModel, listed
 from ..version import __version__
 from .public_code import CONVERSIONS, Conversion
@@ -57,7 +57,7 @@ def convert(
     """
     source, folder, fields = Path(source), Path(folder), dict(fields or {})
     if architecture not in CONVERSIONS:
-        raise ValueError(f"Unknown architecture {architecture!r}.{suggestion(architecture, CONVERSIONS)}")
+        raise ValueError(f"Unknown architecture {architecture!r}.{did_you_mean(architecture, CONVERSIONS)}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FileExistsError(f"{folder} exists and is not an empty folder; give a new folder.")
     conversion = CONVERSIONS[architecture]
@@ -162,7 +162,9 @@ def build_model(
     try:
         config = conversion.model_class.config_class.reference(**told | fields)
     except StrictDataclassError as error:
-        raise ValueError(f"These weights and fields make no configuration of {code}: {reason_of(error)}.") from None
+        raise ValueError(
+            f"These weights and fields make no configuration of {code}: {validation_reason(error)}."
+        ) from None
     with torch.device("meta"):  # the weights come from the file
         model = conversion.model_class(config)
     wanted = {name: conversion.public_name(name) for name in model.state_dict()}

@@ -110,14 +110,14 @@ def benchmark_models(arguments) -> int:
     from ..evaluation.plots import plot_models
     from ..experiments.backbone_benchmark import CORPORA, TWELVE, benchmark_config, blocks_of, tables, task_of
     from ..files import write_atomically
-    from ..messages import suggestion
+    from ..messages import did_you_mean
 
     corpus = read_corpus(arguments.rows)
     settings = arguments.corpus or (corpus["name"] if corpus["name"] in CORPORA else CORPORA[0])
     names = [name.strip() for name in arguments.models.split(",")] if arguments.models else list(TWELVE)
     for name, known in ((settings, CORPORA), *((name, TWELVE) for name in names)):
         if name not in known:
-            raise ValueError(f"There are no settings for {name!r}.{suggestion(name, known)}")
+            raise ValueError(f"There are no settings for {name!r}.{did_you_mean(name, known)}")
     task = task_of(corpus["label_fields"], arguments.task)
     overrides = {name: as_json(text) for name, text in overrides_of(arguments).items()}
     configs, failures = {}, {}

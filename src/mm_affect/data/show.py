@@ -1,13 +1,13 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
 """One row of a corpus, found by its id and put into words."""
 
-import difflib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow.compute as pc
 
+from ..messages import did_you_mean
 from ..vocabulary import MODALITIES
 from .corpora.layouts import Copy
 from .corpora.registry import CORPORA, find_copy
@@ -59,9 +59,7 @@ def _read_until(clip: str, copy: Copy) -> tuple[dict, dict, str]:
 
 
 def _unknown(clip: str, ids: list[str], where: str) -> ValueError:
-    near = difflib.get_close_matches(clip, ids, n=3, cutoff=0.5) or ids[:3]
-    hint = f"its ids look like {', '.join(near)}" if near else "it has no rows"
-    return ValueError(f"{where} has no row `{clip}`; {hint}.")
+    return ValueError(f"{where} has no row {clip!r}.{did_you_mean(clip, ids)}" if ids else f"{where} has no rows.")
 
 
 def in_words(row: dict, corpus: dict, split: str) -> Iterator[str]:

@@ -5,7 +5,7 @@ import csv
 import io
 from dataclasses import dataclass, field
 
-from ..messages import suggestion
+from ..messages import did_you_mean
 from ..vocabulary import MODALITIES
 from .metrics import ALL_LABELS, PER_LABEL, REGRESSION, SENTIMENT, SINGLE_LABEL
 from .results import SUBSETS, format_score, full_subset, markdown_table, scores_of
@@ -24,7 +24,7 @@ def check_metrics(names: list[str]) -> None:
     """Refuse names without a metric in them: `f1_micro`, `emotion.f1_micro` and `emotion.f1_binary.happy` have one."""
     for name in names:
         if not MEASURED.keys() & set(name.split(".")):
-            raise ValueError(f"There is no metric {name!r}.{suggestion(name.split('.')[-1], MEASURED)}")
+            raise ValueError(f"There is no metric {name!r}.{did_you_mean(name.split('.')[-1], MEASURED)}")
 
 
 def columns_of(list_of_results: list[dict], metrics: list[str] | None = None, per_label: bool = False) -> list[str]:
@@ -47,7 +47,7 @@ def columns_of(list_of_results: list[dict], metrics: list[str] | None = None, pe
     for name in metrics or []:
         if not any(f".{column}".endswith(f".{name}") for column in columns):
             whole = [key for key in measured if key.count(".") == 1]
-            raise ValueError(f"No run was measured by {name!r}.{suggestion(name, whole)}")
+            raise ValueError(f"No run was measured by {name!r}.{did_you_mean(name, whole)}")
     if per_label and all(column.count(".") == 1 for column in columns):
         raise ValueError(f"None of these metrics is known per label; choose some of {', '.join(PER_LABEL)}.")
     return list(columns)

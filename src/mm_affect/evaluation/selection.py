@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from ..messages import suggestion
+from ..messages import did_you_mean
 from ..tasks import Task, as_field
 from .evaluator import quietly
 from .metrics import compute_task_metrics, primary_metric
@@ -54,7 +54,7 @@ def check_selection(config, tasks: list[Task], measured: list[Task]) -> None:
             chosen = (
                 "The first task selects by" if config.training.select_by is None else "Config training.select_by is"
             )
-            raise ValueError(f"{chosen} {wanted!r}, which is not measured.{suggestion(wanted, known)}")
+            raise ValueError(f"{chosen} {wanted!r}, which is not measured.{did_you_mean(wanted, known)}")
     directions = {name.split(".")[-1] in LESS_IS_BETTER for name in parts}
     if len(parts) > 1 and ("loss" in parts or len(directions) > 1):
         raise ValueError(

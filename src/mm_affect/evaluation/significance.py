@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..messages import suggestion
+from ..messages import did_you_mean
 from .metrics import ALL_LABELS, PER_LABEL, REGRESSION, SENTIMENT, SINGLE_LABEL, f1_binary, primary_metric
 from .predictions import FILE, Predictions, read_predictions
 from .results import read_results
@@ -109,11 +109,11 @@ def parts_of(predictions: Predictions, metric: str) -> list[Part]:
         known = SINGLE_LABEL | ({"f1_binary": f1_binary} if len(labels) == 2 else {})
         scores = scores.argmax(1)
     if kind not in known:
-        raise ValueError(f"There is no metric {kind!r} of {name!r}.{suggestion(str(kind), known)}")
+        raise ValueError(f"There is no metric {kind!r} of {name!r}.{did_you_mean(str(kind), known)}")
     if label is not None and not (several and kind in PER_LABEL):
         raise ValueError(f"The metric {kind!r} of {name!r} is not measured per label; write {name}.{kind}.")
     if label is not None and label not in labels:
-        raise ValueError(f"The task {name!r} has no label {label!r}.{suggestion(label, labels)}")
+        raise ValueError(f"The task {name!r} has no label {label!r}.{did_you_mean(label, labels)}")
     if not several:
         return [Part(known[kind], truth, scores, binary=len(labels) == 2)]
     if kind in ALL_LABELS:
@@ -263,7 +263,7 @@ def alike(first: Predictions, predictions: Predictions, task: str, folder: Path)
             "the same rows."
         )
     if task not in predictions.tasks:
-        raise ValueError(f"{folder} has no task {task!r} with labels.{suggestion(task, predictions.tasks)}")
+        raise ValueError(f"{folder} has no task {task!r} with labels.{did_you_mean(task, predictions.tasks)}")
     described = [
         {name: run.tasks.get(task, {}).get(name) for name in ("problem_type", "labels", "range")}
         for run in (first, predictions)

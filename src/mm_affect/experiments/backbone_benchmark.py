@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from ..evaluation.metrics import definition
 from ..evaluation.results import format_score, full_subset, latex_table, markdown_table
-from ..messages import suggestion
+from ..messages import did_you_mean
 from ..training.config import RunConfig
 
 
@@ -80,7 +80,7 @@ def task_of(label_fields: list[dict], name: str) -> dict:
     """
     fields = {field["name"]: field for field in label_fields}
     if name not in fields:
-        raise ValueError(f"The rows have no label {name!r}; choose another --task.{suggestion(name, fields)}")
+        raise ValueError(f"The rows have no label {name!r}; choose another --task.{did_you_mean(name, fields)}")
     field = fields[name]
     kind, labels = field["problem_type"], field["labels"]
     if kind == "regression":

@@ -28,7 +28,7 @@ from ..evaluation.plots import line_style, new_figure, save_figure, styled
 from ..evaluation.results import environment, format_score, full_subset, markdown_table, read_results
 from ..features.collator import AffectCollator
 from ..files import write_atomically
-from ..messages import suggestion
+from ..messages import did_you_mean
 from ..models.configuration import AffectConfig
 from ..training.config import RunConfig
 from ..training.run import new_model, prepare
@@ -93,7 +93,7 @@ def subjects_of(
     wanted = [short.get(name, name) for name in architectures or known]
     for name in wanted:
         if name not in known:
-            raise ValueError(f"Unknown architecture {name!r}.{suggestion(name, known)}")
+            raise ValueError(f"Unknown architecture {name!r}.{did_you_mean(name, known)}")
     subjects = []
     for folder in results:
         found = read_results(folder / "results.json")
@@ -105,7 +105,7 @@ def subjects_of(
         task, scores = found["tasks"][0], found["summary"][full_subset(found)]
         metric = metric or f"{task['name']}.{primary_metric(task)[0]}"
         if scores.get(metric) is None or scores[metric]["mean"] is None:
-            raise ValueError(f"{folder} has no score {metric!r}.{suggestion(metric, scores)}")
+            raise ValueError(f"{folder} has no score {metric!r}.{did_you_mean(metric, scores)}")
         config = replace(RunConfig.from_dict(found["config"]), data=str(rows))
         if config.architecture in wanted:
             subjects.append(Subject(config.name, config, scores[metric]))

@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from ..messages import suggestion
+from ..messages import did_you_mean
 from ..tasks import Task
 
 
@@ -48,7 +48,7 @@ def label_encoder(task: Task, field: dict, soft: bool = False):
         if label not in field["labels"]:
             raise ValueError(
                 f"Task {task.name!r} asks for the label {label!r}, which the corpus does not have."
-                + suggestion(label, field["labels"])
+                + did_you_mean(label, field["labels"])
             )
     order = [field["labels"].index(label) for label in task.labels]
     unknown = [np.nan] * len(order)

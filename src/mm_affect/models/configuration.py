@@ -8,7 +8,7 @@ from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
-from ..messages import suggestion
+from ..messages import did_you_mean
 from ..tasks import Task
 from ..traveling_code import TravelingCode
 from ..vocabulary import EMOTIONS, MODALITIES
@@ -95,7 +95,7 @@ class AffectConfig(TravelingCode, PreTrainedConfig):
         known = {field.name for field in fields(self)}
         for name in kwargs:
             if name not in _TRANSFORMERS_EXTRAS | known:
-                raise ValueError(f"Unknown field {name!r} of {type(self).__name__}.{suggestion(name, known)}")
+                raise ValueError(f"Unknown field {name!r} of {type(self).__name__}.{did_you_mean(name, known)}")
         unknown = [m for m in self.modalities if m not in MODALITIES]
         if unknown or not self.modalities:
             raise ValueError(f"Unknown modalities {unknown}; expected some of {', '.join(MODALITIES)}.")

@@ -22,7 +22,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModel
 from transformers.utils.output_capturing import OutputRecorder
 
-from ..messages import suggestion
+from ..messages import did_you_mean
 from ..tasks import Task
 from ..vocabulary import MODALITIES
 from .configuration import published_emotions
@@ -66,7 +66,7 @@ class MulTConfig(CrossModalConfig):
                 raise ValueError(f"`targets` names {target!r}, which `modalities` has not.")
         for modality, probability in self.source_dropouts.items():
             if modality not in MODALITIES:
-                raise ValueError(f"`source_dropouts` names {modality!r}.{suggestion(modality, MODALITIES)}")
+                raise ValueError(f"`source_dropouts` names {modality!r}.{did_you_mean(modality, MODALITIES)}")
             if not 0 <= probability < 1:
                 raise ValueError(
                     f"`source_dropouts[{modality!r}]` is {probability!r}; it must be at least 0 and less than 1."

@@ -36,7 +36,7 @@ from transformers.masking_utils import create_bidirectional_mask
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils.output_capturing import OutputRecorder
 
-from ..messages import suggestion
+from ..messages import did_you_mean
 from ..tasks import Task
 from ..vocabulary import EMOTIONS
 from .configuration import AffectConfig, check_choices, check_dropouts, check_heads, check_sizes
@@ -164,7 +164,7 @@ class TailorConfig(AffectConfig):
             raise ValueError("`aligner` is 'ctc', which aligns to the text, but `modalities` has none; use 'none'.")
         for name in self.loss_weights:
             if name not in LOSS_WEIGHTS:
-                raise ValueError(f"`loss_weights` has {name!r}.{suggestion(name, LOSS_WEIGHTS)}")
+                raise ValueError(f"`loss_weights` has {name!r}.{did_you_mean(name, LOSS_WEIGHTS)}")
 
     def validate_sizes(self):
         sizes = ("hidden_size", "num_attention_heads", "intermediate_size", "cross_layers", "max_position_embeddings")

@@ -27,7 +27,7 @@ from ..data.schema import check_label, check_label_field
 from ..evaluation.results import read_results
 from ..features.pretrained_files import sha256_of, weights_in
 from ..features.processor import AffectProcessor
-from ..messages import suggestion
+from ..messages import did_you_mean
 from ..models.modeling import AffectPreTrainedModel
 from ..tasks import Task
 from .row_rewriting import corpus_of, rewrite_rows
@@ -126,7 +126,7 @@ def chosen_task(tasks: list[Task], name: str | None, threshold: float | list[flo
     if name is None and len(known) > 1:
         raise ValueError(f"The model has the tasks {', '.join(known)}; say which one is to be predicted.")
     if name is not None and name not in known:
-        raise ValueError(f"The model has no task {name!r}.{suggestion(name, known)}")
+        raise ValueError(f"The model has no task {name!r}.{did_you_mean(name, known)}")
     task = known[name] if name else tasks[0]
     if threshold is None:
         return task

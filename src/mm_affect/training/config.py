@@ -12,7 +12,7 @@ from huggingface_hub.errors import StrictDataclassError
 
 from ..evaluation.metrics import TUNABLE
 from ..files import write_atomically
-from ..messages import reason_of, suggestion
+from ..messages import did_you_mean, validation_reason
 from .augmentation import Augmentation
 from .label_generators import LabelGeneration
 from .label_subset import Shares, check_shares
@@ -221,7 +221,7 @@ def _build(kind, values, prefix):
     known = {f.name: f for f in fields(kind)}
     for name in values:
         if name not in known:
-            raise ValueError(f"Unknown config field {prefix + name!r}.{suggestion(name, known)}")
+            raise ValueError(f"Unknown config field {prefix + name!r}.{did_you_mean(name, known)}")
     for name, f in known.items():
         if name not in values and f.default is MISSING and f.default_factory is MISSING:
             raise ValueError(f"The config lacks the field {prefix + name!r}.")
@@ -233,4 +233,4 @@ def _build(kind, values, prefix):
     try:
         return kind(**values | nested)
     except StrictDataclassError as error:
-        raise ValueError(f"Config {prefix.rstrip('.') or 'of the run'}: {reason_of(error)}.") from None
+        raise ValueError(f"Config {prefix.rstrip('.') or 'of the run'}: {validation_reason(error)}.") from None

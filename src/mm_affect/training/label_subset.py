@@ -4,7 +4,7 @@
 from collections.abc import Sequence
 from hashlib import sha256
 
-from ..messages import suggestion
+from ..messages import did_you_mean
 
 
 Shares = float | int | dict[str, float | int]
@@ -30,7 +30,7 @@ def shares_of(label_share: Shares, columns: list[str]) -> dict[str, float | int]
         return dict.fromkeys(columns, label_share)
     for name in label_share:
         if name not in columns:
-            raise ValueError(f"Config label_share names {name!r}, which no task reads.{suggestion(name, columns)}")
+            raise ValueError(f"Config label_share names {name!r}, which no task reads.{did_you_mean(name, columns)}")
     return {name: label_share.get(name, 1) for name in columns}
 
 

@@ -6,7 +6,7 @@ code of several papers trains, plain Adam, and rates and decays for single parts
 import torch
 from torch import nn
 
-from ..messages import suggestion
+from ..messages import did_you_mean
 
 
 class BertAdam(torch.optim.Optimizer):
@@ -77,7 +77,7 @@ def decay_groups(
         if not any(within(name, part) for name in names):
             known = {name.partition(".")[0] for name in names}
             raise ValueError(
-                f"{type(model).__name__} has no part {part!r} to train in its own way.{suggestion(part, known)}"
+                f"{type(model).__name__} has no part {part!r} to train in its own way.{did_you_mean(part, known)}"
             )
     norms = {
         f"{name}.weight"

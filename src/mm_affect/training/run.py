@@ -32,7 +32,7 @@ from ..evaluation.significance import intervals
 from ..features.collator import AffectCollator
 from ..features.processor import AffectProcessor
 from ..files import write_atomically
-from ..messages import reason_of, suggestion
+from ..messages import did_you_mean, validation_reason
 from ..models.configuration import AffectConfig
 from ..models.modeling import AffectPreTrainedModel
 from ..tasks import Task
@@ -268,7 +268,7 @@ def model_config_of(config: RunConfig, tasks: list[Task], processor: AffectProce
     """The model's config: the preset with the fields of the run, tasks and sizes filled in."""
     known = {name: kind for name, kind in CONFIG_MAPPING.items() if issubclass(kind, AffectConfig)}
     if config.architecture not in known:
-        raise ValueError(f"Unknown architecture {config.architecture!r}.{suggestion(config.architecture, known)}")
+        raise ValueError(f"Unknown architecture {config.architecture!r}.{did_you_mean(config.architecture, known)}")
     filled = {"tasks": tasks, "modalities": processor.modalities, "feature_sizes": processor.feature_sizes}
     for name in (*filled, "text_config"):
         if name in config.model:
@@ -283,7 +283,7 @@ def model_config_of(config: RunConfig, tasks: list[Task], processor: AffectProce
     try:
         return preset(**config.model, **filled)
     except StrictDataclassError as error:
-        raise ValueError(f"Config model: {reason_of(error)}.") from None
+        raise ValueError(f"Config model: {validation_reason(error)}.") from None
 
 
 def new_model(config: RunConfig, tasks: list[Task], processor: AffectProcessor) -> AffectPreTrainedModel:

@@ -1,7 +1,6 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Copy: one layout of a corpus that users hold, recognized by its files, and read row by row; Corpus: all of them."""
 
-import difflib
 import math
 import os
 from collections import Counter
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
+from ...messages import did_you_mean
 from ...vocabulary import MODALITIES
 
 
@@ -154,9 +154,7 @@ def check_options(options: dict, known: dict[str, Option], title: str) -> dict:
     """Every known option with its value; raises `ValueError` for an unknown name or a value that is no choice."""
     for name, value in options.items():
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean `{near[0]}`?" if near else f"known: {', '.join(sorted(known))}."
-            raise ValueError(f"{title} has no option `{name}`; {hint}")
+            raise ValueError(f"{title} has no option {name!r}.{did_you_mean(name, known)}")
         choices = known[name].choices
         if choices is not None and value not in choices:
             raise ValueError(f"Option `{name}` is {value!r}; expected one of {', '.join(map(repr, choices))}.")

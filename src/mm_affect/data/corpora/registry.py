@@ -1,7 +1,6 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Every corpus by its name: which copy a folder holds is found out, and its rows become a DatasetDict."""
 
-import difflib
 import hashlib
 import json
 import logging
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import datasets
 
+from ...messages import did_you_mean
 from ..builder import AffectBuilder
 from . import cmu_mosei, cmu_mosi, ict_mmmo, iemocap, mustard, voxceleb2
 from .layouts import Copy, Corpus
@@ -29,9 +29,7 @@ logger = logging.getLogger(__name__)
 def get_corpus(name: str) -> Corpus:
     """The corpus of that name; raises `ValueError` with the nearest name."""
     if name not in CORPORA:
-        near = difflib.get_close_matches(str(name), CORPORA, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(CORPORA)}."
-        raise ValueError(f"There is no corpus {name!r}; {hint}")
+        raise ValueError(f"There is no corpus {name!r}.{did_you_mean(name, CORPORA)}")
     return CORPORA[name]
 
 

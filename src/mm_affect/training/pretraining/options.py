@@ -7,7 +7,7 @@ from pathlib import Path
 from huggingface_hub.dataclasses import strict
 from huggingface_hub.errors import StrictDataclassError
 
-from ...messages import suggestion
+from ...messages import did_you_mean
 from ..config import read_config
 from ..optimizers import OPTIMIZERS
 
@@ -119,7 +119,7 @@ class PretrainingOptions:
         known = [each.name for each in fields(cls)]
         for name in values:
             if name not in known:
-                raise ValueError(f"{path} has the unknown field {name!r}.{suggestion(name, known)}")
+                raise ValueError(f"{path} has the unknown field {name!r}.{did_you_mean(name, known)}")
         try:
             return cls(**values)
         except (StrictDataclassError, TypeError) as error:
