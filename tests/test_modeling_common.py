@@ -427,7 +427,7 @@ class ModelTesterMixin:
         model = self.model()
         model.save_pretrained(tmp_path)
         weights = load_file(tmp_path / "model.safetensors")
-        backbone = [name for name in weights if not name.startswith(self.model_class.of_labels)]
+        backbone = [name for name in weights if not name.startswith(self.model_class.label_dependent_weights)]
         lost = next((name for name in backbone if name.endswith("bias") or "bias_ih" in name), None)
         save_file({k: v for k, v in weights.items() if k != lost}, tmp_path / "model.safetensors", {"format": "pt"})
         task = Task("valence", "multi_label_classification", tuple("abcdefgh"))
@@ -451,7 +451,7 @@ class ModelTesterMixin:
         """Missing, surplus and mis-shaped weights are named; there is no silent random head."""
         self.model().save_pretrained(tmp_path)
         weights = load_file(tmp_path / "model.safetensors")
-        head = next(name for name in sorted(weights) if name.startswith(self.model_class.of_labels))
+        head = next(name for name in sorted(weights) if name.startswith(self.model_class.label_dependent_weights))
         for changed, complaint in (
             ({name: value for name, value in weights.items() if name != head}, f"they lack {head};"),
             (weights | {"other": torch.ones(1)}, "they also have other;"),
@@ -473,7 +473,7 @@ class ModelTesterMixin:
             loaded = AutoModel.from_pretrained(tmp_path, config=config, new_heads=True)
             assert list(loaded.config.tasks) == [task]
             for name, value in model.state_dict().items():
-                if not name.startswith(self.model_class.of_labels):
+                if not name.startswith(self.model_class.label_dependent_weights):
                     assert torch.equal(loaded.state_dict()[name], value), name
 
     def test_every_parameter_is_trained(self):

@@ -6,9 +6,10 @@ import torch
 from torch.nn import functional as F
 
 from mm_affect.models.configuration import AffectConfig
-from mm_affect.models.layers import cpu_attention as packing
-from mm_affect.models.layers.cpu_attention import PackedAttention, PackedRows, RowPairs
+from mm_affect.models.layers import cpu_attention
+from mm_affect.models.layers.cpu_attention import AttentionPairs, PackedAttention
 from mm_affect.models.layers.cpu_dropout import Draws, Dropout, draw_seed
+from mm_affect.models.layers.packing import PackedRows
 
 
 LENGTHS = [4, 1, 0, 7, 6, 7, 2, 3]
@@ -37,13 +38,13 @@ def test_packed_steps_are_the_real_ones_and_come_back():
 @pytest.mark.parametrize("mask", [MASK, MASK | True, MASK & False], ids=["ragged", "full", "empty"])
 def test_grouped_attention_equals_padded_attention(mask, cells, monkeypatch):
     """However the rows are grouped; values, and gradients of inputs and weights."""
-    monkeypatch.setattr(packing, "CELLS_AT_ONCE", cells)
+    monkeypatch.setattr(cpu_attention, "CELLS_AT_ONCE", cells)
     found = []
     for kind in ("sdpa", "eager"):
         module, rows = attention(), PackedRows(mask)
         module.config._attn_implementation = kind
         values = torch.randn(8, 7, 8, generator=torch.Generator().manual_seed(1), requires_grad=True)
-        output, weights = module(rows.pack(values), RowPairs(rows))
+        output, weights = module(rows.pack(values), AttentionPairs(rows))
         assert (weights is None) == (kind == "sdpa")
         (output * torch.linspace(1, 2, output.numel()).view(output.shape)).sum().backward()
         found.append([output, values.grad, *(p.grad for p in module.parameters())])
@@ -51,7 +52,7 @@ def test_grouped_attention_equals_padded_attention(mask, cells, monkeypatch):
         torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-5)
 
 
-def future_mask(pairs: RowPairs) -> torch.Tensor:
+def future_mask(pairs: AttentionPairs) -> torch.Tensor:
     """What a padded query may read, by the letter: keys 0 to i + |S - T|, `(batch, length, length)`."""
     queries, keys = (side.mask.cumsum(1) - 1 for side in (pairs.queries, pairs.keys))
     lengths = [side.mask.sum(1) for side in (pairs.queries, pairs.keys)]
@@ -63,9 +64,9 @@ def future_mask(pairs: RowPairs) -> torch.Tensor:
 @pytest.mark.parametrize("full", [False, True], ids=["ragged", "full"])
 def test_queries_of_one_stream_read_another(cells, spare, masked, full, monkeypatch):
     """However they are grouped and cut into blocks, against a plain table; both kinds of attention."""
-    monkeypatch.setattr(packing, "CELLS_AT_ONCE", cells)
-    monkeypatch.setattr(packing, "SPARE_CELLS", spare)
-    monkeypatch.setattr(packing, "QUERIES_AT_ONCE", 3)
+    monkeypatch.setattr(cpu_attention, "CELLS_AT_ONCE", cells)
+    monkeypatch.setattr(cpu_attention, "SPARE_CELLS", spare)
+    monkeypatch.setattr(cpu_attention, "QUERIES_AT_ONCE", 3)
     key_mask = (
         torch.ones(8, 5, dtype=torch.bool)
         if full
@@ -75,7 +76,7 @@ def test_queries_of_one_stream_read_another(cells, spare, masked, full, monkeypa
     query_mask = MASK | full
     found = []
     for kind in ("sdpa", "eager", "by the letter"):
-        module, pairs = attention(), RowPairs(PackedRows(query_mask), PackedRows(key_mask), masked)
+        module, pairs = attention(), AttentionPairs(PackedRows(query_mask), PackedRows(key_mask), masked)
         random = torch.Generator().manual_seed(1)
         queries, keys = (torch.randn(8, size, 8, generator=random, requires_grad=True) for size in (7, 5))
         if kind == "by the letter":
@@ -99,22 +100,22 @@ def test_queries_of_one_stream_read_another(cells, spare, masked, full, monkeypa
 
 def test_gradient_of_masked_cross_attention_with_dropout(monkeypatch):
     """Of several blocks: they draw again in the backward pass what they drew in the forward pass."""
-    monkeypatch.setattr(packing, "QUERIES_AT_ONCE", 2)
-    pairs = RowPairs(PackedRows(MASK), PackedRows(MASK.flip(0)), future_mask=True)
+    monkeypatch.setattr(cpu_attention, "QUERIES_AT_ONCE", 2)
+    pairs = AttentionPairs(PackedRows(MASK), PackedRows(MASK.flip(0)), future_mask=True)
     parts = [torch.randn(4, sum(LENGTHS), dtype=torch.float64, requires_grad=True) for _ in range(3)]
 
     def attend(*parts):
         torch.manual_seed(3)
-        return packing.GroupedAttention.apply(*parts, pairs.plan(2), 2, 0.4)
+        return cpu_attention.GroupedAttention.apply(*parts, pairs.plan(2), 2, 0.4)
 
     assert torch.autograd.gradcheck(attend, parts)
 
 
 def test_scores_may_be_large():
     """As after long training: nothing overflows, and the greatest score takes all."""
-    pairs = RowPairs(PackedRows(MASK))
+    pairs = AttentionPairs(PackedRows(MASK))
     parts = [torch.randn(4, sum(LENGTHS), requires_grad=True) for _ in range(3)]
-    output = packing.GroupedAttention.apply(parts[0] * 1e4, parts[1], parts[2], pairs.plan(1), 1, 0.0)
+    output = cpu_attention.GroupedAttention.apply(parts[0] * 1e4, parts[1], parts[2], pairs.plan(1), 1, 0.0)
     output.sum().backward()
     assert torch.isfinite(output).all() and all(torch.isfinite(part.grad).all() for part in parts)
 
@@ -124,35 +125,35 @@ def test_steps_inside_a_row_may_be_missing():
     mask[3, 2] = False
     values = torch.randn(8, 7, 8)
     rows, module = PackedRows(mask), attention()
-    found = rows.unpack(module(rows.pack(values), RowPairs(rows))[0])
+    found = rows.unpack(module(rows.pack(values), AttentionPairs(rows))[0])
     alone = PackedRows(torch.ones(1, 6, dtype=torch.bool))
     without = values[3:4, [0, 1, 3, 4, 5, 6]]
-    torch.testing.assert_close(found[3, mask[3]], module(alone.pack(without), RowPairs(alone))[0])
+    torch.testing.assert_close(found[3, mask[3]], module(alone.pack(without), AttentionPairs(alone))[0])
 
 
 def test_training_after_inference_mode(monkeypatch):
-    monkeypatch.setattr(packing, "SCRATCH", packing.Scratch())
+    monkeypatch.setattr(cpu_attention, "SCRATCH", cpu_attention.ScratchBuffers())
     rows, module, values = PackedRows(MASK), attention(), torch.randn(8, 7, 8)
     with torch.inference_mode():
-        expected = module(rows.pack(values), RowPairs(rows))[0]
-    found = module(rows.pack(values), RowPairs(rows))[0]
+        expected = module(rows.pack(values), AttentionPairs(rows))[0]
+    found = module(rows.pack(values), AttentionPairs(rows))[0]
     found.sum().backward()
     torch.testing.assert_close(found.detach(), expected.clone())
 
 
 def test_gradient_of_attention_with_dropout():
     """With the same draws the gradient is that of the function: checked against finite differences."""
-    pairs = RowPairs(PackedRows(MASK))
+    pairs = AttentionPairs(PackedRows(MASK))
     parts = [torch.randn(4, sum(LENGTHS), dtype=torch.float64, requires_grad=True) for _ in range(3)]
 
     def attend(*parts):
         torch.manual_seed(3)
-        return packing.GroupedAttention.apply(*parts, pairs.plan(2), 2, 0.4)
+        return cpu_attention.GroupedAttention.apply(*parts, pairs.plan(2), 2, 0.4)
 
     assert torch.autograd.gradcheck(attend, parts)
-    plain = packing.GroupedAttention.apply(*parts, pairs.plan(2), 2, 0.0)
+    plain = cpu_attention.GroupedAttention.apply(*parts, pairs.plan(2), 2, 0.0)
     assert (attend(*parts) - plain).abs().max() > 0.1  # something was dropped
-    many = torch.stack([packing.GroupedAttention.apply(*parts, pairs.plan(2), 2, 0.4) for _ in range(3000)])
+    many = torch.stack([cpu_attention.GroupedAttention.apply(*parts, pairs.plan(2), 2, 0.4) for _ in range(3000)])
     torch.testing.assert_close(many.mean(0), plain, rtol=0, atol=0.15)
 
 

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
-from mm_affect.models.layers.cpu_lstm import RaggedLSTM, Recurrence, Steps, pick
+from mm_affect.models.layers.cpu_lstm import RaggedLSTM, Recurrence
+from mm_affect.models.layers.packing import TimePackedRows, take_packed
 
 
 MASK = torch.tensor(
@@ -32,7 +33,7 @@ def values(mask) -> torch.Tensor:
 
 
 def test_steps_are_packed_by_time():
-    steps = Steps(MASK)
+    steps = TimePackedRows(MASK)
     times = torch.arange(30).view(5, 6, 1)  # 6 times the row, and the column
     assert steps.sizes == [4, 3, 3, 2, 2, 1]
     assert steps.pack(times).flatten().tolist() == [18, 13, 0, 21 + 6, 19, 14, 1, 20, 15, 3, 21, 16, 22, 17, 23]
@@ -40,14 +41,14 @@ def test_steps_are_packed_by_time():
     assert steps.last(packed).flatten().tolist() == [3, 0, 17, 23, 27]
     assert steps.before(packed)[:4].abs().max() == 0
     assert steps.before(packed)[4:].flatten().tolist() == [18, 13, 0, 19, 14, 1, 20, 15, 21, 16, 22]
-    newest = pick(packed, steps.latest.flatten()).view(5, 6)
+    newest = take_packed(packed, steps.latest.flatten()).view(5, 6)
     assert newest[0].tolist() == [0, 1, 1, 3, 3, 3] and newest[4].tolist() == [0, 0, 0, 27, 27, 27]
 
 
 @each_mask
 @pytest.mark.parametrize("backwards", [False, True])
 def test_states_equal_those_of_a_cell_that_goes_row_by_row(mask, backwards):
-    layer, inputs, steps = lstm(bidirectional=True), values(mask), Steps(mask)
+    layer, inputs, steps = lstm(bidirectional=True), values(mask), TimePackedRows(mask)
     ending = "_l0_reverse" if backwards else "_l0"
     cell = nn.LSTMCell(3, 4).double()
     cell.load_state_dict({name: getattr(layer, name + ending) for name in cell.state_dict()})
@@ -65,7 +66,7 @@ def test_states_equal_those_of_a_cell_that_goes_row_by_row(mask, backwards):
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_last_step_equals_packed_sequences(mask, bidirectional):
     """Values, and gradients of inputs and weights."""
-    layer, steps, found = lstm(num_layers=2, bidirectional=bidirectional), Steps(mask), []
+    layer, steps, found = lstm(num_layers=2, bidirectional=bidirectional), TimePackedRows(mask), []
     for own in (True, False):
         packed = steps.pack(values(mask)).requires_grad_()
         if own:
@@ -94,7 +95,7 @@ def test_gradients_of_both_states(backwards):
 
 
 def test_dropout_between_layers_in_training_only():
-    layer, steps = lstm(num_layers=2, dropout=0.5, bidirectional=True), Steps(MASK)
+    layer, steps = lstm(num_layers=2, dropout=0.5, bidirectional=True), TimePackedRows(MASK)
     packed = steps.pack(values(MASK))
     outputs = [layer.last_step(packed, steps) for _ in range(2)]
     assert not torch.equal(*outputs)
@@ -104,7 +105,7 @@ def test_dropout_between_layers_in_training_only():
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16])
 def test_mixed_precision_computes_in_that_of_the_weights(dtype):
-    layer, steps = lstm().float(), Steps(MASK)
+    layer, steps = lstm().float(), TimePackedRows(MASK)
     packed = steps.pack(values(MASK)).float()
     expected = layer.last_step(packed, steps)
     with torch.autocast("cpu", dtype):

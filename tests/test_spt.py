@@ -22,7 +22,7 @@ from mm_affect.checkpoints.conversion import convert
 from mm_affect.models.layers import cpu_window_attention as windows
 from mm_affect.models.layers import phased_encoder as phased
 from mm_affect.models.layers.cpu_window_attention import WindowAttention, Windows
-from mm_affect.models.layers.phased_encoder import Plan
+from mm_affect.models.layers.phased_encoder import PhasePlan
 from mm_affect.models.spt import SPTConfig, SPTForAffect
 
 
@@ -97,7 +97,7 @@ def test_random_shift(monkeypatch):
 
 def test_computes_what_the_last_hidden_state_depends_on():
     """With the published windows and shifts that is a few hundred steps, however long the row."""
-    plans = [Plan(SPTConfig(), [torch.ones(1, n, dtype=torch.bool)] * 3, training=False) for n in (2000, 4000)]
+    plans = [PhasePlan(SPTConfig(), [torch.ones(1, n, dtype=torch.bool)] * 3, training=False) for n in (2000, 4000)]
     assert [(len(plan.read), len(plan.first)) for plan in plans] == [(3 * 297, 3 * 57)] * 2
 
 

@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 
 from ..features.processor import AffectProcessor
 from ..messages import did_you_mean, validation_reason
-from ..models.modeling import AffectPreTrainedModel, listed
+from ..models.modeling import AffectPreTrainedModel, summarize
 from ..version import __version__
 from .public_code import CONVERSIONS, Conversion
 
@@ -171,10 +171,10 @@ def build_model(
     dropped = [name for name in state if re.fullmatch(conversion.dead, name)]
     advice = f"convert the file as the public code of {code} saved it"
     if missing := [name for name in wanted.values() if name not in state]:
-        raise ValueError(f"{source} lacks {listed(missing)}; {advice}.")
+        raise ValueError(f"{source} lacks {summarize(missing)}; {advice}.")
     used = {*wanted.values(), *dropped}
     if surplus := [name for name in state if name not in used]:
-        raise ValueError(f"{source} also has {listed(surplus)}, of which {code} has no use; {advice}.")
+        raise ValueError(f"{source} also has {summarize(surplus)}, of which {code} has no use; {advice}.")
     weights, wrong = {}, []
     for name, like in model.state_dict().items():
         value = conversion.value(name, state[wanted[name]].detach())
@@ -182,10 +182,10 @@ def build_model(
         if value.shape != like.shape:
             wrong.append(f"{wanted[name]} {tuple(value.shape)} instead of {tuple(like.shape)}")
     if wrong:
-        raise ValueError(f"{source} has shapes that do not fit each other: {listed(wrong)}; {advice}.")
+        raise ValueError(f"{source} has shapes that do not fit each other: {summarize(wrong)}; {advice}.")
     if infinite := [wanted[name] for name, value in weights.items() if not value.isfinite().all()]:
         raise ValueError(
-            f"{source} has values that are not finite in {listed(infinite)}; give one that was trained well."
+            f"{source} has values that are not finite in {summarize(infinite)}; give one that was trained well."
         )
     model.load_state_dict(weights, assign=True)
     return model.eval(), dropped

@@ -37,7 +37,8 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from ..features.word_vectors import HashedWordVectors, WordVectors
 from ..tasks import Task
 from .configuration import AffectConfig, check_dropouts, check_sizes, published_emotions
-from .layers.cpu_lstm import RaggedLSTM, Steps
+from .layers.cpu_lstm import RaggedLSTM
+from .layers.packing import TimePackedRows
 from .layers.streams import Stream
 from .modeling import AffectPreTrainedModel, FusionOutput
 
@@ -131,7 +132,7 @@ class WordSpaceEncoder(GradientCheckpointingLayer):
         self.affine = None if modality == "text" else nn.Linear(words, size)  # maps label words to the modality
 
     def forward(self, values, mask):
-        steps = Steps(mask)
+        steps = TimePackedRows(mask)
         hidden = self.lstm.last_step(steps.pack(values), steps).unflatten(-1, (2, -1)).sum(1)
         if self.affine is None:
             return F.pad(hidden, (0, 1))

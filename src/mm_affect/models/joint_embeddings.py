@@ -41,8 +41,9 @@ from ..vocabulary import MODALITIES
 from .configuration import AffectConfig, check_choices, check_dropouts, check_heads, check_sizes
 from .layers.attention import Attention
 from .layers.character_decoder import CharacterDecoder, ResidualLayer
-from .layers.cpu_attention import PackedAttention, PackedRows, RowPairs
+from .layers.cpu_attention import AttentionPairs, PackedAttention
 from .layers.cpu_dropout import Dropout
+from .layers.packing import PackedRows
 from .layers.positions import SinusoidalPositions
 from .layers.streams import Stream, lengthened, longest, masked_mean
 from .modeling import AffectOutput, AffectPreTrainedModel, FusionOutput
@@ -139,14 +140,14 @@ class CrossModalLayer(ResidualLayer):
         )
         self.attention_norm = nn.LayerNorm(config.hidden_size)
 
-    def forward(self, values, pairs: RowPairs, memory=None):
+    def forward(self, values, pairs: AttentionPairs, memory=None):
         if memory is not None and self.norm_first:
             memory = self.attention_norm(memory)
         values = self.add(values, self.attention_norm, lambda given: self.attention(given, pairs, memory)[0])
         return self.feed_forward(values)
 
 
-class Encoder(nn.Module):
+class JointEncoder(nn.Module):
     """A stack of layers over the steps of `query`, each of which reads `memory`, or the steps themselves."""
 
     def __init__(self, config: JointEmbeddingsConfig):
@@ -157,7 +158,7 @@ class Encoder(nn.Module):
     def forward(self, query: Stream, memory: Stream | None = None) -> Stream:
         rows = PackedRows(query.mask)
         read = None if memory is None else PackedRows(memory.mask)
-        packed, pairs = rows.pack(query.values), RowPairs(rows, read)
+        packed, pairs = rows.pack(query.values), AttentionPairs(rows, read)
         memory = None if memory is None else read.pack(memory.values)
         for layer in self.layers:
             packed = layer(packed, pairs, memory)
@@ -188,11 +189,11 @@ class JointEmbeddingsForAffect(AffectPreTrainedModel):
     """
 
     config_class = JointEmbeddingsConfig
-    left_out = ("decoder.",)
+    ignored_weights = ("decoder.",)
     supports_gradient_checkpointing = True
     _no_split_modules: ClassVar = ["CrossModalLayer", "DecoderLayer"]
     _can_record_outputs: ClassVar = {
-        "hidden_states": OutputRecorder(Encoder, capture_initial_hidden_state=False),
+        "hidden_states": OutputRecorder(JointEncoder, capture_initial_hidden_state=False),
         "attentions": OutputRecorder(Attention, index=1),
     }
 
@@ -202,7 +203,7 @@ class JointEmbeddingsForAffect(AffectPreTrainedModel):
         self.positions = SinusoidalPositions()
         self.dropout = Dropout(config.embedding_dropout_prob)
         self.queries = LearnedQuery(config.num_queries, size) if config.missing_audio == "learned_query" else None
-        self.encoders = nn.ModuleDict({m: Encoder(config) for m in config.modalities})
+        self.encoders = nn.ModuleDict({m: JointEncoder(config) for m in config.modalities})
         return {"fusion": size}
 
     def fuse(self, streams: dict[str, Stream]) -> FusionOutput:
@@ -266,7 +267,7 @@ class JointEmbeddingsForAffect(AffectPreTrainedModel):
 class JointEmbeddingsForPreTraining(JointEmbeddingsForAffect):
     """The joint embeddings with their decoder: the loss `"speech"` beside those of the tasks, and transcripts."""
 
-    left_out = ()
+    ignored_weights = ()
 
     def build(self, config: JointEmbeddingsConfig) -> dict[str, int]:
         sizes = super().build(config)

@@ -39,7 +39,7 @@ from .cross_modal_configuration import CrossModalConfig
 from .layers.attention import Attention
 from .layers.bilstm import BiLSTM
 from .layers.cpu_dropout import Dropout
-from .layers.cross_modal_encoder import Encoder, TemporalConvolution
+from .layers.cross_modal_encoder import CrossModalEncoder, TemporalConvolution
 from .layers.streams import Stream, last_real, masked_mean
 from .modeling import AffectPreTrainedModel, FusionOutput
 
@@ -219,7 +219,7 @@ class LMRCBTForAffect(AffectPreTrainedModel):
     supports_gradient_checkpointing = True
     _no_split_modules: ClassVar = ["EncoderLayer"]
     _can_record_outputs: ClassVar = {
-        "hidden_states": OutputRecorder(Encoder, capture_initial_hidden_state=False),
+        "hidden_states": OutputRecorder(CrossModalEncoder, capture_initial_hidden_state=False),
         "attentions": OutputRecorder(Attention, index=1),
     }
 
@@ -229,7 +229,10 @@ class LMRCBTForAffect(AffectPreTrainedModel):
             {m: TextStream(config) if m == "text" else ConvolvedStream(config, m) for m in config.modalities}
         )
         self.encoders = nn.ModuleDict(
-            {m: Encoder(config, size, config.num_hidden_layers, config.attention_dropout) for m in config.modalities}
+            {
+                m: CrossModalEncoder(config, size, config.num_hidden_layers, config.attention_dropout)
+                for m in config.modalities
+            }
         )
         self.blocks = nn.ModuleDict({m: CrossModalBlock(config) for m in sources})
         width = size * len(config.modalities)

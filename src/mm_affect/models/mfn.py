@@ -30,7 +30,8 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from ..tasks import Task
 from .configuration import AffectConfig, check_dropouts, check_sizes, published_emotions
 from .layers.cpu_dropout import Dropout
-from .layers.cpu_lstm import RaggedLSTM, Steps, first_rows, going_on, in_turn, pick, places_before
+from .layers.cpu_lstm import RaggedLSTM, first_rows, successor_counts, time_order
+from .layers.packing import TimePackedRows, previous_steps, take_packed
 from .layers.streams import Stream, exporting, of_one_length
 from .modeling import AffectPreTrainedModel, FusionOutput
 
@@ -123,14 +124,14 @@ class Gating(torch.autograd.Function):
         hidden, memory = given.clone(), torch.empty_like(proposal)
         gates = torch.cat([retain_bias, update_bias]).repeat(len(given), 1)
         retained, updated = gates.chunk(2, dim=1)
-        met, meeting = going_on(sizes)
+        met, meeting = successor_counts(sizes)
         hidden_met, memory_met, retained_met = (first_rows(part, sizes, met) for part in (hidden, memory, retained))
         memory_then = first_rows(memory, sizes, meeting)
         hidden_at, kept_at, gates_at, retained_at, updated_at, proposal_at, memory_at, *parts_at = (
             part.split(sizes)
             for part in (hidden, kept, gates, retained, updated, proposal, memory, *hidden.split(parts, dim=1))
         )
-        for now, then in in_turn(len(sizes)):
+        for now, then in time_order(len(sizes)):
             hidden_met[now].addmm_(memory_then[then], recurrent.t())
             hidden_at[now].relu_().mul_(kept_at[now])
             retained_at[now].addmm_(parts_at[0][now], retain.t())
@@ -148,11 +149,11 @@ class Gating(torch.autograd.Function):
         hidden, gates, memory, kept, proposal, recurrent, retain, update = context.saved_tensors
         sizes, parts = context.sizes, [retain.shape[1], update.shape[1]]
         retained, updated = gates.chunk(2, dim=1)
-        earlier = memory.index_select(0, places_before(sizes, memory.device))
+        earlier = memory.index_select(0, previous_steps(sizes, memory.device))
         before = F.pad(earlier, (0, 0, len(memory) - len(earlier), 0))
         to_gates = torch.ops.aten.sigmoid_backward(torch.cat([before, proposal], dim=1), gates)
         to_hidden, to_memory, open_ = torch.empty_like(hidden), to_memory.clone(), kept * (hidden > 0)
-        met, meeting = going_on(sizes)
+        met, meeting = successor_counts(sizes)
         to_hidden_met, to_memory_met, retained_met = (
             first_rows(part, sizes, met) for part in (to_hidden, to_memory, retained)
         )
@@ -162,7 +163,7 @@ class Gating(torch.autograd.Function):
             part.split(sizes)
             for part in (to_hidden, open_, to_gates.unflatten(1, (2, -1)), to_memory.unsqueeze(1), *to_two, *to_parts)
         )
-        for now, then in reversed(in_turn(len(sizes))):
+        for now, then in reversed(time_order(len(sizes))):
             both_at[now].mul_(to_both_at[now])
             torch.mm(retain_at[now], retain, out=to_retain_at[now])
             torch.mm(update_at[now], update, out=to_update_at[now])
@@ -235,13 +236,13 @@ class MFNForAffect(AffectPreTrainedModel):
 
     def fuse(self, streams: dict[str, Stream]) -> FusionOutput:
         streams = of_one_length(streams)
-        words = Steps(torch.stack([stream.mask for stream in streams.values()]).any(0))
+        words = TimePackedRows(torch.stack([stream.mask for stream in streams.values()]).any(0))
         views, cells = {}, []
         for m, (values, mask) in streams.items():
-            own = Steps(mask)
+            own = TimePackedRows(mask)
             hidden, cell = self.lstms[m].states(own.pack(values), own.sizes)
             views[m] = own.last(hidden)
-            cells.append(pick(cell, words.pack(own.latest)))
+            cells.append(take_packed(cell, words.pack(own.latest)))
         now = torch.cat(cells, dim=1)
         attended, proposal = self.attention(torch.cat([words.before(now), now], dim=1))
         views["memory"] = words.last(self.memory(attended, proposal, words.sizes))

@@ -75,8 +75,10 @@ class AffectPreTrainedModel(TravelingCode, PreTrainedModel):
     base_model_prefix = "model"
     main_input_name = "audio"
     input_modalities = MODALITIES
-    of_labels: tuple[str, ...] = ("heads.",)  # beginnings of the weights that depend on what the tasks ask for
-    left_out: tuple[str, ...] = ()  # beginnings of the weights of a larger class, which this one does without
+    label_dependent_weights: tuple[str, ...] = (
+        "heads.",
+    )  # beginnings of the weights that depend on what the tasks ask for
+    ignored_weights: tuple[str, ...] = ()  # beginnings of the weights of a larger class, which this one does without
     accepts_loss_kwargs = False  # the loss is a mean over known labels; Trainer must not divide it again
     _supports_sdpa = True
     _supports_attention_backend = True
@@ -145,12 +147,15 @@ class AffectPreTrainedModel(TravelingCode, PreTrainedModel):
         resized = set() if ignore_mismatched_sizes else {name for name, *_ in found["mismatched_keys"]}
         misfits = {"have in another size": resized}
         if not output_loading_info and kwargs.get("state_dict") is None:  # else they are the caller's own matter
-            surplus = {name for name in found["unexpected_keys"] if not name.startswith(cls.left_out)}
+            surplus = {name for name in found["unexpected_keys"] if not name.startswith(cls.ignored_weights)}
             misfits = {"lack": found["missing_keys"], "also have": surplus} | misfits
         if new_heads:
-            misfits = {word: {n for n in names if not n.startswith(cls.of_labels)} for word, names in misfits.items()}
+            misfits = {
+                word: {n for n in names if not n.startswith(cls.label_dependent_weights)}
+                for word, names in misfits.items()
+            }
         if any(misfits.values()):
-            complaints = ", ".join(f"{word} {listed(sorted(names))}" for word, names in misfits.items() if names)
+            complaints = ", ".join(f"{word} {summarize(sorted(names))}" for word, names in misfits.items() if names)
             raise ValueError(
                 f"The weights in {pretrained_model_name_or_path} do not belong to its config.json: they {complaints}; copy the "
                 "whole folder again, train or convert it again, or, to train other heads on it, give `new_heads=True`."
@@ -265,7 +270,7 @@ class AffectPreTrainedModel(TravelingCode, PreTrainedModel):
             self._check_tokens(tokens, encoder)
         first = torch.arange(longest, device=real.device) == 0
         real = real | first  # a row without text passes one token, so that the attention has something to look at
-        return take_steps(self._encode_alike(tokens, real), (mask.cumsum(1) - 1).clamp_min(0)), mask
+        return take_steps(self._encode_in_buckets(tokens, real), (mask.cumsum(1) - 1).clamp_min(0)), mask
 
     def _check_tokens(self, tokens, encoder):
         longest = tokens.shape[1]
@@ -280,14 +285,14 @@ class AffectPreTrainedModel(TravelingCode, PreTrainedModel):
                 f"A row has {longest} tokens; the text encoder reads {room} at most: set the processor's `max_tokens`."
             )
 
-    def _encode_alike(self, tokens, real):
+    def _encode_in_buckets(self, tokens, real):
         """The encoder's answer to rows that begin at the front; on a CPU rows of like length are read together, which spares
         padding."""
         if exporting():
             return self.text_encoder(input_ids=tokens, attention_mask=real.long()).last_hidden_state
         lengths, order = real.sum(1).sort(descending=True, stable=True)
         lengths, parts = lengths.tolist(), []
-        for rows in alike(lengths, PADDED_TOKENS if tokens.device.type == "cpu" else lengths[0]):
+        for rows in bucket_by_length(lengths, PADDED_TOKENS if tokens.device.type == "cpu" else lengths[0]):
             place, longest = order[rows], lengths[rows.start]
             read = {"input_ids": tokens[place, :longest], "attention_mask": real[place, :longest].long()}
             encoded = self.text_encoder(**read).last_hidden_state
@@ -341,7 +346,7 @@ class AffectPreTrainedModel(TravelingCode, PreTrainedModel):
         return streams
 
 
-def alike(lengths: list[int], difference: int) -> list[slice]:
+def bucket_by_length(lengths: list[int], difference: int) -> list[slice]:
     """Ranges of `lengths`, which fall, whose members differ by at most `difference`."""
     first = [0]
     for place, length in enumerate(lengths):
@@ -350,7 +355,7 @@ def alike(lengths: list[int], difference: int) -> list[slice]:
     return [slice(*ends) for ends in pairwise([*first, len(lengths)])]
 
 
-def listed(names: list[str]) -> str:
+def summarize(names: list[str]) -> str:
     """The first few names, and how many there are."""
     shown = ", ".join(names[:3])
     return f"{shown}, ... ({len(names)} in all)" if len(names) > 3 else shown

@@ -29,7 +29,7 @@ from .configuration import published_emotions
 from .cross_modal_configuration import CrossModalConfig
 from .layers.attention import Attention
 from .layers.cpu_dropout import Dropout
-from .layers.cross_modal_encoder import Encoder, TemporalConvolution
+from .layers.cross_modal_encoder import CrossModalEncoder, TemporalConvolution
 from .layers.streams import Stream
 from .modeling import AffectPreTrainedModel, FusionOutput
 
@@ -107,7 +107,7 @@ class MulTForAffect(AffectPreTrainedModel):
     supports_gradient_checkpointing = True
     _no_split_modules: ClassVar = ["EncoderLayer"]
     _can_record_outputs: ClassVar = {
-        "hidden_states": OutputRecorder(Encoder, capture_initial_hidden_state=False),
+        "hidden_states": OutputRecorder(CrossModalEncoder, capture_initial_hidden_state=False),
         "attentions": OutputRecorder(Attention, index=1),
     }
 
@@ -119,12 +119,12 @@ class MulTForAffect(AffectPreTrainedModel):
         for target in config.targets:
             self.cross_encoders[target] = nn.ModuleDict(
                 {
-                    source: Encoder(config, config.hidden_size, layers, config.source_dropouts[source])
+                    source: CrossModalEncoder(config, config.hidden_size, layers, config.source_dropouts[source])
                     for source in config.modalities
                     if source != target
                 }
             )
-            self.self_encoders[target] = Encoder(config, width, max(layers, 3), config.attention_dropout)
+            self.self_encoders[target] = CrossModalEncoder(config, width, max(layers, 3), config.attention_dropout)
         size = width * len(config.targets)
         dropout = Dropout(config.head_dropout_prob)
         self.residual_step = nn.Sequential(nn.Linear(size, size), nn.ReLU(), dropout, nn.Linear(size, size))

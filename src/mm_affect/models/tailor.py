@@ -41,10 +41,11 @@ from ..tasks import Task
 from ..vocabulary import EMOTIONS
 from .configuration import AffectConfig, check_choices, check_dropouts, check_heads, check_sizes
 from .layers.attention import Attention
-from .layers.cpu_attention import PackedAttention, PackedRows, RowPairs
+from .layers.cpu_attention import AttentionPairs, PackedAttention
 from .layers.cpu_dropout import Dropout
 from .layers.ctc_aligner import CTCAligner
 from .layers.gradient_reversal import reverse_gradient
+from .layers.packing import PackedRows
 from .layers.streams import (
     Stream,
     exporting,
@@ -221,11 +222,11 @@ class TailorLayer(GradientCheckpointingLayer):
         self.attention = AttentionStep(config, PackedAttention)
         self.feed_forward = FeedForwardStep(config)
 
-    def forward(self, packed, pairs: RowPairs):
+    def forward(self, packed, pairs: AttentionPairs):
         return self.feed_forward(self.attention(packed, pairs))
 
 
-class Encoder(nn.Module):
+class TailorEncoder(nn.Module):
     """Learned positions, layer norm, dropout and the layers, over a stream that stands at the front."""
 
     def __init__(self, config: TailorConfig, num_layers: int, num_positions: int):
@@ -240,7 +241,7 @@ class Encoder(nn.Module):
         position = torch.arange(mask.shape[1], device=mask.device).clamp_max(self.positions.num_embeddings - 1)
         rows = PackedRows(mask)
         packed = self.dropout(self.norm(rows.pack(values + self.positions(position))))
-        pairs = RowPairs(rows)
+        pairs = AttentionPairs(rows)
         for layer in self.layers:
             packed = layer(packed, pairs)
         return Stream(rows.unpack(packed), mask)
@@ -252,19 +253,19 @@ class UnimodalEncoder(nn.Module):
     def __init__(self, config: TailorConfig, modality: str):
         super().__init__()
         self.projection = nn.Linear(config.feature_sizes[modality], config.hidden_size)
-        self.encoder = Encoder(config, config.encoder_layers[modality], config.max_position_embeddings)
+        self.encoder = TailorEncoder(config, config.encoder_layers[modality], config.max_position_embeddings)
 
     def forward(self, stream: Stream) -> Stream:
         return self.encoder(Stream(self.projection(stream.values), stream.mask))
 
 
-class CrossModalEncoder(nn.Module):
+class TailorCrossModalEncoder(nn.Module):
     """CME(A, B) of Eq. 8 and Fig. 3: both streams one after the other, told apart by a modality token embedding."""
 
     def __init__(self, config: TailorConfig):
         super().__init__()
         self.modality_token = nn.Embedding(2, config.hidden_size) if config.modality_token_embeddings else None
-        self.encoder = Encoder(config, config.cross_layers, 4 * config.max_position_embeddings)
+        self.encoder = TailorEncoder(config, config.cross_layers, 4 * config.max_position_embeddings)
 
     def forward(self, first: Stream, second: Stream) -> Stream:
         values = [first.values, second.values]
@@ -322,11 +323,11 @@ class TailorForAffect(AffectPreTrainedModel):
     `"common_<modality>"`, as far as the config has them."""
 
     config_class = TailorConfig
-    of_labels = ("heads.", "common_classifiers.", "decoder.labels.")
+    label_dependent_weights = ("heads.", "common_classifiers.", "decoder.labels.")
     supports_gradient_checkpointing = True
     _no_split_modules: ClassVar = ["TailorLayer"]
     _can_record_outputs: ClassVar = {
-        "hidden_states": OutputRecorder(Encoder, capture_initial_hidden_state=False),
+        "hidden_states": OutputRecorder(TailorEncoder, capture_initial_hidden_state=False),
         "attentions": OutputRecorder(Attention, index=1),
     }
 
@@ -356,7 +357,7 @@ class TailorForAffect(AffectPreTrainedModel):
             hidden = [nn.Linear(size, size // 2), nn.Dropout(0.1), nn.ReLU()] if config.discriminator == "mlp" else []
             width = size // 2 if hidden else size
             self.discriminator = nn.Sequential(*hidden, nn.Linear(width, len(modalities)))
-        self.cross_encoders = nn.ModuleList(CrossModalEncoder(config) for _ in config.fusion_order[1:])
+        self.cross_encoders = nn.ModuleList(TailorCrossModalEncoder(config) for _ in config.fusion_order[1:])
         tailored = [task for task in config.tasks if task.view == "fusion" and config.decoder != "identical"]
         self.decoder = LabelDecoder(config, tailored) if tailored else None
         num_labels = sum(task.num_outputs for task in tailored) or 1

@@ -12,8 +12,9 @@ from torch.nn import functional as F
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .attention import Attention
-from .cpu_attention import PackedAttention, PackedRows, RowPairs
+from .cpu_attention import AttentionPairs, PackedAttention
 from .cpu_dropout import Dropout
+from .packing import PackedRows
 from .positions import SinusoidalPositions
 from .streams import Stream, to_front
 
@@ -70,7 +71,7 @@ class DecoderLayer(ResidualLayer):
         self.memory_attention = PackedAttention(config, size, heads, config.attention_dropout)
         self.memory_norm = nn.LayerNorm(size)
 
-    def forward(self, values, before: RowPairs, read: RowPairs, memory):
+    def forward(self, values, before: AttentionPairs, read: AttentionPairs, memory):
         """All characters at once; `values` and `memory` are packed, `(steps, size)`."""
         values = self.add(values, self.attention_norm, lambda given: self.attention(given, before)[0])
         values = self.add(values, self.memory_norm, lambda given: self.memory_attention(given, read, memory)[0])
@@ -137,7 +138,11 @@ class CharacterDecoder(nn.Module):
         target, given = rows.pack(values).squeeze(-1), rows.pack(torch.cat([begin, values[:, :-1]], dim=1)).squeeze(-1)
         place = rows.pack((mask.cumsum(1) - 1).unsqueeze(-1)).squeeze(-1)
         hidden = self.dropout(self.positions.place(self.embedding(given), place, mask.shape[1]))
-        before, pairs, packed = RowPairs(rows, future_mask=True), RowPairs(rows, read), read.pack(memory.values)
+        before, pairs, packed = (
+            AttentionPairs(rows, future_mask=True),
+            AttentionPairs(rows, read),
+            read.pack(memory.values),
+        )
         for layer in self.layers:
             hidden = layer(hidden, before, pairs, packed)
         logits = self.output(self.final_norm(hidden)).float()

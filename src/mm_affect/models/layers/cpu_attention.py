@@ -18,7 +18,8 @@ from transformers.masking_utils import create_bidirectional_mask
 
 from .attention import Attention
 from .cpu_dropout import Draws, draw_seed
-from .streams import Stream, exporting
+from .packing import PackedRows
+from .streams import exporting
 
 
 CELLS_AT_ONCE = 2**20  # of an attention table; about what the cache of a core holds
@@ -29,45 +30,7 @@ LOG2_E = 1.4426950408889634
 softmax_backward = torch.ops.aten._softmax_backward_data.out
 
 
-class PackedRows:
-    """Which steps of a batch are real, and how they are packed: rows from the longest to the shortest.
-
-    Args:
-        mask: `(batch, length)`, True = a real step.
-
-    Attributes:
-        padded: whether the padding is packed along, as is the way while a model is exported.
-        lengths: real steps of each row of the batch, `(batch,)`.
-        first_steps: where each begins in the packed batch, `(batch,)`.
-    """
-
-    def __init__(self, mask: torch.Tensor):
-        self.mask = mask
-        self.lengths = mask.sum(1)
-        order = torch.arange(mask.shape[0], device=mask.device)
-        self.index, self.padded = None, exporting()
-        if not self.padded and not mask.all():
-            order = self.lengths.argsort(descending=True, stable=True)
-            place = torch.arange(mask.numel(), device=mask.device).view(mask.shape)
-            self.index = place[order][mask[order]]
-        ends = self.lengths[order].cumsum(0)
-        self.first_steps = torch.empty_like(ends).index_copy(0, order, ends - self.lengths[order])
-
-    def pack(self, values: torch.Tensor) -> torch.Tensor:
-        """The real steps of `(batch, length, size)` as `(steps, size)`."""
-        values = values.flatten(0, 1)
-        return values if self.index is None else values.index_select(0, self.index)
-
-    def unpack(self, packed: torch.Tensor) -> torch.Tensor:
-        """`pack` undone, with zeros in the padding."""
-        if self.index is None:
-            values = packed.unflatten(0, self.mask.shape)
-            return Stream(values, self.mask).cleaned().values if self.padded else values
-        values = packed.new_zeros(self.mask.numel(), packed.shape[-1])
-        return values.index_copy(0, self.index, packed).unflatten(0, self.mask.shape)
-
-
-class Side(NamedTuple):
+class PaddedSide(NamedTuple):
     """The steps of a few rows, as queries or as keys, and how to pad them.
 
     Args:
@@ -85,7 +48,7 @@ class Side(NamedTuple):
     together: slice | None
 
     @classmethod
-    def of(cls, first: torch.Tensor, lengths: torch.Tensor) -> "Side":
+    def of(cls, first: torch.Tensor, lengths: torch.Tensor) -> "PaddedSide":
         """The rows of these `lengths` `(rows,)` that begin at the packed steps `first` `(rows,)`."""
         position = torch.arange(int(lengths.max()))
         steps = (first.unsqueeze(1) + torch.minimum(position, lengths.unsqueeze(1) - 1)).flatten()
@@ -100,7 +63,7 @@ class Side(NamedTuple):
         return own.permute(2, 0, 1, 3).reshape(-1, own.shape[1], own.shape[3])
 
 
-class Places(NamedTuple):
+class GatherIndex(NamedTuple):
     """Where the packed steps are among the padded ones of all groups, and behind these, if they are in no group.
 
     Args:
@@ -110,7 +73,7 @@ class Places(NamedTuple):
     index: torch.Tensor | None
 
     @classmethod
-    def of(cls, sides: list[Side], steps: int) -> "Places":
+    def of(cls, sides: list[PaddedSide], steps: int) -> "GatherIndex":
         """Of the groups' sides, with so many packed steps in all."""
         padded = sum(len(side.steps) for side in sides)
         index = torch.full((steps,), padded)
@@ -166,20 +129,20 @@ class Block(NamedTuple):
 class Group(NamedTuple):
     """Rows of like lengths, whose attention is computed together, block by block."""
 
-    queries: Side
-    keys: Side
+    queries: PaddedSide
+    keys: PaddedSide
     blocks: list[Block]
 
 
-class Plan(NamedTuple):
+class AttentionPlan(NamedTuple):
     """The groups of a batch, and where their queries and keys are."""
 
     groups: list[Group]
-    queries: Places
-    keys: Places
+    queries: GatherIndex
+    keys: GatherIndex
 
 
-class RowPairs:
+class AttentionPairs:
     """Which packed steps read which: queries the keys of the same row.
 
     Args:
@@ -198,18 +161,18 @@ class RowPairs:
         self.readable = None if everywhere else queries.pack(some[:, None, None].expand(*queries.mask.shape, 1))
         self._plans, self._padded_mask = {}, None
 
-    def plan(self, heads: int) -> Plan:
+    def plan(self, heads: int) -> AttentionPlan:
         """The rows with queries and keys, in groups whose tables stay within `CELLS_AT_ONCE`."""
         if heads not in self._plans:
-            groups = [self._group(torch.tensor(rows), heads) for rows in self._alike(heads)]
-            self._plans[heads] = Plan(
+            groups = [self._group(torch.tensor(rows), heads) for rows in self._group_by_length(heads)]
+            self._plans[heads] = AttentionPlan(
                 groups,
-                Places.of([group.queries for group in groups], int(self.queries.lengths.sum())),
-                Places.of([group.keys for group in groups], int(self.keys.lengths.sum())),
+                GatherIndex.of([group.queries for group in groups], int(self.queries.lengths.sum())),
+                GatherIndex.of([group.keys for group in groups], int(self.keys.lengths.sum())),
             )
         return self._plans[heads]
 
-    def _alike(self, heads: int):
+    def _group_by_length(self, heads: int):
         """Rows of like lengths, from the longest to the shortest."""
         lengths = list(zip(self.queries.lengths.tolist(), self.keys.lengths.tolist()))
         taken, longest, widest, real = [], 0, 0, 0
@@ -229,11 +192,13 @@ class RowPairs:
 
     def _at_once(self, longest: int, widest: int) -> int:
         """How many of so many queries, that read so many keys, a block should have."""
-        alike = not self.future_mask or longest >= 2 * widest
-        return longest if alike else min(longest, max(QUERIES_AT_ONCE, -(-widest // 8)))
+        uniform = not self.future_mask or longest >= 2 * widest
+        return longest if uniform else min(longest, max(QUERIES_AT_ONCE, -(-widest // 8)))
 
     def _group(self, rows: torch.Tensor, heads: int) -> Group:
-        queries, keys = (Side.of(side.first_steps[rows], side.lengths[rows]) for side in (self.queries, self.keys))
+        queries, keys = (
+            PaddedSide.of(side.first_steps[rows], side.lengths[rows]) for side in (self.queries, self.keys)
+        )
         fitting = CELLS_AT_ONCE // (len(rows) * heads * keys.longest)
         at_once = max(1, min(self._at_once(queries.longest, keys.longest), fitting))
         at_once = -(-queries.longest // -(-queries.longest // at_once))  # as many blocks, all of about one size
@@ -256,7 +221,7 @@ class RowPairs:
         return self._padded_mask
 
 
-class Scratch(threading.local):
+class ScratchBuffers(threading.local):
     """Memory for attention tables that each block uses again: to ask the system for it anew costs as much as a matrix
     product."""
 
@@ -273,7 +238,7 @@ class Scratch(threading.local):
         return table[:cells].view(shape)
 
 
-SCRATCH = Scratch()
+SCRATCH = ScratchBuffers()
 
 
 class GroupedAttention(torch.autograd.Function):
@@ -284,7 +249,7 @@ class GroupedAttention(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(context, query, key, value, plan: Plan, heads: int, probability: float):
+    def forward(context, query, key, value, plan: AttentionPlan, heads: int, probability: float):
         context.plan, context.heads, context.probability = plan, heads, probability
         context.seed = draw_seed() if probability else None
         draws = Draws(probability, context.seed) if probability else None
@@ -373,7 +338,7 @@ def projected(packed: torch.Tensor, *linears: nn.Linear) -> tuple[torch.Tensor, 
 class PackedAttention(Attention):
     """`Attention` of packed queries `(steps, size)` on themselves or on a packed memory; a query without any key gets zeros."""
 
-    def forward(self, packed: torch.Tensor, pairs: RowPairs, memory: torch.Tensor | None = None):
+    def forward(self, packed: torch.Tensor, pairs: AttentionPairs, memory: torch.Tensor | None = None):
         kind, dropout = self.config._attn_implementation, self.dropout if self.training else 0.0
         if kind != "sdpa" or packed.device.type != "cpu" or exporting():
             queries = pairs.queries.unpack(packed)

@@ -13,72 +13,11 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
 from .cpu_dropout import Dropout
-from .streams import exporting, front_places
+from .packing import TimePackedRows, previous_steps
+from .streams import exporting
 
 
 sigmoid_backward, tanh_backward = torch.ops.aten.sigmoid_backward, torch.ops.aten.tanh_backward
-
-
-class Steps:
-    """How the real steps of a ragged batch are packed by time.
-
-    Args:
-        mask: `(batch, length)`, True = a real step; masked steps inside a row are skipped.
-
-    Attributes:
-        sizes: rows that have a first, a second, ... step; the packed steps are as many as their sum. While a model is
-            exported, all rows have a step at every time, and this tells which are real, `(times, batch)`.
-        latest: `(batch, length)`, the packed place of the newest real step of the row at each time; before the first
-            one it is the place behind the end, where `pick` finds zeros.
-    """
-
-    def __init__(self, mask: torch.Tensor):
-        if exporting():
-            self._pad(mask)
-            return
-        count = mask.cumsum(1)
-        lengths, time = count[:, -1], torch.arange(mask.shape[1], device=mask.device)
-        rank = lengths.argsort(descending=True, stable=True).argsort()
-        rows = (lengths > time.unsqueeze(1)).sum(1)
-        begins = rows.cumsum(0) - rows
-        self.sizes = [size for size in rows.tolist() if size]
-        self.latest = torch.where(count > 0, begins[(count - 1).clamp_min(0)] + rank.unsqueeze(1), sum(self.sizes))
-        self.cells = torch.empty(sum(self.sizes), dtype=torch.long, device=mask.device)
-        self.cells[self.latest[mask]] = mask.flatten().nonzero().flatten()
-
-    def _pad(self, mask: torch.Tensor):
-        """All rows have a step at every time, the real ones first; the padding is behind them, where nothing looks."""
-        (batch, length), count = mask.shape, mask.cumsum(1)
-        row = torch.arange(batch, device=mask.device)
-        self.sizes = torch.arange(length, device=mask.device).unsqueeze(1) < count[:, -1]
-        self.latest = torch.where(count > 0, (count - 1) * batch + row.unsqueeze(1), batch * length)
-        self.cells = front_places(mask).t().flatten()
-
-    def pack(self, values: torch.Tensor) -> torch.Tensor:
-        """The real steps of `(batch, length, ...)` as `(steps, ...)`."""
-        return values.flatten(0, 1).index_select(0, self.cells)
-
-    def before(self, packed: torch.Tensor) -> torch.Tensor:
-        """At every step the one before it in its row, zeros at the first."""
-        if exporting():
-            return F.pad(packed, (0, 0, self.sizes.shape[1], 0))[: packed.shape[0]]
-        earlier = packed.index_select(0, places_before(self.sizes, packed.device))
-        return F.pad(earlier, (0, 0, len(packed) - len(earlier), 0))
-
-    def last(self, packed: torch.Tensor) -> torch.Tensor:
-        """The last real step of each row, `(batch, size)`; zeros where a row has none."""
-        return pick(packed, self.latest[:, -1])
-
-
-def pick(packed: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-    """The steps of `packed` `(steps, size)` at `places` `(n,)`; zeros at the place behind the end."""
-    return F.pad(packed, (0, 0, 0, 1)).index_select(0, places)
-
-
-def places_before(sizes: list[int], device: torch.device) -> torch.Tensor:
-    """The place of the step before, for every packed step but those of the first time."""
-    rows = torch.tensor(sizes, dtype=torch.long, device=device)
-    return torch.arange(sum(sizes[:1]), sum(sizes), device=device) - rows[:-1].repeat_interleave(rows[1:])
 
 
 def first_rows(packed: torch.Tensor, sizes: list[int], counts: list[int]) -> tuple[torch.Tensor, ...]:
@@ -86,12 +25,12 @@ def first_rows(packed: torch.Tensor, sizes: list[int], counts: list[int]) -> tup
     return packed.split([part for size, count in zip(sizes, counts) for part in (count, size - count)])[::2]
 
 
-def going_on(sizes: list[int]) -> tuple[list[int], list[int]]:
+def successor_counts(sizes: list[int]) -> tuple[list[int], list[int]]:
     """How many rows of each time have a step before it, and how many have one behind it. They are the first rows."""
     return [0, *sizes[1:]], [*sizes[1:], 0]
 
 
-def in_turn(number: int, backwards: bool = False) -> list[tuple[int, int]]:
+def time_order(number: int, backwards: bool = False) -> list[tuple[int, int]]:
     """Each time in the order in which a recurrence meets them, with the one it met before, the last one at the beginning."""
     step = -1 if backwards else 1
     return [(time, (time - step) % number) for time in range(number)[::step]]
@@ -112,11 +51,11 @@ class Recurrence(torch.autograd.Function):
         forget = gates[:, size : 2 * size]
         enter_at, _, propose_at, show_at = (gate.split(sizes) for gate in gates.chunk(4, dim=1))
         first_two_at, hidden_at, cell_at = (part.split(sizes) for part in (gates[:, : 2 * size], hidden, cell))
-        met, meeting = going_on(sizes)[::-1] if backwards else going_on(sizes)
+        met, meeting = successor_counts(sizes)[::-1] if backwards else successor_counts(sizes)
         gates_met, forget_met, cell_met = (first_rows(part, sizes, met) for part in (gates, forget, cell))
         hidden_then, cell_then = (first_rows(part, sizes, meeting) for part in (hidden, cell))
         context.sizes, context.backwards = sizes, backwards
-        for now, then in in_turn(len(sizes), backwards):
+        for now, then in time_order(len(sizes), backwards):
             gates_met[now].addmm_(hidden_then[then], transposed)
             first_two_at[now].sigmoid_()
             show_at[now].sigmoid_()
@@ -132,7 +71,7 @@ class Recurrence(torch.autograd.Function):
         gates, hidden, cell, weight = context.saved_tensors
         sizes, backwards, first = context.sizes, context.backwards, sum(context.sizes[:1])
         enter, forget, propose, show = gates.chunk(4, dim=1)
-        earlier, cell_then = places_before(sizes, gates.device), torch.zeros_like(cell)
+        earlier, cell_then = previous_steps(sizes, gates.device), torch.zeros_like(cell)
         if backwards:
             cell_then.index_copy_(0, earlier, cell[first:])
         else:
@@ -149,10 +88,10 @@ class Recurrence(torch.autograd.Function):
             part.split(sizes) for part in (to_hidden, to_cell, of_show, of_cell, tanh_backward(show, shown))
         )
         to_cells_at = to_cell.unsqueeze(1).split(sizes)
-        met, meeting = going_on(sizes)[::-1] if backwards else going_on(sizes)
+        met, meeting = successor_counts(sizes)[::-1] if backwards else successor_counts(sizes)
         to_gates_met, to_cell_met, forget_met = (first_rows(part, sizes, met) for part in (to_gates, to_cell, forget))
         to_hidden_then, to_cell_then = (first_rows(part, sizes, meeting) for part in (to_hidden, to_cell))
-        for now, then in reversed(in_turn(len(sizes), backwards)):
+        for now, then in reversed(time_order(len(sizes), backwards)):
             to_cell_at[now].addcmul_(to_hidden_at[now], through_at[now])
             to_rest_at[now].mul_(to_cells_at[now])
             to_show_at[now].mul_(to_hidden_at[now])
@@ -203,7 +142,7 @@ class RaggedLSTM(nn.LSTM):
                 return scanned(given, recurrent, sizes, backwards)
             return Recurrence.apply(given, recurrent, sizes, backwards)
 
-    def last_step(self, packed: torch.Tensor, steps: Steps) -> torch.Tensor:
+    def last_step(self, packed: torch.Tensor, steps: TimePackedRows) -> torch.Tensor:
         """The output at the last real step of each row, `(batch, directions * hidden)`; zeros where a row has none.
 
         There the backward direction of the last layer has read one step only, so that is all of it that is computed.
@@ -218,7 +157,7 @@ class RaggedLSTM(nn.LSTM):
         layer = self.num_layers - 1
         last = [steps.last(self.states(packed, steps.sizes, layer)[0])]
         if self.bidirectional:
-            end = Steps(torch.ones_like(steps.latest[:, -1:], dtype=torch.bool))
+            end = TimePackedRows(torch.ones_like(steps.latest[:, -1:], dtype=torch.bool))
             at_end = self.states(steps.last(packed), end.sizes, layer, backwards=True)[0]
             some = steps.latest[:, -1:] < packed.shape[0]
             last.append(at_end.masked_fill(~some, 0.0))

@@ -15,37 +15,6 @@ from .streams import exporting
 STEPS_AT_ONCE = 2**13  # steps in windows that are looked at together; about what the cache of a core holds
 
 
-class Rows:
-    """Packed rows: which row each step belongs to, and where it stands there.
-
-    Args:
-        lengths: steps of each row, `(rows,)`: those of the first group, then those of the second, ...
-        rooms: steps that a row of each group has room for. While a model is exported each row takes as many, the real ones
-            first, because no shape may depend on the lengths.
-
-    Attributes:
-        count: all steps.
-        counts: of each group, while a model is exported.
-    """
-
-    def __init__(self, lengths: torch.Tensor, rooms: list[int]):
-        self.lengths = lengths
-        if exporting():
-            batch = lengths.shape[0] // len(rooms)
-            self.counts = [batch * room for room in rooms]
-            row = torch.arange(batch, device=lengths.device).unsqueeze(1)
-            before = [sum(self.counts[:i]) for i in range(len(rooms))]
-            self.first = torch.cat([row.squeeze(1) * room + begin for room, begin in zip(rooms, before)])
-            rows = [(row + i * batch).expand(batch, room) for i, room in enumerate(rooms)]
-            places = [torch.arange(room, device=lengths.device).expand(batch, room) for room in rooms]
-            self.row, self.position = (torch.cat([part.flatten() for part in parts]) for parts in (rows, places))
-        else:
-            self.first = lengths.cumsum(0) - lengths
-            self.row = torch.arange(len(lengths), device=lengths.device).repeat_interleave(lengths)
-            self.position = torch.arange(len(self.row), device=lengths.device) - self.first[self.row]
-        self.count = self.row.shape[0]
-
-
 class Windows(NamedTuple):
     """Where hidden states look.
 
@@ -64,7 +33,7 @@ class Windows(NamedTuple):
         return self._replace(places=chosen.number[self.places])
 
 
-def joined(parts: list[Windows], size: int) -> Windows:
+def join_windows(parts: list[Windows], size: int) -> Windows:
     """Windows side by side; each part looks at a context of `size` steps of its own, one context after the other."""
     places = torch.cat([part.places + i * size for i, part in enumerate(parts)], dim=1)
     real = [part.places >= 0 if part.real is None else part.real for part in parts]

@@ -23,10 +23,12 @@ from torch import nn
 from transformers import PreTrainedConfig
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from .cpu_attention import PackedAttention, PackedRows, RowPairs
+from .cpu_attention import AttentionPairs, PackedAttention
 from .cpu_dropout import Dropout
+from .packing import PackedRows
 from .positions import SinusoidalPositions
 from .streams import Stream, exporting, extent, last_real, lengthened
+from .xavier_linear import XavierLinear
 
 
 class TemporalConvolution(nn.Conv1d):
@@ -58,24 +60,12 @@ class TemporalConvolution(nn.Conv1d):
         return Stream(super().forward(values.transpose(1, 2)).transpose(1, 2), mask).cleaned()
 
 
-class XavierLinear(nn.Linear):
-    """A linear layer that begins with Xavier's uniform weights, times `gain`, and without bias."""
-
-    def __init__(self, input_size: int, output_size: int, gain: float = 1.0):
-        self.gain = gain
-        super().__init__(input_size, output_size)
-
-    def reset_parameters(self):
-        nn.init.xavier_uniform_(self.weight, self.gain)
-        nn.init.zeros_(self.bias)
-
-
 class XavierAttention(PackedAttention):
     """Its query, key and value begin as parts of one matrix, which they are in the code."""
 
     def __init__(self, config: PreTrainedConfig, size: int, dropout: float):
         super().__init__(config, size, config.num_attention_heads, dropout)
-        self.query, self.key, self.value = (XavierLinear(size, size, gain=0.5**0.5) for _ in range(3))
+        self.query, self.key, self.value = (XavierLinear(size, size, fans=4 * size) for _ in range(3))
         self.output = XavierLinear(size, size)
 
 
@@ -93,7 +83,7 @@ class EncoderLayer(GradientCheckpointingLayer):
         self.activation_dropout = Dropout(config.activation_dropout, inplace=True)
         self.dropout = Dropout(config.hidden_dropout_prob, inplace=True)
 
-    def forward(self, packed: torch.Tensor, pairs: RowPairs, source: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(self, packed: torch.Tensor, pairs: AttentionPairs, source: torch.Tensor | None = None) -> torch.Tensor:
         if not self.norm_first:
             packed = self.attention_norm(self._attended(packed, pairs, source).add_(packed))
             return self.feed_forward_norm(self._fed(packed).add_(packed))
@@ -109,7 +99,7 @@ class EncoderLayer(GradientCheckpointingLayer):
         return self.dropout(self.shrink(self.activation_dropout(self.expand(packed)).relu_()))
 
 
-class Encoder(nn.Module):
+class CrossModalEncoder(nn.Module):
     """A stack of layers over a stream that attends to itself, or to a source that stays as it was embedded."""
 
     def __init__(self, config: PreTrainedConfig, size: int, num_layers: int, attention_dropout: float):
@@ -125,16 +115,16 @@ class Encoder(nn.Module):
         rows, memory = PackedRows(stream.mask), None
         packed = self._embedded(stream, rows)
         if source is None:
-            pairs = RowPairs(rows, future_mask=self.future_mask)
+            pairs = AttentionPairs(rows, future_mask=self.future_mask)
         else:
             keys = PackedRows(source.mask)
-            memory, pairs = self._embedded(source, keys), RowPairs(rows, keys, self.future_mask)
+            memory, pairs = self._embedded(source, keys), AttentionPairs(rows, keys, self.future_mask)
         for layer in self.layers[:-1] if last_only else self.layers:
             packed = layer(packed, pairs, memory)
         if last_only:
             last = last_real(rows.unpack(packed), stream.mask).unsqueeze(1)
             ends = PackedRows(stream.mask.any(1, keepdim=True))
-            packed, rows = self.layers[-1](ends.pack(last), RowPairs(ends, rows, self.future_mask), packed), ends
+            packed, rows = self.layers[-1](ends.pack(last), AttentionPairs(ends, rows, self.future_mask), packed), ends
         return Stream(rows.unpack(self.norm(packed)), rows.mask)
 
     def _embedded(self, stream: Stream, rows: PackedRows) -> torch.Tensor:

@@ -16,7 +16,7 @@ there. Where this differs from the authors' public code, and why:
   drawn in training only, and for the visual stream from its own length; the code takes that of the text.
 * The layer norm of the keys of a self layer, which the code has and never uses, is left out: 192 parameters less.
 * A row without a modality has no hidden states of it, and a missing context adds no attention.
-* Only the last hidden state of a modality is read, so only what it depends on is computed (`Plan`), which changes no result.
+* Only the last hidden state of a modality is read, so only what it depends on is computed (`PhasePlan`), which changes no result.
   With the published windows and shifts this is little of a long row: of streams of equal length, at most 297 steps near their ends.
 """
 
@@ -29,9 +29,11 @@ from transformers import PreTrainedConfig
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .cpu_dropout import Dropout
-from .cpu_window_attention import Rows, Subset, WindowAttention, Windows, joined
+from .cpu_window_attention import Subset, WindowAttention, Windows, join_windows
+from .packing import PackedPositions
 from .positions import SinusoidalPositions
 from .streams import Stream, exporting, front_places, longest
+from .xavier_linear import XavierLinear
 
 
 SAME_SHIFT, PERIODIC_SHIFT, RANDOM_SHIFT = 1, 0.25, 0.05  # A, B and G of the paper
@@ -59,7 +61,7 @@ class Phase(NamedTuple):
     own: Windows
 
 
-class Plan:
+class PhasePlan:
     """What has to be computed for the last hidden state of each row, which alone is read, and nothing else.
 
     Windows are narrow: the last pass needs the few hidden states that the last one looks at, the pass before it those that
@@ -81,8 +83,10 @@ class Plan:
     def __init__(self, config: PreTrainedConfig, masks: list[torch.Tensor], training: bool):
         self.config, self.training, self.modalities, self.batch = config, training, len(masks), masks[0].shape[0]
         rooms = [mask.shape[1] for mask in masks]
-        self.steps = Rows(torch.cat([mask.sum(1) for mask in masks]), rooms)
-        self.hidden = Rows(-(-self.steps.lengths // config.stride), [-(-room // config.stride) for room in rooms])
+        self.steps = PackedPositions(torch.cat([mask.sum(1) for mask in masks]), rooms)
+        self.hidden = PackedPositions(
+            -(-self.steps.lengths // config.stride), [-(-room // config.stride) for room in rooms]
+        )
         ends = self.hidden.first + self.hidden.lengths - 1
         self.last = ends.clamp_min(0) if exporting() else ends[self.hidden.lengths > 0]
         self.phases, chosen = [], Subset(self.hidden.count, self.last)
@@ -102,7 +106,7 @@ class Plan:
         phase = Phase(
             self.look("input", number, start),
             start.number[readers.places],
-            joined([windows.among(start) for windows in cross], start.places.shape[0]) if cross else None,
+            join_windows([windows.among(start) for windows in cross], start.places.shape[0]) if cross else None,
             self.counts(self.hidden, readers.places),
             readers.number[kept.places],
             own.among(readers),
@@ -141,28 +145,11 @@ class Plan:
             shift = shift + (torch.rand(len(below), device=below.device) * below).long()
         return shift
 
-    def counts(self, rows: Rows, places) -> list[int]:
+    def counts(self, rows: PackedPositions, places) -> list[int]:
         """How many of these places of `rows` belong to each modality."""
         if exporting():
-            return rows.counts
+            return rows.group_counts
         return torch.bincount(rows.row[places] // self.batch, minlength=self.modalities).tolist()
-
-
-class XavierLinear(nn.Linear):
-    """A linear layer initialized as in the public code: Xavier-uniform weights, no bias.
-
-    Args:
-        fans: inputs and outputs, added up, of the matrix that the weight is a part of there.
-    """
-
-    def __init__(self, inputs: int, outputs: int, fans: int | None = None):
-        self.fans = fans or inputs + outputs
-        super().__init__(inputs, outputs)
-
-    def reset_parameters(self):
-        bound = (6 / self.fans) ** 0.5
-        nn.init.uniform_(self.weight, -bound, bound)
-        nn.init.zeros_(self.bias)
 
 
 class PhasedBlock(nn.Module):
@@ -272,7 +259,7 @@ class PhasedEncoder(nn.Module):
         nn.init.xavier_uniform_(self.initial)
 
     def forward(self, streams: dict[str, Stream]) -> dict[str, torch.Tensor]:
-        plan = Plan(self.config, [stream.mask for stream in streams.values()], self.training)
+        plan = PhasePlan(self.config, [stream.mask for stream in streams.values()], self.training)
         memory, parts = [], plan.read.split(plan.counts(plan.steps, plan.read))
         for i, ((m, stream), read) in enumerate(zip(streams.items(), parts)):
             real = (front_places(stream.mask) if exporting() else stream.mask.flatten().nonzero()).flatten()
