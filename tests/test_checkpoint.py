@@ -11,8 +11,8 @@ from mm_affect.checkpoints import hub
 from mm_affect.checkpoints import loading as checkpoint
 from mm_affect.cli.main import main
 from mm_affect.data import read_corpus
-from mm_affect.inference.demo.about import about
-from mm_affect.preparation.weak_labels import source_of
+from mm_affect.inference.demo.model_info import read_model_info
+from mm_affect.preparation.weak_labels import read_label_source
 from mm_affect.tasks import Task
 
 
@@ -50,10 +50,14 @@ def test_what_is_neither_is_one_sentence(monkeypatch):
 
 def test_every_reader_of_a_checkpoint_takes_the_name(asked, tmp_path):
     task = Task("sentiment", "regression")
-    here, there = source_of(sample_run(), task, 0.5), source_of(NAME, task, 0.5)
+    here, there = read_label_source(sample_run(), task, 0.5), read_label_source(NAME, task, 0.5)
     assert there == here | {"model": NAME}
     model, _ = checkpoint.load_checkpoint(NAME)
-    assert about(NAME, model).corpus == about(str(sample_run()), model).corpus == "mm_affect sample corpus"
+    assert (
+        read_model_info(NAME, model).corpus
+        == read_model_info(str(sample_run()), model).corpus
+        == "mm_affect sample corpus"
+    )
     command = ["embed", "--model", NAME, "--rows", str(sample_rows()), "--output", str(tmp_path / "joint"), "--pooled"]
     assert main(command) == 0
     assert read_corpus(tmp_path / "joint")["extractors"]["audio"]["model"] == NAME

@@ -16,11 +16,11 @@ from transformers import AutoProcessor, pipeline
 from mm_affect.checkpoints.loading import load_checkpoint
 from mm_affect.cli.main import main
 from mm_affect.inference import pipeline as pipelines
-from mm_affect.inference.demo import clips, drawings, marks, recognition, strips
-from mm_affect.inference.demo.about import about
-from mm_affect.inference.demo.clips import Clip, samples_of
+from mm_affect.inference.demo import attribution, clips, recognition, render_answers, render_attribution
+from mm_affect.inference.demo.clips import Clip, load_samples
+from mm_affect.inference.demo.model_info import read_model_info
 from mm_affect.inference.demo.recognition import Recognizer
-from mm_affect.inference.demo.timeline import timeline
+from mm_affect.inference.demo.render_timeline import render_timeline
 from mm_affect.models.mult import MulTConfig, MulTForAffect
 from mm_affect.tasks import Task
 
@@ -36,7 +36,7 @@ def recognizer():
 
 @pytest.fixture(scope="module")
 def sample():
-    return next(sample for sample in samples_of(sample_corpus()) if sample.clip.transcript)
+    return next(sample for sample in load_samples(sample_corpus()) if sample.clip.transcript)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ class Balanced(HTMLParser):
 
 
 def test_samples_are_of_the_test_split_and_can_be_played():
-    found = samples_of(sample_corpus())
+    found = load_samples(sample_corpus())
     assert found and all(Path(sample.clip.path).is_file() for sample in found)
     with open(sample_corpus() / "manifest.csv", newline="") as file:
         splits = {row["id"]: row["split"] for row in csv.DictReader(file)}
@@ -78,7 +78,7 @@ def test_samples_are_of_the_test_split_and_can_be_played():
 
 def test_a_corpus_without_files_has_no_samples(tmp_path):
     with pytest.raises(ValueError, match="has a sound or video file"):
-        samples_of(write_corpus(tmp_path, [{"id": "a", "transcript": "well", "split": "test", "mood": 1.5}]))
+        load_samples(write_corpus(tmp_path, [{"id": "a", "transcript": "well", "split": "test", "mood": 1.5}]))
 
 
 def test_answers_are_the_pipeline_s(recognizer, reading, sample):
@@ -104,24 +104,24 @@ def test_a_subset_is_the_clip_without_the_others(recognizer, reading, sample):
 def test_of_an_hour_the_first_minute_is_read(recognizer, tmp_path, monkeypatch):
     monkeypatch.setattr(clips, "LIMIT", 1.0)
     monkeypatch.setattr(recognition, "LIMIT", 1.0)
-    monkeypatch.setattr(drawings, "LIMIT", 1.0)
+    monkeypatch.setattr(render_answers, "LIMIT", 1.0)
     reading = recognizer.read(Clip(str(write_wav(tmp_path / "long.wav", seconds=3.0))))
     rate = recognizer.processor.extractor("audio").rate
     assert reading.duration == 1.0 and reading.whole == 3.0
     assert reading.steps["audio"] == pytest.approx(rate, abs=2)
-    assert "The clip lasts 0:03; its first 1 seconds were read." in drawings.read_summary(reading)
-    assert drawings.clock(3600) == "1:00:00" and drawings.clock(75) == "1:15"
+    assert "The clip lasts 0:03; its first 1 seconds were read." in render_answers.render_summary(reading)
+    assert render_answers.format_duration(3600) == "1:00:00" and render_answers.format_duration(75) == "1:15"
 
 
 def test_windows_are_few_however_long_the_clip_is(recognizer, tmp_path):
     reading = recognizer.read(Clip(str(write_wav(tmp_path / "a.wav", seconds=30.0))))
-    assert len(recognizer.timeline(reading, ["audio"])) == 2 * recognition.MOST_WINDOWS
-    assert len(marks.cuts(recognizer, reading.row, "audio")) <= marks.PIECES
+    assert len(recognizer.timeline(reading, ["audio"])) == 2 * recognition.MAX_WINDOWS
+    assert len(attribution.segment_bounds(recognizer, reading.row, "audio")) <= attribution.MAX_SEGMENTS
 
 
 def test_rows_are_batched_by_their_length(recognizer, reading, monkeypatch):
     whole = recognizer.answers([reading.row] * 3)
-    monkeypatch.setattr(pipelines, "STEPS_AT_ONCE", 1)
+    monkeypatch.setattr(pipelines, "MAX_BATCH_STEPS", 1)
     assert recognizer.answers([reading.row] * 3) == whole
 
 
@@ -158,36 +158,38 @@ def unknown_codec(folder: Path) -> str:
 def test_a_clip_without_a_face_is_heard(recognizer, tmp_path):
     reading = recognizer.read(Clip(str(write_video(tmp_path / "gray.mp4", seconds=1.0, sound=True))))
     assert reading.present == ["audio"]
-    assert "<b>no words</b>" in drawings.read_summary(reading) and "<b>no faces</b>" in drawings.read_summary(reading)
+    assert "<b>no words</b>" in render_answers.render_summary(
+        reading
+    ) and "<b>no faces</b>" in render_answers.render_summary(reading)
 
 
 # what counts ------------------------------------------------------------------------------------------------------
 
 
 def test_occlusion_is_the_change_when_a_piece_is_hidden(recognizer, reading):
-    found = marks.marks_of(recognizer, reading, reading.present)
-    assert found.way == "occlusion"
+    found = attribution.compute_attribution(recognizer, reading, reading.present)
+    assert found.method == "occlusion"
     row, word = reading.row, 2
     batches = [recognizer.processor([row]) for _ in range(2)]
     batches[1]["text_mask"][0, word] = False
     with torch.no_grad():
         whole, less = (recognizer.model(**batch).logits for batch in batches)
-    piece = found.pieces["sentiment"]["text"][word]
+    piece = found.segments["sentiment"]["text"][word]
     assert (piece.first, piece.last) == (word, word + 1)
     assert piece.weight == pytest.approx((whole["sentiment"] - less["sentiment"]).item(), abs=1e-5)
     label = whole["emotion"][0].argmax()
     change = (whole["emotion"] - less["emotion"])[0, label].item()  # a logit is the log-odds of its label
-    assert found.pieces["emotion"]["text"][word].weight == pytest.approx(change, abs=1e-4)
+    assert found.segments["emotion"]["text"][word].weight == pytest.approx(change, abs=1e-4)
 
 
 def test_pieces_cover_every_step_once(recognizer, reading):
     for modality in ("text", "audio", "visual"):
-        cuts = marks.cuts(recognizer, reading.row, modality)
+        cuts = attribution.segment_bounds(recognizer, reading.row, modality)
         assert [i for first, last in cuts for i in range(first, last)] == list(range(len(reading.row[modality])))
 
 
 def test_what_is_switched_off_gets_no_marks(recognizer, reading):
-    assert set(marks.marks_of(recognizer, reading, ("audio",)).pieces["emotion"]) == {"audio"}
+    assert set(attribution.compute_attribution(recognizer, reading, ("audio",)).segments["emotion"]) == {"audio"}
 
 
 @pytest.fixture(scope="module")
@@ -207,11 +209,11 @@ def attending():
 
 def test_attention_is_what_the_layers_give(attending, sample):
     reading = attending.read(sample.clip)
-    found = marks.marks_of(attending, reading, reading.present)
-    assert found.way == "attention"
-    steps = {modality: len(pieces) for modality, pieces in found.pieces["mood"].items()}
+    found = attribution.compute_attribution(attending, reading, reading.present)
+    assert found.method == "attention"
+    steps = {modality: len(pieces) for modality, pieces in found.segments["mood"].items()}
     assert steps == reading.steps  # frames without a face have no weight
-    for pieces in found.pieces["mood"].values():
+    for pieces in found.segments["mood"].values():
         weights = [piece.weight for piece in pieces]
         assert min(weights) >= 0 and np.mean(weights) == pytest.approx(1, abs=1e-4)
         assert np.std(weights) > 0
@@ -223,10 +225,10 @@ def test_attention_layers_are_told_apart_by_length(attending, sample):
     visual = row["visual"][~np.isnan(row["visual"]).any(1)][:8]
     one = row | {"audio": row["audio"][:20], "visual": visual}
     lengths = {m: torch.ones(n, dtype=torch.bool) for m, n in (("text", 8), ("audio", 8), ("visual", 1))}
-    assert sorted(len(mask) for mask in marks.told_apart(lengths).values()) == [2, 8, 9]
-    apart = marks.attention(attending, one, ["text", "audio", "visual"])
+    assert sorted(len(mask) for mask in attribution.pad_to_unique_lengths(lengths).values()) == [2, 8, 9]
+    apart = attribution.attention_received(attending, one, ["text", "audio", "visual"])
     same = one | {"visual": np.concatenate([visual, np.full((12, visual.shape[1]), np.nan, np.float32)])}
-    again = marks.attention(attending, same, ["text", "audio", "visual"])
+    again = attribution.attention_received(attending, same, ["text", "audio", "visual"])
     for modality, pieces in apart.items():
         np.testing.assert_allclose([p.weight for p in again[modality]], [p.weight for p in pieces], atol=1e-5)
 
@@ -239,19 +241,19 @@ def test_every_drawing_is_html_that_escapes_what_a_visitor_typed(recognizer, sam
     reading = recognizer.read(Clip(sample.clip.path, said, sample.clip.spans))
     subsets, ranges = recognizer.subsets(reading), {"sentiment": (-3.0, 3.0)}
     windows = recognizer.timeline(reading, reading.present)
-    found = marks.marks_of(recognizer, reading, reading.present)
+    found = attribution.compute_attribution(recognizer, reading, reading.present)
     answers = subsets[tuple(reading.present)]
     for task in recognizer.tasks:
         for html in (
-            timeline(task, windows, reading, ranges.get(task.name)),
-            strips.strips(task, found, reading, answers[task.name]),
+            render_timeline(task, windows, reading, ranges.get(task.name)),
+            render_attribution.render_attribution(task, found, reading, answers[task.name]),
         ):
             Balanced(html)
             assert "<b>so</b>" not in html and "&lt;b&gt;so&lt;/b&gt;" in html
-    Balanced(drawings.bars(recognizer.tasks, answers, ranges))
-    Balanced(drawings.subset_table(recognizer.tasks, subsets, ("text",)))
-    Balanced(drawings.read_summary(reading, sample.labels))
-    assert "&lt;script&gt;" in drawings.notice("<script>")
+    Balanced(render_answers.render_answers(recognizer.tasks, answers, ranges))
+    Balanced(render_answers.render_subset_table(recognizer.tasks, subsets, ("text",)))
+    Balanced(render_answers.render_summary(reading, sample.labels))
+    assert "&lt;script&gt;" in render_answers.render_error("<script>")
 
 
 def test_bars_show_scores_thresholds_and_values():
@@ -265,12 +267,12 @@ def test_bars_show_scores_thresholds_and_values():
         "tone": {"value": -1.5},
         "<odd>": {"value": 7.0},
     }
-    html = drawings.bars(tasks, answers, {"tone": (-3.0, 3.0)})
+    html = render_answers.render_answers(tasks, answers, {"tone": (-3.0, 3.0)})
     assert re.search(r"left:30.0%.*<span>0.40</span>", html) and re.search(r"left:90.0%.*", html)
     assert html.index("bad") < html.index("<span>good</span>")  # sorted by score
     assert "left:25.0%;width:25.0%" in html  # from -1.5 to zero of -3 to 3
     fixed = Task("mood", labels=("good", "bad"), threshold=1)  # one number for all, and no float
-    assert drawings.class_card(fixed, answers["mood"]).count("left:100.0%") == 2
+    assert render_answers.render_classes(fixed, answers["mood"]).count("left:100.0%") == 2
     assert "&lt;odd&gt;" in html and "does not say its scale" in html
 
 
@@ -278,43 +280,45 @@ def test_a_cell_of_the_table_scores_what_it_names():
     """A label below its own threshold may be stronger than one that is predicted."""
     task = Task("mood", labels=("good", "bad"), threshold=(0.3, 0.9))
     answer = {"scores": {"good": 0.4, "bad": 0.8}, "predicted": ["good"]}
-    assert ">0.40<" in drawings.subset_cell(task, answer, answer) and "<em>" not in drawings.subset_cell(
+    assert ">0.40<" in render_answers.render_subset_cell(
         task, answer, answer
-    )
+    ) and "<em>" not in render_answers.render_subset_cell(task, answer, answer)
     none = answer | {"predicted": []}
-    assert "<em>none</em>" in drawings.subset_cell(task, none, answer)
-    assert ">0.80<" in drawings.subset_cell(task, none, answer)
+    assert "<em>none</em>" in render_answers.render_subset_cell(task, none, answer)
+    assert ">0.80<" in render_answers.render_subset_cell(task, none, answer)
 
 
 def test_many_classes_are_counted_not_drawn():
     task = Task("mood", "single_label_classification", tuple("abcdefghijkl"))
-    html = drawings.bars([task], {"mood": {"scores": dict.fromkeys(task.labels, 1 / 12), "predicted": "a"}}, {})
-    assert html.count("mma-bar") == drawings.MOST_BARS and "and 4 more" in html
+    html = render_answers.render_answers(
+        [task], {"mood": {"scores": dict.fromkeys(task.labels, 1 / 12), "predicted": "a"}}, {}
+    )
+    assert html.count("mma-bar") == render_answers.MAX_BARS and "and 4 more" in html
 
 
 def test_the_strip_of_the_time_line_covers_the_clip(recognizer, reading):
     windows = recognizer.timeline(reading, reading.present)
-    html = timeline(recognizer.tasks[0], windows, reading, None)
+    html = render_timeline(recognizer.tasks[0], windows, reading, None)
     strip = html[html.index("mma-strip") : html.index("<svg")]
     widths = [float(width) for width in re.findall(r"width:([\d.]+)%", strip)]
     assert len(widths) == len(windows) and sum(widths) == pytest.approx(100, abs=0.1)
     for word in reading.clip.transcript.split():
         assert f">{word}</span>" in html
-    assert "No time line" in timeline(recognizer.tasks[0], [], reading, None)
+    assert "No time line" in render_timeline(recognizer.tasks[0], [], reading, None)
 
 
 def test_resampling_is_a_mean_of_what_was_measured():
-    pieces = [marks.Piece(0, 2, 1.0), marks.Piece(2, 4, 3.0), marks.Piece(6, 8, 5.0)]
-    np.testing.assert_allclose(strips.resampled(pieces, 8, 4), [1, 3, 0, 5])
-    np.testing.assert_allclose(strips.resampled(pieces, 8, 2), [2, 5])
+    pieces = [attribution.Segment(0, 2, 1.0), attribution.Segment(2, 4, 3.0), attribution.Segment(6, 8, 5.0)]
+    np.testing.assert_allclose(render_attribution.resample_weights(pieces, 8, 4), [1, 3, 0, 5])
+    np.testing.assert_allclose(render_attribution.resample_weights(pieces, 8, 2), [2, 5])
 
 
 # what the page says of the model, and the command -----------------------------------------------------------------
 
 
 def test_the_page_says_what_the_model_is(recognizer):
-    facts = about(str(sample_run()), recognizer.model)
-    html = drawings.head(facts)
+    facts = read_model_info(str(sample_run()), recognizer.model)
+    html = render_answers.render_header(facts)
     assert facts.synthetic and "SYNTHETIC" in html and facts.corpus in html
     assert facts.ranges == {"sentiment": (-3.0, 3.0)}
     assert "prohibited" in html and "consent" in html
@@ -322,9 +326,9 @@ def test_the_page_says_what_the_model_is(recognizer):
 
 def test_a_checkpoint_without_results_says_so(recognizer, tmp_path):
     recognizer.model.save_pretrained(tmp_path)
-    facts = about(str(tmp_path), recognizer.model)
+    facts = read_model_info(str(tmp_path), recognizer.model)
     assert facts.corpus is None and not facts.synthetic
-    assert "do not say on what it was trained" in drawings.head(facts)
+    assert "do not say on what it was trained" in render_answers.render_header(facts)
 
 
 def test_without_a_model_one_sentence_says_how_to_get_one(tmp_path, monkeypatch, capsys):

@@ -92,9 +92,9 @@ def upload(page, path: Path) -> None:
 
 
 def test_only_the_clips_that_are_offered_are_served(address):
-    from mm_affect.inference.demo.clips import samples_of
+    from mm_affect.inference.demo.clips import load_samples
 
-    offered = samples_of(sample_corpus())[0].clip.path
+    offered = load_samples(sample_corpus())[0].clip.path
     for path, status in ((offered, 200), (sample_corpus() / "manifest.csv", 403)):
         try:
             with urllib.request.urlopen(f"{address}gradio_api/file={path}", timeout=30) as answer:
@@ -106,23 +106,23 @@ def test_only_the_clips_that_are_offered_are_served(address):
 
 def test_another_task_asks_the_model_nothing_and_words_need_no_file(tmp_path, monkeypatch):
     from mm_affect.inference.demo import page
-    from mm_affect.inference.demo.about import about
-    from mm_affect.inference.demo.clips import Sample, samples_of
+    from mm_affect.inference.demo.clips import Sample, load_samples
+    from mm_affect.inference.demo.model_info import read_model_info
     from mm_affect.inference.demo.recognition import Recognizer
 
-    sample = next(sample for sample in samples_of(sample_corpus()) if sample.clip.spans)
+    sample = next(sample for sample in load_samples(sample_corpus()) if sample.clip.spans)
     file = shutil.copy(sample.clip.path, tmp_path)
     model, processor = load_checkpoint(str(sample_run()), attn_implementation="eager")
     mine = Sample("mine", replace(sample.clip, path=file), sample.labels)
-    desk = page.Desk(Recognizer(model, processor), about(str(sample_run()), model), [mine])
-    shown, *first = desk.recognize("mine", file, None, mine.clip.transcript, ["text"], "emotion")
+    callbacks = page.PageCallbacks(Recognizer(model, processor), read_model_info(str(sample_run()), model), [mine])
+    shown, *first = callbacks.recognize("mine", file, None, mine.clip.transcript, ["text"], "emotion")
     assert [bool(html) for html in first] == [True] * 4 and "mma-words" in first[1]
 
     Path(file).unlink()
     monkeypatch.setattr(model, "forward", None)
-    other = desk.show(shown, ["text"], "sentiment")
+    other = callbacks.show(shown, ["text"], "sentiment")
     assert "sentiment over time" in other[1] and "count for sentiment" in other[2] and "mma-words" in other[1]
-    assert desk.show(shown, ["text"], "emotion") == tuple(first)
+    assert callbacks.show(shown, ["text"], "emotion") == tuple(first)
 
 
 @needs_chromium

@@ -19,8 +19,8 @@ from mm_affect.data import RowReader, load, read_corpus, write_rows
 from mm_affect.features.processor import AffectProcessor
 from mm_affect.preparation.extraction import workers as extraction_workers
 from mm_affect.preparation.extraction.corpus import ExtractionError, default_processor, extract_corpus
-from mm_affect.preparation.extraction.job import Shard, shards_of
-from mm_affect.preparation.extraction.workers import DIED, extracted
+from mm_affect.preparation.extraction.job import Shard, plan_shards
+from mm_affect.preparation.extraction.workers import WORKER_DIED, extract_rows
 
 
 CLIPS = 9
@@ -41,7 +41,7 @@ class TouchyProcessor(AffectProcessor):
         return super().extract(row, *arguments)
 
 
-def corpus_of(folder, transcript="one word", damaged=(), count=CLIPS):
+def read_rows_corpus(folder, transcript="one word", damaged=(), count=CLIPS):
     lines = []
     for i in range(count):
         path = write_wav(folder / f"c{i}.wav", 0.1 + i / 50, loudness=i / 10)  # the first is silent
@@ -55,7 +55,7 @@ def corpus_of(folder, transcript="one word", damaged=(), count=CLIPS):
 
 @pytest.fixture
 def corpus(tmp_path):
-    return corpus_of(tmp_path / "corpus")
+    return read_rows_corpus(tmp_path / "corpus")
 
 
 def touchy(corpus):
@@ -84,13 +84,13 @@ def stop_after(clips):
 
 
 def test_the_plan_has_every_clip_once():
-    shards = shards_of({"train": 5, "test": 4}, 2)
+    shards = plan_shards({"train": 5, "test": 4}, 2)
     assert [shard.name for shard in shards] == [
         "train-00000-of-00003", "train-00001-of-00003", "train-00002-of-00003",
         "test-00000-of-00002", "test-00001-of-00002",
     ]  # fmt: skip
     assert [(shard.start, shard.stop) for shard in shards] == [(0, 2), (2, 4), (4, 5), (0, 2), (2, 4)]
-    assert shards_of({"train": 0, "test": 1}, 2) == [Shard("test", 0, 1, 0, 1)]
+    assert plan_shards({"train": 0, "test": 1}, 2) == [Shard("test", 0, 1, 0, 1)]
 
 
 def test_a_stopped_extraction_goes_on_and_repeats_no_finished_shard(corpus, tmp_path):
@@ -125,7 +125,7 @@ def test_a_damaged_shard_is_done_again(corpus, tmp_path):
 
 
 def test_failures_are_listed_and_only_they_are_tried_again(tmp_path):
-    corpus = corpus_of(tmp_path / "corpus", damaged=(1, 2, 3, 4))
+    corpus = read_rows_corpus(tmp_path / "corpus", damaged=(1, 2, 3, 4))
     with pytest.raises(ExtractionError, match="retry_failed only these are tried again") as caught:
         extract_corpus(corpus, tmp_path / "rows", **JOB)
     listed = (tmp_path / ".rows.extracting" / "failures.jsonl").read_text().splitlines()
@@ -144,7 +144,7 @@ def test_failures_are_listed_and_only_they_are_tried_again(tmp_path):
 
 
 def test_a_shard_without_a_readable_clip(tmp_path):
-    corpus = corpus_of(tmp_path / "corpus", damaged=(1, 2))  # the first shard of training
+    corpus = read_rows_corpus(tmp_path / "corpus", damaged=(1, 2))  # the first shard of training
     extract_corpus(corpus, tmp_path / "rows", skip_errors=True, shard_clips=2)
     assert pq.read_metadata(tmp_path / "rows" / "train-00000-of-00003.parquet").num_rows == 0
     assert ids_of(tmp_path / "rows") == ["c0", "c3", "c4", "c5", "c6", "c7", "c8"]
@@ -152,7 +152,7 @@ def test_a_shard_without_a_readable_clip(tmp_path):
 
 
 def test_too_many_failures_stop_it_at_once(tmp_path):
-    corpus, stop = corpus_of(tmp_path / "corpus", damaged=(1, 2)), stop_after(0)
+    corpus, stop = read_rows_corpus(tmp_path / "corpus", damaged=(1, 2)), stop_after(0)
     with pytest.raises(ExtractionError, match=r"2 clips could not be read, more than the share of 0.2 that may fail"):
         extract_corpus(corpus, tmp_path / "rows", skip_errors=True, most_failures=0.2, progress=stop, **JOB)
     assert stop.seen == ["c1", "c2"], "the other shards were not begun"
@@ -195,7 +195,7 @@ def test_work_of_another_plan_is_refused_or_replaced(corpus, tmp_path):
     begin()
     with pytest.raises(FileExistsError, match="an unfinished extraction with other clips per shard; finish that one"):
         extract_corpus(corpus, tmp_path / "rows", resumable=True, shard_clips=3)
-    other = corpus_of(tmp_path / "other", transcript="other words")
+    other = read_rows_corpus(tmp_path / "other", transcript="other words")
     with pytest.raises(FileExistsError, match="an unfinished extraction with other clips;"):
         extract_corpus(other, tmp_path / "rows", **JOB)
     extractors = AffectProcessor({"text": 300}, {"text": default_processor(corpus).extractors["text"]})
@@ -245,15 +245,15 @@ def test_options_that_make_no_sense(corpus, tmp_path, options, sentence):
 def test_a_clip_that_ends_its_reader_is_a_failure_by_name(corpus):
     rows = list(RowReader(load(corpus)["test"]))
     rows[1]["transcript"] = KILLER
-    found = list(extracted(touchy(corpus), rows, processes=1))
+    found = list(extract_rows(touchy(corpus), rows, processes=1))
     assert [row["id"] for row, _ in found] == ["c0", "c4", "c8"]
-    assert [reason for _, reason in found] == [None, DIED, None]
+    assert [reason for _, reason in found] == [None, WORKER_DIED, None]
 
 
 def test_workers_that_cannot_start_are_no_failure_of_a_clip(monkeypatch):
     monkeypatch.setattr(extraction_workers, "_start_worker", os._exit)
     with pytest.raises(ChildProcessError, match="could not be started"):
-        list(extracted(1, [{}], processes=1))  # the worker exits with this code
+        list(extract_rows(1, [{}], processes=1))  # the worker exits with this code
 
 
 # a cluster of two workers -------------------------------------------------------------------------------------------
@@ -271,7 +271,7 @@ def test_a_killed_worker_of_a_cluster_loses_nothing_and_duplicates_nothing(tmp_p
     pytest.importorskip("ray", reason="the extra `ray` is not installed")
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(os.path.abspath(path) for path in sys.path if path))
-    corpus = corpus_of(tmp_path / "corpus", transcript=SLOW, damaged=(2,), count=16)
+    corpus = read_rows_corpus(tmp_path / "corpus", transcript=SLOW, damaged=(2,), count=16)
     options = {"skip_errors": True, "shard_clips": 4}
     extract_corpus(corpus, tmp_path / "alone", default_processor(corpus), **options)
     marks, killed = corpus / "pids", []

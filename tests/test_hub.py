@@ -352,7 +352,7 @@ def test_half_of_a_download_is_no_model(finished, hub, monkeypatch):
 
 @pytest.mark.parametrize("command", ["predict --transcript hello --model", "embed --rows {0} --output {0}/o --model"])
 def test_commands_that_read_a_model_tell_the_same(hub, monkeypatch, tmp_path, capsys, command):
-    monkeypatch.setattr("mm_affect.preparation.row_rewriting.corpus_of", lambda rows: {})
+    monkeypatch.setattr("mm_affect.preparation.row_rewriting.read_rows_corpus", lambda rows: {})
     words = command.format(tmp_path).split()
     hub.make("org/bert", files={"config.json": b'{"model_type": "bert"}', "model.safetensors": b"x"})
     for name, told in (("org/none", "There is no model org/none"), ("org/bert", "is a model of another architecture")):

@@ -92,7 +92,7 @@ def test_words_take_part_in_windows_only_with_their_times(recognizer, clip):
 
 def test_a_window_answers_as_a_clip_of_its_own(recognizer, tmp_path, monkeypatch):
     """Windows of a long file are batched apart from it, as many at a time as have not too many steps."""
-    monkeypatch.setattr(pipelines, "STEPS_AT_ONCE", 330)
+    monkeypatch.setattr(pipelines, "MAX_BATCH_STEPS", 330)
     sound = str(write_wav(tmp_path / "long.wav", 20.0))
     seen = []
 

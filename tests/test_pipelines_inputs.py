@@ -21,7 +21,7 @@ from mm_affect.features.log_mel import LogMelExtractor
 from mm_affect.features.media import iter_frames, probe, read_audio
 from mm_affect.features.word_vectors import HashedWordVectors
 from mm_affect.inference import pipeline as pipelines
-from mm_affect.inference.pipeline_inputs import as_row, shown
+from mm_affect.inference.pipeline_inputs import build_row, sample_frames
 
 
 TASKS = [
@@ -60,7 +60,7 @@ def without_source(found: dict) -> dict:
     return {name: value for name, value in found.items() if name != "source"}
 
 
-def logits_of(recognizer, inputs, **options) -> list[dict]:
+def predict_logits(recognizer, inputs, **options) -> list[dict]:
     """What the pipeline answers before it rounds: per clip and task `(rows, outputs)`."""
     kept, postprocess = [], recognizer.postprocess
     recognizer.postprocess = lambda output: kept.append(stacked(output["logits"])) or postprocess(output)
@@ -108,7 +108,7 @@ def test_a_waveform_in_every_form(recognizer, tmp_path):
 def test_a_waveform_of_another_rate_is_what_the_file_of_that_rate_is(recognizer, tmp_path):
     samples = np.random.default_rng(0).uniform(-0.5, 0.5, 33075)
     soundfile.write(tmp_path / "a.wav", samples, 22050, subtype="FLOAT")
-    row, _ = as_row({"array": samples, "sampling_rate": 22050}, recognizer.processor)
+    row, _ = build_row({"array": samples, "sampling_rate": 22050}, recognizer.processor)
     expected = recognizer.processor.extract({"audio_file": str(tmp_path / "a.wav")})["audio"]
     np.testing.assert_allclose(row["audio"], expected, atol=1e-3)
 
@@ -152,7 +152,7 @@ def test_decoded_sound_and_frames_together_are_what_their_file_is(recognizer, vi
     (1, 25, 10, [0]),
 ])  # fmt: skip
 def test_the_frame_on_the_screen_counts(frames, fps, rate, expected):
-    assert [int(frame) for frame in shown(np.arange(frames), fps, rate)] == expected
+    assert [int(frame) for frame in sample_frames(np.arange(frames), fps, rate)] == expected
 
 
 def test_what_is_not_read_is_not_decoded(recognizer, video):
@@ -179,9 +179,9 @@ def test_given_sound_is_preferred_to_that_of_the_video(recognizer, video, tmp_pa
     "options", [{}, {"window": 1.0}, {"window": 1.0, "hop": 0.5, "modalities": ["audio", "text"]}]
 )
 def test_together_as_one_by_one(recognizer, clips, options):
-    alone = [logits_of(recognizer, clip, **options)[0] for clip in clips]
+    alone = [predict_logits(recognizer, clip, **options)[0] for clip in clips]
     for size in (1, 3, 7, 50):
-        together = logits_of(recognizer, clips, batch_size=size, **options)
+        together = predict_logits(recognizer, clips, batch_size=size, **options)
         assert len(together) == len(clips)
         for found, expected in zip(together, alone, strict=True):
             for task, values in expected.items():
@@ -201,14 +201,14 @@ def test_a_batch_is_one_pass(recognizer, clips):
 
 
 def test_clips_too_long_for_one_pass_are_answered_in_several(recognizer, clips, monkeypatch):
-    expected = logits_of(recognizer, clips, batch_size=7)
-    monkeypatch.setattr(pipelines, "STEPS_AT_ONCE", 120)  # the longest of the clips has 60 steps
+    expected = predict_logits(recognizer, clips, batch_size=7)
+    monkeypatch.setattr(pipelines, "MAX_BATCH_STEPS", 120)  # the longest of the clips has 60 steps
     rows = []
     hook = recognizer.model.register_forward_pre_hook(
         lambda m, a, inputs: rows.append(len(inputs["audio"])), with_kwargs=True
     )
     try:
-        found = logits_of(recognizer, clips, batch_size=7)
+        found = predict_logits(recognizer, clips, batch_size=7)
     finally:
         hook.remove()
     assert rows == [2, 2, 2, 1]
@@ -314,5 +314,7 @@ def test_saved_with_its_processor_it_gives_the_same_numbers(recognizer, clips, t
     recognizer.save_pretrained(tmp_path / "saved")
     loaded = pipeline("affect-recognition", model=str(tmp_path / "saved"), batch_size=3)
     assert type(loaded) is AffectRecognitionPipeline
-    for found, expected in zip(logits_of(loaded, clips), logits_of(recognizer, clips, batch_size=3), strict=True):
+    for found, expected in zip(
+        predict_logits(loaded, clips), predict_logits(recognizer, clips, batch_size=3), strict=True
+    ):
         assert all(torch.equal(found[task], values) for task, values in expected.items())

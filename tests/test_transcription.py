@@ -311,7 +311,7 @@ def test_an_interruption_costs_no_clip_and_repeats_none(ctc, corpus, tmp_path, c
     log.write_text(first[:-20])  # the line of "b" was not finished
     call = type(recognizer).__call__
     monkeypatch.setattr(
-        "mm_affect.preparation.speech_recognizers.SpeechRecognizer.__call__",
+        "mm_affect.preparation.speech_recognizers.TransformersRecognizer.__call__",
         lambda s, row: heard.append(row["id"]) or call(s, row),
     )
     command(corpus, ctc, tmp_path / "out")

@@ -25,7 +25,7 @@ from mm_affect.evaluation import selection
 from mm_affect.evaluation.results import read_results
 from mm_affect.features.label_encoding import label_encoder
 from mm_affect.models.layers.task_heads import TaskHeads
-from mm_affect.preparation.weak_labels import Labeller, add_weak_labels, chosen_task, source_of
+from mm_affect.preparation.weak_labels import Labeler, add_weak_labels, read_label_source, select_task
 from mm_affect.training import run as experiments
 from mm_affect.training.config import RunConfig
 
@@ -80,10 +80,10 @@ def probabilities(split, task, modalities=tuple(SIZES)):
     return task, task.scores(torch.cat(logits).numpy())
 
 
-def labeller(task="sarcasm", **options):
+def labeler(task="sarcasm", **options):
     model, processor = AutoModel.from_pretrained(tiny_run()).eval(), AutoProcessor.from_pretrained(tiny_run())
-    chosen = chosen_task(model.config.tasks, task, options.pop("threshold", None))
-    return Labeller(model, processor, chosen, tuple(SIZES), **options)
+    chosen = select_task(model.config.tasks, task, options.pop("threshold", None))
+    return Labeler(model, processor, chosen, tuple(SIZES), **options)
 
 
 # what is predicted ------------------------------------------------------------------------------------------------
@@ -207,7 +207,7 @@ def test_provenance_travels_into_training_results_and_cards(label, tmp_path, mon
     data_card = write_dataset_card(tmp_path / "rows", read_corpus(tmp_path / "rows")).read_text()
     assert "`emotion` was predicted by the model tiny" in data_card and "Labels are the corpus' own" in data_card
     with pytest.raises(ValueError, match="learned 'emotion' from weak labels itself"):
-        source_of(tmp_path / "run", Task("emotion", labels=("happy", "sad")))
+        read_label_source(tmp_path / "run", Task("emotion", labels=("happy", "sad")))
 
 
 # soft labels in training ------------------------------------------------------------------------------------------
@@ -269,12 +269,12 @@ def contents(folder):
 
 def test_a_killed_labeling_goes_on_where_it_was(tmp_path):
     """kill -9 in the middle of a shard; finished shards are not predicted again, and the rows are the same to the byte."""
-    work = labeller()
-    field = work.field("weak", source_of(tiny_run(), work.task))
+    work = labeler()
+    field = work.field("weak", read_label_source(tiny_run(), work.task))
     add_weak_labels(work, field, other(), tmp_path / "whole")
     child = os.fork()
     if not child:
-        label_shard = Labeller.__call__
+        label_shard = Labeler.__call__
         calls = []
 
         def killed(self, rows):
@@ -283,7 +283,7 @@ def test_a_killed_labeling_goes_on_where_it_was(tmp_path):
                 os.kill(os.getpid(), signal.SIGKILL)
             return label_shard(self, rows)
 
-        Labeller.__call__ = killed
+        Labeler.__call__ = killed
         add_weak_labels(work, field, other(), tmp_path / "out")
         os._exit(0)
     assert os.waitpid(child, 0)[1] == signal.SIGKILL
@@ -293,8 +293,8 @@ def test_a_killed_labeling_goes_on_where_it_was(tmp_path):
     assert sum(path.suffix == ".tmp" for path in left.iterdir()) == 1, "it was killed in the middle of a shard"
     seen = []
     with pytest.MonkeyPatch.context() as patch:
-        call = Labeller.__call__
-        patch.setattr(Labeller, "__call__", lambda self, rows: seen.append(len(rows)) or call(self, rows))
+        call = Labeler.__call__
+        patch.setattr(Labeler, "__call__", lambda self, rows: seen.append(len(rows)) or call(self, rows))
         add_weak_labels(work, field, other(), tmp_path / "out")
     assert len(seen) == 8 - 3 and max(seen) <= 10, "in memory for one part of a shard"
     assert contents(tmp_path / "out") == contents(tmp_path / "whole") and not left.exists()
@@ -304,8 +304,8 @@ def test_shards_of_another_plan_are_not_taken_over(tmp_path):
     """Labels by another threshold are not mixed in."""
 
     def label(threshold, progress=None):
-        work = labeller("emotion", threshold=threshold)
-        field = work.field("weak", source_of(tiny_run(), work.task))
+        work = labeler("emotion", threshold=threshold)
+        field = work.field("weak", read_label_source(tiny_run(), work.task))
         return add_weak_labels(work, field, other(), tmp_path / "out", progress=progress)
 
     def stop(done, total):

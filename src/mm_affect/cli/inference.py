@@ -134,12 +134,12 @@ def print_answer(found: dict) -> None:
 
 def describe(result: dict, short: bool = False) -> str:
     """A task's answer in words: a signed value, or the labels with their scores."""
-    from ..inference.pipeline import in_words
+    from ..inference.pipeline import format_answer
 
     if short or "value" in result:
-        return in_words(result)
+        return format_answer(result)
     ranked = sorted(result["scores"].items(), key=lambda item: -item[1])
-    return f"{in_words(result):24} " + "  ".join(f"{label} {score:.2f}" for label, score in ranked)
+    return f"{format_answer(result):24} " + "  ".join(f"{label} {score:.2f}" for label, score in ranked)
 
 
 def plot_figures(arguments) -> int:

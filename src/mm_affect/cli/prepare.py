@@ -65,12 +65,12 @@ def embed_rows_of(arguments) -> None:
 
     from ..checkpoints.loading import load_checkpoint
     from ..preparation.embedding import Embedder, embed_rows
-    from ..preparation.row_rewriting import corpus_of
-    from ..preparation.weak_labels import readable_modalities
+    from ..preparation.row_rewriting import read_rows_corpus
+    from ..preparation.weak_labels import select_modalities
 
-    corpus = corpus_of(arguments.rows)
+    corpus = read_rows_corpus(arguments.rows)
     model, processor = load_checkpoint(arguments.model)
-    modalities = readable_modalities(processor, corpus, arguments.modalities)
+    modalities = select_modalities(processor, corpus, arguments.modalities)
     embedder = Embedder(model.to(PartialState().device), processor, modalities, arguments.pooled)
 
     def progress(done, total):
@@ -177,29 +177,29 @@ def label_rows(arguments) -> None:
     """`mm-affect weak-labels`."""
     from ..checkpoints.loading import load_checkpoint
     from ..data.schema import weak_in_words
-    from ..preparation.row_rewriting import corpus_of
-    from ..preparation.weak_labels import Labeller, add_weak_labels, chosen_task, readable_modalities, source_of
+    from ..preparation.row_rewriting import read_rows_corpus
+    from ..preparation.weak_labels import Labeler, add_weak_labels, read_label_source, select_modalities, select_task
 
-    corpus = corpus_of(arguments.rows)
+    corpus = read_rows_corpus(arguments.rows)
     model, processor = load_checkpoint(str(arguments.model))
-    task = chosen_task(model.config.tasks, arguments.task, arguments.threshold)
+    task = select_task(model.config.tasks, arguments.task, arguments.threshold)
     if arguments.soft and arguments.threshold is not None:
         raise ValueError("Soft labels are probabilities, which have no threshold; leave --soft or --threshold out.")
-    labeller = Labeller(
+    labeler = Labeler(
         model,
         processor,
         task,
-        readable_modalities(processor, corpus, arguments.modalities),
+        select_modalities(processor, corpus, arguments.modalities),
         arguments.soft,
         arguments.least_confidence,
     )
-    source = source_of(arguments.model, task, arguments.confidence)
-    field = labeller.field(arguments.name or task.name, source)
+    source = read_label_source(arguments.model, task, arguments.confidence)
+    field = labeler.field(arguments.name or task.name, source)
 
     def progress(done, total):
         print(f"\rweak labels: {done} of {total} shards", end="\n" if done == total else "", file=sys.stderr)
 
-    record = add_weak_labels(labeller, field, arguments.rows, arguments.output, arguments.overwrite, progress)
+    record = add_weak_labels(labeler, field, arguments.rows, arguments.output, arguments.overwrite, progress)
     unknown = record["reported"].get(f"unknown_{field['name']}", 0)
     print(f"Rows: {arguments.output} ({sum(record['counts'].values())}, {unknown} of them without a label)")
     print(f"{field['name']}: {weak_in_words(field)}")

@@ -11,10 +11,10 @@ from transformers.pipelines import PIPELINE_REGISTRY
 
 from ..tasks import Task
 from ..vocabulary import MODALITIES
-from .pipeline_inputs import as_row
+from .pipeline_inputs import build_row
 
 
-STEPS_AT_ONCE = 8000  # of the longest modality, over the rows of a batch: bounds the memory of attention
+MAX_BATCH_STEPS = 8000  # of the longest modality, over the rows of a batch: bounds the memory of attention
 
 
 class AffectRecognitionPipeline(Pipeline):
@@ -92,20 +92,20 @@ class AffectRecognitionPipeline(Pipeline):
     def preprocess(self, inputs, modalities=None, window=None, hop=None):
         """The rows of a clip: the whole, and each window in which there is anything."""
         chosen = modalities or MODALITIES
-        row, source = as_row(inputs, self.processor, chosen)
+        row, source = build_row(inputs, self.processor, chosen)
         if "text" not in chosen:
             row["spans"] = None  # the times of words that are not read
         features = self.processor.extract(row, chosen)
-        steps = checked_steps(self.processor, features, source)
-        windows = [] if window is None else windows_with_something(self.processor, features, window, hop or window)
+        steps = require_steps(self.processor, features, source)
+        windows = [] if window is None else cut_windows(self.processor, features, window, hop or window)
         return {"row": features, "windows": windows, "source": source, "steps": steps}
 
     def _forward(self, model_inputs):
-        """The clips with `logits`, as of `logits_of`: of the whole, then of each window. Whole clips share batches, and windows
+        """The clips with `logits`, as of `predict_logits`: of the whole, then of each window. Whole clips share batches, and windows
         share others."""
-        wholes = logits_of(self.model, self.processor, [clip["row"] for clip in model_inputs])
+        wholes = predict_logits(self.model, self.processor, [clip["row"] for clip in model_inputs])
         windows = [row for clip in model_inputs for _, row in clip["windows"]]
-        of_windows = iter(logits_of(self.model, self.processor, windows))
+        of_windows = iter(predict_logits(self.model, self.processor, windows))
         return [
             clip | {"logits": [whole, *islice(of_windows, len(clip["windows"]))]}
             for clip, whole in zip(model_inputs, wholes, strict=True)
@@ -127,7 +127,7 @@ class AffectRecognitionPipeline(Pipeline):
         self.processor.save_pretrained(save_directory)
 
 
-def steps_of(processor, features: dict) -> dict[str, int]:
+def count_steps(processor, features: dict) -> dict[str, int]:
     """How many steps of each modality were measured; of text that a tokenizer reads, how many words there are."""
     steps = {m: int((~np.isnan(features[m]).all(1)).sum()) for m in processor.feature_sizes}
     if processor.tokenizer is not None:
@@ -135,9 +135,9 @@ def steps_of(processor, features: dict) -> dict[str, int]:
     return {m: steps[m] for m in processor.modalities}
 
 
-def checked_steps(processor, features: dict, source: str) -> dict[str, int]:
+def require_steps(processor, features: dict, source: str) -> dict[str, int]:
     """`steps_of` a clip named `source`. Raises `ValueError` if there are none."""
-    steps = steps_of(processor, features)
+    steps = count_steps(processor, features)
     if not any(steps.values()):
         raise ValueError(
             f"{source}: nothing to read; the chosen modalities have no words, no sound and no face in this clip, so give "
@@ -146,10 +146,10 @@ def checked_steps(processor, features: dict, source: str) -> dict[str, int]:
     return steps
 
 
-def windows_with_something(processor, features: dict, window: float, hop: float) -> list[tuple[tuple, dict]]:
+def cut_windows(processor, features: dict, window: float, hop: float) -> list[tuple[tuple, dict]]:
     """`(start, end)` in seconds and the row of each window of a feature row in which there is anything to read."""
     parts = [(stretch, cut(processor, features, *stretch)) for stretch in windows_of(processor, features, window, hop)]
-    return [(stretch, part) for stretch, part in parts if any(steps_of(processor, part).values())]
+    return [(stretch, part) for stretch, part in parts if any(count_steps(processor, part).values())]
 
 
 def windows_of(processor, features: dict, window: float, hop: float) -> list[tuple[float, float]]:
@@ -178,11 +178,11 @@ def cut(processor, features: dict, start: float, end: float) -> dict:
 
 
 @torch.no_grad()
-def logits_of(model, processor, rows: Sequence[dict]) -> list[dict[str, np.ndarray]]:
+def predict_logits(model, processor, rows: Sequence[dict]) -> list[dict[str, np.ndarray]]:
     """Per feature row `{task: (outputs,)}`, float32; batches are small where rows are long."""
     lengths = [len(row[modality]) for row in rows for modality in processor.feature_sizes]
     words = [len((row.get("transcript") or "").split()) for row in rows]
-    size = max(1, STEPS_AT_ONCE // max([1, *lengths, *words]))
+    size = max(1, MAX_BATCH_STEPS // max([1, *lengths, *words]))
     found = []
     for start in range(0, len(rows), size):
         batch = rows[start : start + size]
@@ -215,7 +215,7 @@ def predicted_labels(answer: dict) -> list[str]:
     return [answer["predicted"]] if isinstance(answer["predicted"], str) else answer["predicted"]
 
 
-def in_words(answer: dict) -> str:
+def format_answer(answer: dict) -> str:
     """An answer in a few words: a signed value, or the labels."""
     return f"{answer['value']:+.2f}" if "value" in answer else ", ".join(predicted_labels(answer)) or "none"
 

@@ -17,19 +17,19 @@ from ..features.processor import AffectProcessor
 from ..vocabulary import MODALITIES
 
 
-KNOWN = ("text", "audio", "video", "spans", "id")
-SOUND = {"array", "raw", "sampling_rate"}  # the keys of decoded sound, as in transformers and datasets
-FILE = {"bytes", "path"}  # the keys of an encoded file in datasets
-FRAMES = {"frames", "fps"}
-MOST_CHANNELS = 8
-LOUDEST = 16.0  # of floats: some clip a little above 1, but none of 16 bits are so quiet
-FORMS = (
+INPUT_KEYS = ("text", "audio", "video", "spans", "id")
+AUDIO_KEYS = {"array", "raw", "sampling_rate"}  # the keys of decoded sound, as in transformers and datasets
+FILE_KEYS = {"bytes", "path"}  # the keys of an encoded file in datasets
+FRAME_KEYS = {"frames", "fps"}
+MAX_CHANNELS = 8
+MAX_AMPLITUDE = 16.0  # of floats: some clip a little above 1, but none of 16 bits are so quiet
+INPUT_FORMS = (
     "the path of a media file, its bytes, a waveform, {'array', 'sampling_rate'}, {'frames', 'fps'}, or a dict with some of "
-    + ", ".join(KNOWN)
+    + ", ".join(INPUT_KEYS)
 )
 
 
-def as_row(clip, processor: AffectProcessor, modalities=MODALITIES) -> tuple[dict, str]:
+def build_row(clip, processor: AffectProcessor, modalities=MODALITIES) -> tuple[dict, str]:
     """A clip as a raw row, and a name for it.
 
     Args:
@@ -42,7 +42,7 @@ def as_row(clip, processor: AffectProcessor, modalities=MODALITIES) -> tuple[dic
         ValueError: another form, an address instead of a file, sound or frames of the wrong shape, spans that are not those
             of the words; a `MediaError` for a file that cannot be read.
     """
-    clip = by_modality(clip)
+    clip = to_modality_dict(clip)
     if not isinstance(clip.get("text"), str | None):
         raise ValueError(f"`text` is a {type(clip['text']).__name__}; expected the transcript, as one string.")
     row = {"transcript": clip.get("text"), "spans": clip.get("spans")}
@@ -61,21 +61,21 @@ def as_row(clip, processor: AffectProcessor, modalities=MODALITIES) -> tuple[dic
     return row | {"id": name}, name
 
 
-def by_modality(clip) -> dict:
+def to_modality_dict(clip) -> dict:
     """The dict of modalities that a clip in a shorter form stands for."""
     if isinstance(clip, str | os.PathLike | bytes | bytearray | memoryview):
         return {"video": clip}  # a file; whether it has pictures is seen from its content
     if isinstance(clip, np.ndarray | torch.Tensor):
         return {"audio": clip}
     if not isinstance(clip, dict):
-        raise ValueError(f"A clip is a {type(clip).__name__}; expected {FORMS}.")
-    if clip and clip.keys() <= SOUND | FILE:
-        return {"audio" if clip.keys() & SOUND else "video": clip}
-    if clip and clip.keys() <= FRAMES:
+        raise ValueError(f"A clip is a {type(clip).__name__}; expected {INPUT_FORMS}.")
+    if clip and clip.keys() <= AUDIO_KEYS | FILE_KEYS:
+        return {"audio" if clip.keys() & AUDIO_KEYS else "video": clip}
+    if clip and clip.keys() <= FRAME_KEYS:
         return {"video": clip}
-    surplus = sorted(clip.keys() - set(KNOWN))
+    surplus = sorted(clip.keys() - set(INPUT_KEYS))
     if surplus:
-        raise ValueError(f"Unknown input {surplus[0]!r}; expected some of {', '.join(KNOWN)}.")
+        raise ValueError(f"Unknown input {surplus[0]!r}; expected some of {', '.join(INPUT_KEYS)}.")
     return clip
 
 
@@ -83,29 +83,29 @@ def read(medium, modality: str, processor: AffectProcessor, modalities) -> tuple
     """One medium as a part of a row - a file, or the features of what is decoded already - and a name for it."""
     frames, rate = None, None
     if isinstance(medium, dict):
-        if not medium.keys() <= SOUND | FILE and not (modality == "video" and medium.keys() <= FRAMES):
-            raise ValueError(f"`{modality}` is a dict of {', '.join(map(str, medium))}; expected {FORMS}.")
+        if not medium.keys() <= AUDIO_KEYS | FILE_KEYS and not (modality == "video" and medium.keys() <= FRAME_KEYS):
+            raise ValueError(f"`{modality}` is a dict of {', '.join(map(str, medium))}; expected {INPUT_FORMS}.")
         frames, rate = medium.get("frames"), medium.get("sampling_rate", medium.get("fps"))
         if medium.keys() & {"array", "raw"} and not (isinstance(rate, int | float) and rate > 0):
             raise ValueError(f"`sampling_rate` of the sound is {rate}; give samples per second, a positive number.")
         medium = next((medium[key] for key in ("array", "raw", "bytes", "path") if medium.get(key) is not None), None)
     if frames is not None:
         wanted = "visual" in modalities and "visual" in processor.modalities
-        return ({"visual": visual_features(frames, rate, processor)} if wanted else {}), "frames"
+        return ({"visual": extract_visual(frames, rate, processor)} if wanted else {}), "frames"
     if isinstance(medium, np.ndarray | torch.Tensor | list):
         wanted = "audio" in modalities and "audio" in processor.modalities
-        return ({"audio": audio_features(medium, rate, processor)} if wanted else {}), "waveform"
-    file = checked_file(medium, modality)
+        return ({"audio": extract_audio(medium, rate, processor)} if wanted else {}), "waveform"
+    file = check_file(medium, modality)
     pictures = modality == "video" and probe(file).has_video
     return {"video_file" if pictures else "audio_file": file}, "media" if isinstance(file, bytes) else file
 
 
-def checked_file(medium, modality: str) -> Source:
+def check_file(medium, modality: str) -> Source:
     """The path or the bytes, if it is one of them, and no address."""
     if isinstance(medium, bytearray | memoryview):
         return bytes(medium)
     if not isinstance(medium, str | os.PathLike | bytes):
-        raise ValueError(f"`{modality}` is a {type(medium).__name__}; expected {FORMS}.")
+        raise ValueError(f"`{modality}` is a {type(medium).__name__}; expected {INPUT_FORMS}.")
     if isinstance(medium, str) and "://" in medium:
         raise ValueError(
             f"{medium} is an address, and nothing is fetched from the network here; download the file, and give its path "
@@ -114,7 +114,7 @@ def checked_file(medium, modality: str) -> Source:
     return medium if isinstance(medium, bytes) else str(medium)
 
 
-def audio_features(samples, rate: float | None, processor: AffectProcessor) -> np.ndarray:
+def extract_audio(samples, rate: float | None, processor: AffectProcessor) -> np.ndarray:
     """Features `(steps, size)` of a waveform of any shape that `mono` takes; without a rate it has the extractor's."""
     extractor = processor.extractor("audio")
     rate = extractor.sampling_rate if rate is None else rate
@@ -128,14 +128,14 @@ def mono(samples) -> np.ndarray:
     shape, kind = samples.shape, samples.dtype
     if samples.ndim == 2:
         samples = samples.mean(int(np.argmin(shape)), dtype=np.float64)
-    if samples.ndim != 1 or not samples.size or (len(shape) == 2 and min(shape) > MOST_CHANNELS):
+    if samples.ndim != 1 or not samples.size or (len(shape) == 2 and min(shape) > MAX_CHANNELS):
         raise ValueError(
-            f"A waveform has shape {shape}; expected (samples,), or two axes of which one is up to {MOST_CHANNELS} channels "
+            f"A waveform has shape {shape}; expected (samples,), or two axes of which one is up to {MAX_CHANNELS} channels "
             "(frames are given as {'frames', 'fps'})."
         )
     if kind.kind != "f" and kind not in (np.int8, np.int16, np.int32):  # 64 bits hold numbers of any scale
         raise ValueError(f"A waveform is of {kind}; expected floats in [-1, 1], or integers of 16 or 32 bits.")
-    if kind.kind == "f" and np.abs(samples).max() > LOUDEST:
+    if kind.kind == "f" and np.abs(samples).max() > MAX_AMPLITUDE:
         raise ValueError(
             f"A waveform of floats reaches {np.abs(samples).max():g}; expected -1 to 1: divide samples of 16 bits by 32768."
         )
@@ -143,17 +143,17 @@ def mono(samples) -> np.ndarray:
     return (samples / scale).astype(np.float32)
 
 
-def visual_features(frames, fps: float | None, processor: AffectProcessor) -> np.ndarray:
+def extract_visual(frames, fps: float | None, processor: AffectProcessor) -> np.ndarray:
     """Features `(steps, size)` of decoded frames: uint8 `(frames, height, width, 3)`, a list of such, or of PIL's pictures."""
     if fps is None or not fps > 0:
         raise ValueError(f"`fps` of the frames is {fps}; give the frames per second, a positive number.")
     if not len(frames):
         raise ValueError("`frames` is empty; give at least one frame.")
     extractor = processor.extractor("visual")
-    return extractor(shown(frames, fps, extractor.rate))
+    return extractor(sample_frames(frames, fps, extractor.rate))
 
 
-def shown(frames, fps: float, rate: float) -> Iterator[np.ndarray]:
+def sample_frames(frames, fps: float, rate: float) -> Iterator[np.ndarray]:
     """The frames that are on the screen at `k / rate` seconds, uint8 RGB `(height, width, 3)`."""
     for k in range(math.ceil(len(frames) / fps * rate - 1e-6)):
         frame = frames[min(int(k / rate * fps + 1e-6), len(frames) - 1)]

@@ -26,7 +26,7 @@ from ..features.pretrained_files import sha256_of, weights_in
 from ..features.processor import AffectProcessor
 from ..models.modeling import AffectPreTrainedModel
 from ..vocabulary import MODALITIES
-from .row_rewriting import Progress, corpus_of, rewrite_rows
+from .row_rewriting import Progress, read_rows_corpus, rewrite_rows
 
 
 BATCH = 32
@@ -129,7 +129,7 @@ def embed_rows(
     """
     if modality not in MODALITIES:
         raise ValueError(f"Embeddings are to be written as {modality!r}; expected one of {', '.join(MODALITIES)}.")
-    corpus = corpus_of(rows)
+    corpus = read_rows_corpus(rows)
     description = embedder.describe(checkpoint, corpus)
     described = {
         "label_fields": corpus["label_fields"],

@@ -15,7 +15,7 @@ from ..data.loading import read_corpus
 VISIBILITY = ("private", "gated", "public")
 
 
-PUBLISHED = ["*.parquet", "corpus.json", "README.md", "processor_config.json", "word_vectors.*"]
+UPLOAD_PATTERNS = ["*.parquet", "corpus.json", "README.md", "processor_config.json", "word_vectors.*"]
 
 
 def push_rows(
@@ -58,7 +58,7 @@ def push_rows(
         write_dataset_card(folder, record, known.access if known else "")
     return upload(
         folder,
-        PUBLISHED,
+        UPLOAD_PATTERNS,
         repo_id,
         {"corpus.json": "label_fields"},
         repo_type="dataset",

@@ -26,7 +26,7 @@ PLAN = "plan.json"
 Progress = Callable[[int, int], None]
 
 
-def corpus_of(rows: str | Path) -> dict:
+def read_rows_corpus(rows: str | Path) -> dict:
     """corpus.json of a folder of rows, and of nothing else."""
     if not is_rows(Path(rows)):
         raise ValueError(f"{rows} is not a folder of rows; `mm-affect extract` makes one of a corpus.")
@@ -57,7 +57,7 @@ def rewrite_rows(
     Raises:
         FileExistsError: `output` holds something, unless it holds rows and `overwrite` is given.
     """
-    rows, output, corpus = Path(rows), Path(os.path.abspath(output)), corpus_of(rows)
+    rows, output, corpus = Path(rows), Path(os.path.abspath(output)), read_rows_corpus(rows)
     check_apart(rows, output)
     check_target(output, overwrite)
     shards = [Path(path) for split, n in corpus["counts"].items() if n for path in shard_files(rows, split)]

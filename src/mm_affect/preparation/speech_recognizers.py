@@ -49,7 +49,7 @@ class Transcript(NamedTuple):
     language: str | None
 
 
-class Recognizer:
+class SpeechRecognizer:
     """What recognizers share: `name` and `sha256` say which one it is."""
 
     def __init__(self, model: torch.nn.Module, name: str, folder: Path):
@@ -57,7 +57,7 @@ class Recognizer:
         self.name = folder.resolve().name if Path(name).exists() else name
 
 
-class SpeechRecognizer(Recognizer):
+class TransformersRecognizer(SpeechRecognizer):
     """A recognizer of transformers; `_recognize` answers to the features of one piece."""
 
     def __init__(self, model: torch.nn.Module, name: str, folder: Path):
@@ -95,7 +95,7 @@ class SpeechRecognizer(Recognizer):
         raise NotImplementedError
 
 
-class CTCRecognizer(SpeechRecognizer):
+class CTCRecognizer(TransformersRecognizer):
     """The most probable token of every frame; its likelihood counts where it begins, and the blanks between tokens do not."""
 
     def _recognize(self, heard):
@@ -109,7 +109,7 @@ class CTCRecognizer(SpeechRecognizer):
         return text, scores[spoken].tolist(), None
 
 
-class Seq2SeqRecognizer(SpeechRecognizer):
+class Seq2SeqRecognizer(TransformersRecognizer):
     """Greedy decoding; the likelihood is that of each word token, given those before it, without special tokens."""
 
     def __init__(self, model: torch.nn.Module, name: str, folder: Path):
@@ -133,7 +133,7 @@ class Seq2SeqRecognizer(SpeechRecognizer):
         return self.tokenizer.decode(ids, skip_special_tokens=True), scores[spoken].tolist(), language
 
 
-class CharacterRecognizer(Recognizer):
+class CharacterRecognizer(SpeechRecognizer):
     """The joint embeddings with their decoder over characters, from sound and, if they read it, the picture."""
 
     def __init__(self, model: torch.nn.Module, processor: AffectProcessor, name: str, folder: Path):
@@ -146,7 +146,7 @@ class CharacterRecognizer(Recognizer):
 
     @torch.no_grad()
     def __call__(self, row: dict) -> Transcript:
-        """The transcript of a row, as that of `SpeechRecognizer`."""
+        """The transcript of a row, as that of `TransformersRecognizer`."""
         features = self.processor.extract(row, self.seen)
         batch = {name: values.to(self.model.device) for name, values in self.processor(features).items()}
         if not any(len(features[m]) for m in self.seen):
@@ -157,7 +157,7 @@ class CharacterRecognizer(Recognizer):
         return Transcript(text or None, -loss.item(), None)
 
 
-def load_recognizer(name: str) -> Recognizer:
+def load_recognizer(name: str) -> SpeechRecognizer:
     """The recognizer in a folder or Hub repository, on the accelerator if there is one.
 
     Raises:

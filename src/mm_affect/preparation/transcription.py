@@ -21,14 +21,17 @@ from ..data.manifest import COLUMNS, MANIFEST_NAMES, read_manifest
 from ..data.manifest_files import read_lines
 from ..features.media import MEDIA, SOUNDS
 from ..files import write_atomically
-from .speech_recognizers import Recognizer
+from .speech_recognizers import SpeechRecognizer
 
 
 LOG, MANIFEST = "transcripts.jsonl", "manifest.jsonl"
 
 
 def transcribe(
-    recognizer: Recognizer, source: str | Path, output: str | Path, progress: Callable[[str, int], None] | None = None
+    recognizer: SpeechRecognizer,
+    source: str | Path,
+    output: str | Path,
+    progress: Callable[[str, int], None] | None = None,
 ) -> None:
     """Hear every clip of `source` that has no transcript, and add what is said to `transcripts.jsonl` of `output`.
 

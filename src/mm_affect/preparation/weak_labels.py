@@ -30,7 +30,7 @@ from ..features.processor import AffectProcessor
 from ..messages import did_you_mean
 from ..models.modeling import AffectPreTrainedModel
 from ..tasks import Task
-from .row_rewriting import corpus_of, rewrite_rows
+from .row_rewriting import read_rows_corpus, rewrite_rows
 
 
 BATCH = 64
@@ -42,7 +42,7 @@ CONFIDENCE = {
 
 
 @dataclass
-class Labeller:
+class Labeler:
     """A model's task as a source of labels.
 
     Args:
@@ -101,7 +101,7 @@ class Labeller:
         ]
 
     def field(self, name: str, source: dict) -> dict:
-        """The label field of the column `name`; `source` is what `source_of` found."""
+        """The label field of the column `name`; `source` is what `read_label_source` found."""
         task, soft = self.task, self.soft
         multi = task.problem_type == "multi_label_classification"
         weak = source | {
@@ -120,7 +120,7 @@ class Labeller:
         )
 
 
-def chosen_task(tasks: list[Task], name: str | None, threshold: float | list[float] | None = None) -> Task:
+def select_task(tasks: list[Task], name: str | None, threshold: float | list[float] | None = None) -> Task:
     """The task of this name, or the only one, with these thresholds instead of its own."""
     known = {task.name: task for task in tasks}
     if name is None and len(known) > 1:
@@ -138,7 +138,7 @@ def chosen_task(tasks: list[Task], name: str | None, threshold: float | list[flo
     return Task.from_dict(task.to_dict() | {"threshold": threshold})
 
 
-def source_of(checkpoint: str | Path, task: Task, confidence: float | None = None) -> dict:
+def read_label_source(checkpoint: str | Path, task: Task, confidence: float | None = None) -> dict:
     """Who predicts: `model`, `weights_sha256`, `task`, and its `confidence` by `metric`.
 
     Args:
@@ -176,7 +176,7 @@ def source_of(checkpoint: str | Path, task: Task, confidence: float | None = Non
     return known | {"model": results["name"], "metric": metric, "confidence": round(max(0.0, score), 6)}
 
 
-def readable_modalities(processor: AffectProcessor, corpus: dict, wanted: list[str] | None = None) -> tuple[str, ...]:
+def select_modalities(processor: AffectProcessor, corpus: dict, wanted: list[str] | None = None) -> tuple[str, ...]:
     """The modalities of rows that a model is given: all that it reads, or those `wanted`.
 
     Raises:
@@ -204,7 +204,7 @@ def readable_modalities(processor: AffectProcessor, corpus: dict, wanted: list[s
 
 
 def add_weak_labels(
-    labeller: Labeller,
+    labeler: Labeler,
     field: dict,
     rows: str | Path,
     output: str | Path,
@@ -214,7 +214,7 @@ def add_weak_labels(
     """Write the rows with one more label column, in every split; return their corpus.json.
 
     Args:
-        labeller, field: who predicts, and `Labeller.field` of the column.
+        labeler, field: who predicts, and `Labeler.field` of the column.
         rows: a folder of rows; nothing in it changes.
         output: the folder to write; it appears when complete.
         progress: called with the number of shards that are done, and of all.
@@ -223,7 +223,7 @@ def add_weak_labels(
         ValueError: the rows have a label column of this name already.
         FileExistsError: `output` holds something, unless it holds rows and `overwrite` is given.
     """
-    corpus = corpus_of(rows)
+    corpus = read_rows_corpus(rows)
     for known in corpus["label_fields"]:
         if known["name"] == field["name"]:
             kind = "weak labels" if known.get("weak") else "labels"
@@ -233,7 +233,7 @@ def add_weak_labels(
             )
 
     def labeled(table: pa.Table, schema: pa.Schema) -> dict[str, pa.Array]:
-        labels = labeller(RowDataset(RowReader(datasets.Dataset(table)), labeller.modalities))
+        labels = labeler(RowDataset(RowReader(datasets.Dataset(table)), labeler.modalities))
         ids = table.column("id").to_pylist()
         labels = [check_label(label, field, f"Row `{id}`") for id, label in zip(ids, labels, strict=True)]
         kinds = schema.field("labels").type
@@ -245,7 +245,7 @@ def add_weak_labels(
         unknown = sum(_unknown(folder / name, field["name"]) for name in shards)
         return record | {"reported": record["reported"] | ({f"unknown_{field['name']}": unknown} if unknown else {})}
 
-    plan = {"field": field, "modalities": labeller.modalities}
+    plan = {"field": field, "modalities": labeler.modalities}
     described = {"label_fields": [*corpus["label_fields"], field], "sizes": corpus["sizes"]}
     return rewrite_rows(rows, output, plan, described, labeled, counted, overwrite, progress)
 

@@ -10,8 +10,8 @@ from ...features.media import probe
 
 
 LIMIT = 60.0  # seconds; of a longer clip the beginning is read
-MOST_WORDS = 1000  # of a transcript: more than anybody says in that time
-MOST_SAMPLES = 12
+MAX_WORDS = 1000  # of a transcript: more than anybody says in that time
+MAX_SAMPLES = 12
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class Clip:
         words = self.transcript.split()
         if self.path is None and not words:
             raise ValueError("There is nothing to recognize: give a clip, a transcript, or both.")
-        if len(words) > MOST_WORDS:
-            raise ValueError(f"The transcript has {len(words)} words; give {MOST_WORDS} at most.")
+        if len(words) > MAX_WORDS:
+            raise ValueError(f"The transcript has {len(words)} words; give {MAX_WORDS} at most.")
         spans = self.spans if self.spans is not None and len(self.spans) == len(words) else None
         row = {"id": "clip", "transcript": self.transcript.strip() or None, "spans": spans}
         if self.path is None:
@@ -55,7 +55,7 @@ class Sample:
     labels: dict[str, str]
 
 
-def samples_of(folder: str | Path) -> list[Sample]:
+def load_samples(folder: str | Path) -> list[Sample]:
     """The first clips of a corpus with a file, of its test split if that has any: no model was trained on those.
 
     Raises:
@@ -72,7 +72,7 @@ def samples_of(folder: str | Path) -> list[Sample]:
             Clip(media_of(record), record["transcript"] or "", record["spans"]),
             label_words(record, manifest.label_fields),
         )
-        for record in records[:MOST_SAMPLES]
+        for record in records[:MAX_SAMPLES]
     ]
 
 

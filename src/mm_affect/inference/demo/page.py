@@ -8,13 +8,13 @@ import gradio as gr
 
 from ...features.media import SOUNDS
 from ...tasks import Task
-from .about import About
+from .attribution import Attribution, compute_attribution
 from .clips import LIMIT, Clip, Sample
-from .drawings import bars, head, notice, read_summary, subset_table
-from .marks import Marks, marks_of
-from .recognition import Reading, Recognizer
-from .strips import strips
-from .timeline import timeline
+from .model_info import ModelInfo
+from .recognition import ClipFeatures, Recognizer
+from .render_answers import render_answers, render_error, render_header, render_subset_table, render_summary
+from .render_attribution import render_attribution
+from .render_timeline import render_timeline
 
 
 KEPT = 3000  # seconds that uploads and readings are kept; looked after every sixth of it, so less than an hour
@@ -23,23 +23,23 @@ WELCOME = (
 )
 
 
-class Shown(NamedTuple):
+class PageState(NamedTuple):
     """What a visitor's last click on Recognize found: kept between clicks.
 
     `details`: the windows of the time line and the marks, both of every task, by what the model may look at; each is computed
     when it is first asked for.
     """
 
-    reading: Reading
+    reading: ClipFeatures
     subsets: dict[tuple[str, ...], dict]
     labels: dict[str, str] | None
-    details: dict[tuple[str, ...], tuple[list[dict], Marks]]
+    details: dict[tuple[str, ...], tuple[list[dict], Attribution]]
 
 
-class Desk:
+class PageCallbacks:
     """What the page asks for: each method is what one event does, and returns the new content of its outputs."""
 
-    def __init__(self, recognizer: Recognizer, facts: About, samples: list[Sample]):
+    def __init__(self, recognizer: Recognizer, facts: ModelInfo, samples: list[Sample]):
         self.recognizer, self.facts = recognizer, facts
         self.samples = {sample.name: sample for sample in samples}
         self.tasks = {task.name: task for task in recognizer.tasks}
@@ -67,12 +67,12 @@ class Desk:
         clip = Clip(path, transcript or "", known.clip.spans if unchanged else None)
         try:
             reading = self.recognizer.read(clip)
-            shown = Shown(reading, self.recognizer.subsets(reading), known.labels if unchanged else None, {})
+            shown = PageState(reading, self.recognizer.subsets(reading), known.labels if unchanged else None, {})
         except (ValueError, OSError, ImportError) as error:
             return None, *self.complaint(said(error, path))
         return shown, *self.show(shown, modalities, task)
 
-    def show(self, shown: Shown | None, modalities: list[str], task: str):
+    def show(self, shown: PageState | None, modalities: list[str], task: str):
         """The content of answers, time line, details and table, for what the model may look at."""
         if shown is None:
             return WELCOME, "", "", ""
@@ -85,23 +85,23 @@ class Desk:
         except (ValueError, OSError, ImportError) as error:  # such as a file that has been deleted since
             return self.complaint(said(error, shown.reading.clip.path))
 
-    def drawn(self, shown: Shown, chosen: tuple[str, ...], task: Task):
+    def drawn(self, shown: PageState, chosen: tuple[str, ...], task: Task):
         """Everything, for the modalities `chosen` and in detail for one task."""
         reading, answers = shown.reading, shown.subsets[chosen]
         if chosen not in shown.details:
             windows = self.recognizer.timeline(reading, chosen)
-            shown.details[chosen] = windows, marks_of(self.recognizer, reading, chosen)
+            shown.details[chosen] = windows, compute_attribution(self.recognizer, reading, chosen)
         windows, marks = shown.details[chosen]
         return (
-            bars(self.recognizer.tasks, answers, self.facts.ranges) + read_summary(reading, shown.labels),
-            timeline(task, windows, reading, self.facts.ranges.get(task.name)),
-            strips(task, marks, reading, answers[task.name]),
-            subset_table(self.recognizer.tasks, shown.subsets, chosen),
+            render_answers(self.recognizer.tasks, answers, self.facts.ranges) + render_summary(reading, shown.labels),
+            render_timeline(task, windows, reading, self.facts.ranges.get(task.name)),
+            render_attribution(task, marks, reading, answers[task.name]),
+            render_subset_table(self.recognizer.tasks, shown.subsets, chosen),
         )
 
     def complaint(self, sentence: str):
         """A sentence in place of results, which would be of something else."""
-        return notice(sentence), "", "", ""
+        return render_error(sentence), "", "", ""
 
 
 def said(error: Exception, path: str | None) -> str:
@@ -110,16 +110,16 @@ def said(error: Exception, path: str | None) -> str:
     return sentence.replace(str(path), Path(path).name) if path else sentence
 
 
-def build_page(recognizer: Recognizer, facts: About, samples: list[Sample]) -> gr.Blocks:
+def build_page(recognizer: Recognizer, facts: ModelInfo, samples: list[Sample]) -> gr.Blocks:
     """The page of one model; `serve.open_demo` launches it."""
-    desk = Desk(recognizer, facts, samples)
+    callbacks = PageCallbacks(recognizer, facts, samples)
     with gr.Blocks(title="mm_affect demo", analytics_enabled=False, delete_cache=(KEPT // 6, KEPT)) as page:
-        gr.HTML(head(facts), padding=False)
+        gr.HTML(render_header(facts), padding=False)
         shown = gr.State(time_to_live=KEPT)
         with gr.Row(equal_height=False):
             with gr.Column(scale=5, min_width=280, elem_classes="mma-side"):
                 sample = gr.Dropdown(
-                    list(desk.samples),
+                    list(callbacks.samples),
                     value=None,
                     label="Pick a sample, or bring your own clip",
                     visible=bool(samples),
@@ -147,10 +147,10 @@ def build_page(recognizer: Recognizer, facts: About, samples: list[Sample]) -> g
                 )
                 with gr.Column(elem_id="moments"):
                     task = gr.Radio(
-                        list(desk.tasks),
-                        value=next(iter(desk.tasks)),
+                        list(callbacks.tasks),
+                        value=next(iter(callbacks.tasks)),
                         label="Shown over time and in detail",
-                        visible=len(desk.tasks) > 1,
+                        visible=len(callbacks.tasks) > 1,
                         elem_id="task",
                     )
                     over_time = gr.HTML(padding=False, elem_id="timeline")
@@ -176,15 +176,15 @@ def build_page(recognizer: Recognizer, facts: About, samples: list[Sample]) -> g
         details = gr.HTML(padding=False, elem_id="marks")
 
         results = [answers, over_time, details, table]
-        sample.input(desk.pick, sample, [video, sound, transcript, tabs])
-        video.input(desk.bring, [sample, transcript], [sound, sample, transcript])
-        sound.input(desk.bring, [sample, transcript], [video, sample, transcript])
+        sample.input(callbacks.pick, sample, [video, sound, transcript, tabs])
+        video.input(callbacks.bring, [sample, transcript], [sound, sample, transcript])
+        sound.input(callbacks.bring, [sample, transcript], [video, sample, transcript])
         button.click(
-            desk.recognize,
+            callbacks.recognize,
             [sample, video, sound, transcript, modalities, task],
             [shown, *results],
             show_progress="minimal",
         )
         for choice in (modalities, task):
-            choice.input(desk.show, [shown, modalities, task], results, show_progress="hidden")
+            choice.input(callbacks.show, [shown, modalities, task], results, show_progress="hidden")
     return page

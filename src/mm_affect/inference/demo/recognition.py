@@ -4,17 +4,17 @@
 from dataclasses import dataclass
 from itertools import combinations
 
-from ..pipeline import answers, checked_steps, logits_of, windows_with_something
+from ..pipeline import answers, cut_windows, predict_logits, require_steps
 from .clips import LIMIT, Clip
 
 
 SHORTEST_WINDOW = 1.0  # seconds
-MOST_WINDOWS = 20  # that do not overlap; each begins where the one before is half over
+MAX_WINDOWS = 20  # that do not overlap; each begins where the one before is half over
 NOUNS = {"text": "words", "audio": "sound", "visual": "faces"}
 
 
 @dataclass(frozen=True)
-class Reading:
+class ClipFeatures:
     """A clip with its features.
 
     Args:
@@ -49,7 +49,7 @@ class Recognizer:
         self.tasks = model.config.tasks
         self.modalities = model.config.modalities
 
-    def read(self, clip: Clip) -> Reading:
+    def read(self, clip: Clip) -> ClipFeatures:
         """Extract the features of a clip.
 
         Raises:
@@ -58,12 +58,12 @@ class Recognizer:
         """
         row, whole = clip.row()
         row = self.processor.extract(row)
-        steps = checked_steps(self.processor, row, clip.path or "transcript")
-        return Reading(clip, row, steps, min(whole, LIMIT), whole)
+        steps = require_steps(self.processor, row, clip.path or "transcript")
+        return ClipFeatures(clip, row, steps, min(whole, LIMIT), whole)
 
     def answers(self, rows: list[dict]) -> list[dict]:
         """What the model says of each feature row: `{task: answer}`, as the pipeline words it."""
-        return [answers(self.tasks, logits) for logits in logits_of(self.model, self.processor, rows)]
+        return [answers(self.tasks, logits) for logits in predict_logits(self.model, self.processor, rows)]
 
     def only(self, row: dict, modalities) -> dict:
         """A feature row with these modalities alone."""
@@ -72,18 +72,18 @@ class Recognizer:
             left |= {"transcript": None, "spans": None}
         return row | left
 
-    def subsets(self, reading: Reading) -> dict[tuple[str, ...], dict]:
+    def subsets(self, reading: ClipFeatures) -> dict[tuple[str, ...], dict]:
         """The answers to every subset of what the clip has, the largest first."""
         present = reading.present
         chosen = [subset for size in range(len(present), 0, -1) for subset in combinations(present, size)]
         rows = [self.only(reading.row, subset) for subset in chosen]
         return dict(zip(chosen, self.answers(rows), strict=True))
 
-    def timeline(self, reading: Reading, modalities) -> list[dict]:
+    def timeline(self, reading: ClipFeatures, modalities) -> list[dict]:
         """The answers along the clip, in windows that overlap by half: `start`, `end` in seconds, `tasks`."""
         row = self.only(reading.row, modalities)
-        window = max(SHORTEST_WINDOW, reading.duration / MOST_WINDOWS)
-        windows = windows_with_something(self.processor, row, window, window / 2) if reading.duration else []
+        window = max(SHORTEST_WINDOW, reading.duration / MAX_WINDOWS)
+        windows = cut_windows(self.processor, row, window, window / 2) if reading.duration else []
         found = self.answers([part for _, part in windows])
         return [
             {"start": start, "end": end, "tasks": tasks}

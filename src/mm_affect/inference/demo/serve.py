@@ -4,8 +4,8 @@
 import re
 from pathlib import Path
 
-from .about import about
-from .clips import samples_of
+from .clips import load_samples
+from .model_info import read_model_info
 from .recognition import Recognizer
 
 
@@ -59,10 +59,10 @@ def open_demo(
         model = str(DEFAULT_MODEL)
     if samples is None and DEFAULT_SAMPLES.is_dir():
         samples = DEFAULT_SAMPLES
-    found = samples_of(samples) if samples is not None else []
+    found = load_samples(samples) if samples is not None else []
     network, processor = load_checkpoint(model, attn_implementation="eager")  # it keeps the weights
     network = network.to(PartialState().device)
-    page = build_page(Recognizer(network, processor), about(model, network), found)
+    page = build_page(Recognizer(network, processor), read_model_info(model, network), found)
     try:
         page.launch(
             server_port=port,

@@ -13,7 +13,7 @@ from ...features.faces import FaceDescriptor
 from ...features.log_mel import LogMelExtractor
 from ...features.processor import AffectProcessor
 from ...features.word_vectors import HashedWordVectors, WordVectors, tokenize
-from .job import Job, Shard, opened_job, plan_of, shards_of
+from .job import Job, Shard, build_plan, open_job, plan_shards
 from .ray_cluster import extract_on_ray
 from .workers import extract_shards
 
@@ -120,11 +120,11 @@ def extract_corpus(
     check_target(output, overwrite)
     processor = processor or default_processor(source)
     splits, corpus = load(source), read_corpus(source)
-    shards = shards_of({split: len(rows) for split, rows in splits.items()}, shard_clips)
+    shards = plan_shards({split: len(rows) for split, rows in splits.items()}, shard_clips)
     allowed = most_failures * sum(len(rows) for rows in splits.values())
     fields = check_label_fields(corpus["label_fields"])
-    plan = plan_of(splits, processor, shard_clips)
-    with opened_job(output, plan, fields, processor.feature_sizes, resumable, overwrite) as job:
+    plan = build_plan(splits, processor, shard_clips)
+    with open_job(output, plan, fields, processor.feature_sizes, resumable, overwrite) as job:
         failures = {shard: _failures(job, shard) for shard in shards}
         waiting = [shard for shard in shards if failures[shard] is None or (retry_failed and failures[shard])]
         work = [(shard, splits[shard.split].select(range(shard.start, shard.stop))) for shard in waiting]
@@ -145,7 +145,7 @@ def extract_corpus(
                 if len(failed) > allowed:
                     raise ExtractionError(failed, limit=most_failures)
         failed = [failure for shard in shards for failure in failures[shard]]
-        listed = job.list_failures(failed)
+        listed = job.write_failures(failed)
         if failed and not skip_errors:
             raise ExtractionError(failed, listed if resumable else None)
         if failed and len(failed) == sum(shard.stop - shard.start for shard in shards):

@@ -37,7 +37,7 @@ from ...files import write_atomically
 PLAN, LOCK, FAILURES = "plan.json", "lock", "failures.jsonl"
 ROWS, RECORDS, UNFINISHED = "rows", "records", "unfinished"
 ROWS_HASHED = 10_000  # at once
-TOLD = (
+IDENTITY_COLUMNS = (
     "id",
     "group",
     "transcript",
@@ -67,7 +67,7 @@ class Shard:
         return f"{self.split}-{self.number:05d}-of-{self.of:05d}"
 
 
-def shards_of(counts: dict[str, int], clips: int) -> list[Shard]:
+def plan_shards(counts: dict[str, int], clips: int) -> list[Shard]:
     """The plan: shards of `clips` clips, the last of a split with what is left."""
     starts = {split: range(0, count, clips) for split, count in counts.items()}
     return [
@@ -77,14 +77,16 @@ def shards_of(counts: dict[str, int], clips: int) -> list[Shard]:
     ]
 
 
-def plan_of(splits: datasets.DatasetDict, processor: AffectProcessor, shard_clips: int) -> dict:
+def build_plan(splits: datasets.DatasetDict, processor: AffectProcessor, shard_clips: int) -> dict:
     """What two starts must have in common for the second to go on with the work of the first.
 
     Clips count by what the manifest says of them, not by the contents of their files: a repaired file must not undo the rest.
     """
     clips = hashlib.sha256()
     for split, rows in splits.items():
-        told = rows.select_columns([name for name in TOLD if name in rows.column_names]).with_format("arrow")
+        told = rows.select_columns([name for name in IDENTITY_COLUMNS if name in rows.column_names]).with_format(
+            "arrow"
+        )
         for start in range(0, len(rows), ROWS_HASHED):
             lines = told[start : start + ROWS_HASHED].to_pylist()
             clips.update(json.dumps([split, lines], sort_keys=True, default=str).encode())
@@ -99,7 +101,7 @@ def plan_of(splits: datasets.DatasetDict, processor: AffectProcessor, shard_clip
 
 
 @contextmanager
-def opened_job(output: Path, plan: dict, fields: list[dict], sizes: dict, resumable: bool, overwrite: bool):
+def open_job(output: Path, plan: dict, fields: list[dict], sizes: dict, resumable: bool, overwrite: bool):
     """The job that fills `output`, in a folder beside it; the folder is removed at the end, of a resumable job only when the
     rows are in place.
 
@@ -223,7 +225,7 @@ class Job:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
-    def list_failures(self, failures: list[dict]) -> Path:
+    def write_failures(self, failures: list[dict]) -> Path:
         """Write the failures of all shards to one file, and return its path."""
         lines = "".join(json.dumps(failure, ensure_ascii=False) + "\n" for failure in failures)
         write_atomically(self.folder / FAILURES, lines)

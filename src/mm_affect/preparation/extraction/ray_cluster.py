@@ -15,7 +15,7 @@ from .job import Job, Shard
 from .workers import extract_shards
 
 
-MOST_TRIES = 4  # workers that a shard may cost: machines are taken away, too
+MAX_ATTEMPTS = 4  # workers that a shard may cost: machines are taken away, too
 
 
 def extract_on_ray(
@@ -36,7 +36,7 @@ def extract_on_ray(
 
     Raises:
         ImportError: Ray is not installed.
-        ChildProcessError: a shard has cost `MOST_TRIES` workers.
+        ChildProcessError: a shard has cost `MAX_ATTEMPTS` workers.
     """
     try:
         import ray
@@ -62,7 +62,7 @@ def extract_on_ray(
             except RayTaskError as error:  # the task itself failed, as it would have here
                 raise error.cause from None
             except RayError as error:
-                if tries == MOST_TRIES:
+                if tries == MAX_ATTEMPTS:
                     raise ChildProcessError(
                         f"{tries} workers died of shard {shard.name}, the last with: {str(error).splitlines()[0]}"
                     ) from error

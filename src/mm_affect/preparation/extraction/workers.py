@@ -20,8 +20,10 @@ from ...vocabulary import MODALITIES
 from .job import Job, Result, Shard, read
 
 
-AHEAD = 4  # clips that are held for each process
-DIED = "the process that read it ended, and so did the next one that tried it alone: the file, or too little memory"
+PREFETCH = 4  # clips that are held for each process
+WORKER_DIED = (
+    "the process that read it ended, and so did the next one that tried it alone: the file, or too little memory"
+)
 
 
 def extract_shards(
@@ -40,7 +42,7 @@ def extract_shards(
     clips = chain.from_iterable(read(job.clips(shard, rows)) for shard, rows in work)
 
     def results():
-        for result in extracted(processor, clips, processes):
+        for result in extract_rows(processor, clips, processes):
             if progress is not None:
                 progress(result[0]["id"])
             yield result
@@ -54,7 +56,7 @@ def extract_shards(
         found.close()
 
 
-def extracted(processor: AffectProcessor, rows: Iterable[dict], processes: int = 0) -> Iterator[Result]:
+def extract_rows(processor: AffectProcessor, rows: Iterable[dict], processes: int = 0) -> Iterator[Result]:
     """The result of every row, in their order. Each process computes on one thread, so that numbers do not depend on how many
     there are; a few rows per process are held."""
     if processes:
@@ -104,7 +106,7 @@ def _by_processes(processor: AffectProcessor, rows: Iterator[dict], processes: i
     pool = None
     try:
         while True:
-            while len(waiting) < AHEAD * processes and (row := next(rows, None)) is not None:
+            while len(waiting) < PREFETCH * processes and (row := next(rows, None)) is not None:
                 pool = pool or _pool(processor, processes)
                 waiting.append((row, _submitted(pool, row)))
             if not waiting:
@@ -134,7 +136,7 @@ def _one_by_one(processor: AffectProcessor, lost: Iterable[tuple[dict, Future]])
         except BrokenProcessPool:
             pool.shutdown()
             pool = None
-            yield row, DIED
+            yield row, WORKER_DIED
     if pool is not None:
         pool.shutdown()
 

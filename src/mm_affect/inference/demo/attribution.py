@@ -16,16 +16,16 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ..pipeline import logits_of
-from .recognition import Reading, Recognizer
+from ..pipeline import predict_logits
+from .recognition import ClipFeatures, Recognizer
 
 
-PIECES = 24  # of a modality that are hidden in turn, at most
-SHORTEST_PIECE = 0.25  # seconds
-MOST_WORDS = 60  # of a longer transcript, neighbors are hidden together
+MAX_SEGMENTS = 24  # of a modality that are hidden in turn, at most
+MIN_SEGMENT = 0.25  # seconds
+MAX_WORDS = 60  # of a longer transcript, neighbors are hidden together
 
 
-class Piece(NamedTuple):
+class Segment(NamedTuple):
     """Steps `first` to `last` (excluded) of a modality, and their weight."""
 
     first: int
@@ -33,31 +33,31 @@ class Piece(NamedTuple):
     weight: float
 
 
-class Marks(NamedTuple):
+class Attribution(NamedTuple):
     """`way` is "attention" or "occlusion"; `pieces`: per task, per modality."""
 
-    way: str
-    pieces: dict[str, dict[str, list[Piece]]]
+    method: str
+    segments: dict[str, dict[str, list[Segment]]]
 
 
-def marks_of(recognizer: Recognizer, reading: Reading, modalities) -> Marks:
+def compute_attribution(recognizer: Recognizer, reading: ClipFeatures, modalities) -> Attribution:
     """The marks of a clip of which the model sees `modalities` only."""
     row = recognizer.only(reading.row, modalities)
     seen = [modality for modality in reading.present if modality in modalities]
-    received = attention(recognizer, row, seen)
+    received = attention_received(recognizer, row, seen)
     if received is not None:
-        return Marks("attention", {task.name: received for task in recognizer.tasks})
-    return Marks("occlusion", occlusion(recognizer, row, seen))
+        return Attribution("attention", {task.name: received for task in recognizer.tasks})
+    return Attribution("occlusion", occlusion_changes(recognizer, row, seen))
 
 
 @torch.no_grad()
-def attention(recognizer: Recognizer, row: dict, modalities: list[str]) -> dict[str, list[Piece]] | None:
+def attention_received(recognizer: Recognizer, row: dict, modalities: list[str]) -> dict[str, list[Segment]] | None:
     """The attention that each step receives, divided by what it would receive if all were alike; None if the model
     has none that belongs to steps. The model must be loaded with `attn_implementation="eager"`."""
     if recognizer.processor.tokenizer is not None:  # its steps are tokens, of which words may have several
         return None
     batch = recognizer.processor([row])
-    masks = told_apart({modality: batch[f"{modality}_mask"][0] for modality in modalities})
+    masks = pad_to_unique_lengths({modality: batch[f"{modality}_mask"][0] for modality in modalities})
     for modality, mask in masks.items():
         added = len(mask) - batch[modality].shape[1]
         batch[modality] = torch.nn.functional.pad(batch[modality], (0, 0, 0, added))
@@ -76,12 +76,14 @@ def attention(recognizer: Recognizer, row: dict, modalities: list[str]) -> dict[
     if not all(received.values()):
         return None
     return {
-        modality: [Piece(int(i), int(i) + 1, float(w)) for i, w in zip(masks[modality].nonzero(), np.mean(weights, 0))]
+        modality: [
+            Segment(int(i), int(i) + 1, float(w)) for i, w in zip(masks[modality].nonzero(), np.mean(weights, 0))
+        ]
         for modality, weights in received.items()
     }
 
 
-def told_apart(masks: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def pad_to_unique_lengths(masks: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The masks with padding added until no two are equally long, nor one step: so a length tells its modality."""
     apart, lengths = {}, {1}
     for modality, mask in masks.items():
@@ -92,18 +94,18 @@ def told_apart(masks: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return apart
 
 
-def occlusion(recognizer: Recognizer, row: dict, modalities: list[str]) -> dict[str, dict[str, list[Piece]]]:
+def occlusion_changes(recognizer: Recognizer, row: dict, modalities: list[str]) -> dict[str, dict[str, list[Segment]]]:
     """Per task and modality, by how much the answer falls when a piece is hidden."""
-    pieces = [(modality, *ends) for modality in modalities for ends in cuts(recognizer, row, modality)]
-    hidden = [without(recognizer, row, *piece) for piece in pieces]
-    whole, *others = logits_of(recognizer.model, recognizer.processor, [row, *hidden])
+    pieces = [(modality, *ends) for modality in modalities for ends in segment_bounds(recognizer, row, modality)]
+    hidden = [mask_segment(recognizer, row, *piece) for piece in pieces]
+    whole, *others = predict_logits(recognizer.model, recognizer.processor, [row, *hidden])
     found = {}
     for task in recognizer.tasks:
         scores = task.scores(np.stack([logits[task.name] for logits in (whole, *others)]))
         scores = scores if scores.ndim == 1 else log_odds(scores[:, scores[0].argmax()])
         found[task.name] = {modality: [] for modality in modalities}
         for (modality, first, last), score in zip(pieces, scores[1:], strict=True):
-            found[task.name][modality].append(Piece(first, last, float(scores[0] - score)))
+            found[task.name][modality].append(Segment(first, last, float(scores[0] - score)))
     return found
 
 
@@ -113,19 +115,19 @@ def log_odds(probability: np.ndarray) -> np.ndarray:
     return np.log(probability / (1 - probability))
 
 
-def cuts(recognizer: Recognizer, row: dict, modality: str) -> list[tuple[int, int]]:
+def segment_bounds(recognizer: Recognizer, row: dict, modality: str) -> list[tuple[int, int]]:
     """Where each piece begins and ends, in steps: single words, or stretches of a quarter of a second or more."""
     if modality == "text":
         steps = len(row["transcript"].split())
-        size = -(-steps // MOST_WORDS)
+        size = -(-steps // MAX_WORDS)
     else:
         steps = len(row[modality])
-        shortest = round(SHORTEST_PIECE * recognizer.processor.extractor(modality).rate)
-        size = max(1, shortest, -(-steps // PIECES))
+        shortest = round(MIN_SEGMENT * recognizer.processor.extractor(modality).rate)
+        size = max(1, shortest, -(-steps // MAX_SEGMENTS))
     return [(first, min(first + size, steps)) for first in range(0, steps, size)]
 
 
-def without(recognizer: Recognizer, row: dict, modality: str, first: int, last: int) -> dict:
+def mask_segment(recognizer: Recognizer, row: dict, modality: str, first: int, last: int) -> dict:
     """The row with steps of a modality hidden; a step of NaN is one that was not measured."""
     if modality not in recognizer.processor.feature_sizes:  # words that a tokenizer reads
         words = row["transcript"].split()

@@ -16,7 +16,7 @@ LIMITS = (
 
 
 @dataclass(frozen=True)
-class About:
+class ModelInfo:
     """Facts of a checkpoint; `corpus` is None where its files do not name one. `ranges`: of its regressions."""
 
     name: str
@@ -28,14 +28,14 @@ class About:
     ranges: dict[str, tuple[float, float]]
 
 
-def about(name: str, model) -> About:
+def read_model_info(name: str, model) -> ModelInfo:
     """The facts of the checkpoint `name`, a folder or a name on the Hub, loaded as `model`."""
     path = folder_of_checkpoint(name) / "results.json"
     results = read_results(path) if path.is_file() else {}
     corpus = results.get("corpus") or {}
     ranges = {task["name"]: task["range"] for task in results.get("tasks", [])}
     ranges |= {task.name: task.value_range for task in model.config.tasks if task.value_range}
-    return About(
+    return ModelInfo(
         results.get("name", Path(name).name) if Path(name).exists() else name,
         type(model).__name__.removesuffix("ForAffect"),
         sum(parameter.numel() for parameter in model.parameters()),

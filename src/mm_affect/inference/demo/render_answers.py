@@ -7,22 +7,22 @@ import numpy as np
 
 from ...evaluation.plots import COLORS
 from ...tasks import Task
-from ..pipeline import in_words, predicted_labels
-from .about import LIMITS, About
+from ..pipeline import format_answer, predicted_labels
 from .clips import LIMIT
-from .recognition import NOUNS, Reading
+from .model_info import LIMITS, ModelInfo
+from .recognition import NOUNS, ClipFeatures
 
 
 PALETTE = (*COLORS[:6], "#8A8A8A")  # without black, which is no color on a dark page
-MOST_BARS = 8  # of a task; the rest is counted
+MAX_BARS = 8  # of a task; the rest is counted
 
 
-def color(task: Task, label: str) -> str:
+def label_color(task: Task, label: str) -> str:
     """The color of a class, the same in every drawing."""
     return PALETTE[task.labels.index(label) % len(PALETTE)]
 
 
-def head(facts: About) -> str:
+def render_header(facts: ModelInfo) -> str:
     """What the page is, and which model answers."""
     badge = '<span class="mma-badge">SYNTHETIC</span>' if facts.synthetic else ""
     corpus = (
@@ -37,12 +37,12 @@ def head(facts: About) -> str:
     )
 
 
-def notice(sentence: str) -> str:
+def render_error(sentence: str) -> str:
     """Something that went wrong, in one sentence."""
     return f'<div class="mma-notice" role="alert">{escape(sentence)}</div>'
 
 
-def read_summary(reading: Reading, labels: dict[str, str] | None = None) -> str:
+def render_summary(reading: ClipFeatures, labels: dict[str, str] | None = None) -> str:
     """What of the clip was read, and, of a sample, its labels."""
     parts = [
         f"{steps} steps of {NOUNS[m]}" if m != "text" else f"{steps} word{'s' if steps > 1 else ''}"
@@ -52,32 +52,32 @@ def read_summary(reading: Reading, labels: dict[str, str] | None = None) -> str:
     parts += [f"<b>no {NOUNS[m]}</b>" for m, steps in reading.steps.items() if not steps]
     text = "Read: " + ", ".join(parts) + "."
     if reading.whole > LIMIT:
-        text += f" <b>The clip lasts {clock(reading.whole)}; its first {LIMIT:.0f} seconds were read.</b>"
+        text += f" <b>The clip lasts {format_duration(reading.whole)}; its first {LIMIT:.0f} seconds were read.</b>"
     if labels:
         told = "; ".join(f"{escape(task)} <b>{escape(label)}</b>" for task, label in labels.items())
         text += f" Labels of this sample: {told}."
     return f'<p class="mma-fine mma-read">{text}</p>'
 
 
-def clock(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """`3600` as 1:00:00, `75` as 1:15."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def bars(tasks: list[Task], answers: dict, ranges: dict[str, tuple[float, float]]) -> str:
+def render_answers(tasks: list[Task], answers: dict, ranges: dict[str, tuple[float, float]]) -> str:
     """A card per task: what is answered, and the score of every class, or the value on its scale."""
     cards = [
-        value_card(task, answers[task.name]["value"], ranges.get(task.name))
+        render_value(task, answers[task.name]["value"], ranges.get(task.name))
         if task.problem_type == "regression"
-        else class_card(task, answers[task.name])
+        else render_classes(task, answers[task.name])
         for task in tasks
     ]
     return f'<div class="mma-cards">{"".join(cards)}</div>'
 
 
-def card(task: Task, said: str, body: str) -> str:
+def render_card(task: Task, said: str, body: str) -> str:
     """A task's card."""
     return (
         f'<section class="mma-card" data-task="{escape(task.name)}"><header><h3>{escape(task.name)}</h3>'
@@ -85,12 +85,12 @@ def card(task: Task, said: str, body: str) -> str:
     )
 
 
-def class_card(task: Task, answer: dict) -> str:
+def render_classes(task: Task, answer: dict) -> str:
     """Bars of a classification; of several labels each with a tick at the score from which it is predicted."""
     ranked = sorted(answer["scores"].items(), key=lambda item: -item[1])
     thresholds = dict(zip(task.labels, np.broadcast_to(task.threshold, len(task.labels))))
     rows = []
-    for label, score in ranked[:MOST_BARS]:
+    for label, score in ranked[:MAX_BARS]:
         tick = ""
         if task.problem_type == "multi_label_classification":
             threshold = thresholds[label]
@@ -100,33 +100,35 @@ def class_card(task: Task, answer: dict) -> str:
         chosen = " mma-chosen" if label in predicted_labels(answer) else ""
         rows.append(
             f'<div class="mma-bar{chosen}"><span>{escape(label)}</span><div class="mma-track">'
-            f'<b style="width:{100 * score:.1f}%;background:{color(task, label)}"></b>{tick}</div>'
+            f'<b style="width:{100 * score:.1f}%;background:{label_color(task, label)}"></b>{tick}</div>'
             f"<span>{score:.2f}</span></div>"
         )
-    if len(ranked) > MOST_BARS:
-        rows.append(f'<p class="mma-fine">and {len(ranked) - MOST_BARS} more, all below</p>')
-    return card(task, in_words(answer), "".join(rows))
+    if len(ranked) > MAX_BARS:
+        rows.append(f'<p class="mma-fine">and {len(ranked) - MAX_BARS} more, all below</p>')
+    return render_card(task, format_answer(answer), "".join(rows))
 
 
-def value_card(task: Task, value: float, ends: tuple[float, float] | None) -> str:
+def render_value(task: Task, value: float, ends: tuple[float, float] | None) -> str:
     """A value on its scale, from zero if that is on it; alone if no scale is known."""
     if ends is None:
-        return card(task, in_words({"value": value}), '<p class="mma-fine">The model does not say its scale.</p>')
+        return render_card(
+            task, format_answer({"value": value}), '<p class="mma-fine">The model does not say its scale.</p>'
+        )
     low, high = ends
     place = lambda v: 100 * (min(max(v, low), high) - low) / (high - low)  # noqa: E731
     origin = place(0.0)
     left, right = sorted((origin, place(value)))
     side = PALETTE[1] if value < 0 else PALETTE[0]
-    return card(
+    return render_card(
         task,
-        in_words({"value": value}),
+        format_answer({"value": value}),
         f'<div class="mma-scale"><div class="mma-track"><b style="left:{left:.1f}%;width:{right - left:.1f}%;'
         f'background:{side}"></b><i class="mma-tick" style="left:{origin:.1f}%"></i></div>'
         f'<div class="mma-ends"><span>{low:+g}</span><span>{high:+g}</span></div></div>',
     )
 
 
-def subset_table(tasks: list[Task], subsets: dict[tuple[str, ...], dict], shown: tuple[str, ...]) -> str:
+def render_subset_table(tasks: list[Task], subsets: dict[tuple[str, ...], dict], shown: tuple[str, ...]) -> str:
     """A row per subset of the clip's modalities: what the model would say if it saw only these. `shown` is marked."""
     present = max(subsets, key=len)
     head = "".join(f"<th>{modality}</th>" for modality in present) + "".join(
@@ -135,7 +137,7 @@ def subset_table(tasks: list[Task], subsets: dict[tuple[str, ...], dict], shown:
     body = []
     for subset, answers in subsets.items():
         marks = "".join(f"<td>{'●' if modality in subset else '○'}</td>" for modality in present)
-        cells = "".join(subset_cell(task, answers[task.name], subsets[present][task.name]) for task in tasks)
+        cells = "".join(render_subset_cell(task, answers[task.name], subsets[present][task.name]) for task in tasks)
         mark = ' class="mma-shown"' if subset == shown else ""
         body.append(f'<tr{mark} data-subset="{"+".join(subset)}">{marks}{cells}</tr>')
     return (
@@ -147,18 +149,18 @@ def subset_table(tasks: list[Task], subsets: dict[tuple[str, ...], dict], shown:
     )
 
 
-def subset_cell(task: Task, answer: dict, whole: dict) -> str:
+def render_subset_cell(task: Task, answer: dict, whole: dict) -> str:
     """The answer to one subset; a label other than that of the whole clip is in italics."""
     if "value" in answer:
         return f"<td>{answer['value']:+.2f}</td>"
     strongest = max(predicted_labels(answer) or answer["scores"], key=answer["scores"].get)
     said = (
-        f"<em>{escape(in_words(answer))}</em>"
+        f"<em>{escape(format_answer(answer))}</em>"
         if predicted_labels(answer) != predicted_labels(whole)
-        else escape(in_words(answer))
+        else escape(format_answer(answer))
     )
     score = answer["scores"][strongest]
     return (
         f'<td>{said} <span class="mma-fine">{score:.2f}</span><div class="mma-mini">'
-        f'<b style="width:{100 * score:.0f}%;background:{color(task, strongest)}"></b></div></td>'
+        f'<b style="width:{100 * score:.0f}%;background:{label_color(task, strongest)}"></b></div></td>'
     )
