@@ -81,7 +81,7 @@ def main() -> None:
                     "data": str(place / "rows"),
                     "output_dir": str(place / name),
                     "pretrained": None if way == "scratch" else model,
-                    "label_share": share,
+                    "label_fraction": share,
                     "training.learning_rates": WAYS[way],
                 }
                 folds.append(run(RunConfig.load(ROOT / CONFIG, changes), command, resume=True))

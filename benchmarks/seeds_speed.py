@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from mm_affect.data import read_corpus, write_rows
-from mm_affect.experiments.backbone_benchmark import benchmark_config, task_of
+from mm_affect.experiments.backbone_benchmark import benchmark_config, benchmark_task
 from mm_affect.training import run as experiments
 
 
@@ -40,7 +40,7 @@ def make_rows(rng: np.random.Generator, split: str, count: int):
 
 def seconds(rows: Path, model: str, seeds: int, epochs: int, threads: int, jobs: int) -> tuple[float, float]:
     """Wall and processor seconds of a run, with those of its processes."""
-    task = task_of(read_corpus(rows)["label_fields"], "emotion")
+    task = benchmark_task(read_corpus(rows)["label_fields"], "emotion")
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as nothing:
         overrides = {"seeds": list(range(seeds)), "training.epochs": epochs}

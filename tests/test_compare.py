@@ -241,7 +241,7 @@ def test_every_ablation_changes_the_full_model(name):
     def resolved(path):
         config = RunConfig.load(path)
         tasks = [Task.from_dict(task) for task in config.tasks]
-        return experiments.model_config_of(config, tasks, AffectProcessor(SIZES)).to_dict()
+        return experiments.make_model_config(config, tasks, AffectProcessor(SIZES)).to_dict()
 
     full, ablated = resolved(ABLATIONS[-1]), resolved(CONFIGS / "tailor_ablations" / f"{name}.json")
     changed = {field for field in full if full[field] != ablated[field]}
@@ -284,4 +284,4 @@ def test_the_configs_of_the_paper_and_of_its_public_code():
     sizes = AffectProcessor({"text": 300, "audio": 74, "visual": 35})
     for config, kind in ((paper, TailorConfig()), (code, TailorConfig.reference())):
         tasks = [Task.from_dict(task) for task in config.tasks]
-        assert experiments.model_config_of(config, tasks, sizes).to_dict() == kind.to_dict()
+        assert experiments.make_model_config(config, tasks, sizes).to_dict() == kind.to_dict()

@@ -354,7 +354,7 @@ def test_a_missing_field_and_files_that_are_no_config(tmp_path):
 def test_the_preset_is_where_the_model_starts_from(tmp_path, monkeypatch):
     def model(**fields):
         config = RunConfig.from_dict(run_config(tmp_path) | fields)
-        return experiments.model_config_of(config, [Task("emotion", labels=("happy",))], AffectProcessor(SIZES))
+        return experiments.make_model_config(config, [Task("emotion", labels=("happy",))], AffectProcessor(SIZES))
 
     assert model(model={}).to_dict() == model(model={}, preset="paper").to_dict()
     code = model(model={"early_size": 7}, preset="reference")

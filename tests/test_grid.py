@@ -10,7 +10,7 @@ from corpora import run_config
 
 from mm_affect.cli.main import main
 from mm_affect.experiments import grid_search as grid
-from mm_affect.experiments.grid_search import PAPER_GRID, points_of
+from mm_affect.experiments.grid_search import PAPER_GRID, expand_grid
 
 
 EMOTION = {"name": "emotion", "labels": ["happy", "sad"]}
@@ -66,16 +66,16 @@ SIZES = "training.batch_size=4,8"
 
 
 def test_points_are_all_combinations_of_values_of_any_type():
-    assert points_of([SIZES, "model.pooling=mean,statistics"]) == [
+    assert expand_grid([SIZES, "model.pooling=mean,statistics"]) == [
         {"training.batch_size": size, "model.pooling": pooling}
         for size in (4, 8)
         for pooling in ("mean", "statistics")
     ]
-    assert points_of(['tasks=[{"name": "a"}],null', "training.balance=true,true"]) == [
+    assert expand_grid(['tasks=[{"name": "a"}],null', "training.balance=true,true"]) == [
         {"tasks": [{"name": "a"}], "training.balance": True},
         {"tasks": None, "training.balance": True},
     ]
-    assert len(points_of(PAPER_GRID)) == 24, "Dai et al. 2021, section 6.1"
+    assert len(expand_grid(PAPER_GRID)) == 24, "Dai et al. 2021, section 6.1"
 
 
 def test_every_point_is_scored_once_and_the_best_is_marked(search, trained, config, tmp_path):

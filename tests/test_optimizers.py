@@ -16,7 +16,7 @@ from mm_affect import AffectProcessor
 from mm_affect.data.ragged import RowDataset
 from mm_affect.models.tailor import TailorConfig, TailorForAffect
 from mm_affect.tasks import Task
-from mm_affect.training.optimizers import BertAdam, decay_groups
+from mm_affect.training.optimizers import BertAdam, make_parameter_groups
 from mm_affect.training.trainer import AffectTrainer
 
 
@@ -125,7 +125,7 @@ def make_model(**fields):
 def test_biases_and_the_layer_norms_of_transformer_layers_do_not_decay(aligner):
     model = make_model(aligner=aligner)
     model.encoders["audio"].projection.weight.requires_grad_(False)
-    groups = decay_groups(model, 0.01)
+    groups = make_parameter_groups(model, 0.01)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     decayed, spared = ([names[id(parameter)] for parameter in group["params"]] for group in groups)
     assert [group["weight_decay"] for group in groups] == [0.01, 0.0]

@@ -10,20 +10,20 @@ from corpora import run_config, tiny_run
 
 from mm_affect.training import run as experiments
 from mm_affect.training.config import RunConfig
-from mm_affect.training.parallel import side_by_side
+from mm_affect.training.parallel import run_parallel
 
 
 def test_one_job_stays_here():
-    assert side_by_side(operator.sub, [(7, 1), (7, 2)], 1) == [6, 5]
-    assert side_by_side(os.getpid, [()], 4) == [os.getpid()], "one call needs no process"
-    assert side_by_side(os.getpid, [], 2) == []
+    assert run_parallel(operator.sub, [(7, 1), (7, 2)], 1) == [6, 5]
+    assert run_parallel(os.getpid, [()], 4) == [os.getpid()], "one call needs no process"
+    assert run_parallel(os.getpid, [], 2) == []
     with pytest.raises(ValueError, match="The number of jobs is 0; it must be 1 or more"):
-        side_by_side(os.getpid, [()], 0)
+        run_parallel(os.getpid, [()], 0)
 
 
 def test_a_failure_in_another_process_passes():
     with pytest.raises(ZeroDivisionError):
-        side_by_side(operator.truediv, [(1, 1), (1, 0)], 2)
+        run_parallel(operator.truediv, [(1, 1), (1, 0)], 2)
 
 
 def test_seeds_at_a_time_are_those_one_after_another(tmp_path, monkeypatch):
@@ -43,6 +43,6 @@ def test_seeds_can_be_added_and_finished_ones_are_not_trained_again(tmp_path, mo
     fields = run_config(tmp_path / "run", training={"epochs": 1})
     one, two = (RunConfig.from_dict(fields | {"seeds": seeds}) for seeds in ([0], [0, 1]))
     experiments.run(one)
-    assert experiments.finished(one) and experiments.finished(two) is None, "one seed does not stand for two"
+    assert experiments.read_finished(one) and experiments.read_finished(two) is None, "one seed does not stand for two"
     assert list(experiments.run(two, resume=True)["seeds"]) == ["0", "1"] and trained == [0, 1]
-    assert experiments.finished(two) and experiments.finished(one) is None
+    assert experiments.read_finished(two) and experiments.read_finished(one) is None

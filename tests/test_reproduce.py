@@ -104,7 +104,7 @@ def test_without_a_spread_only_equality_counts_and_a_missing_value_never():
     assert verdict([0.9, 1.0], [None, None]) == OUTSIDE
     card, here = side([0.9]), side([0.91])
     lines = reproduce.compare(card, here)
-    assert not reproduce.reproduced(card, lines)
+    assert not reproduce.is_reproduced(card, lines)
 
 
 @pytest.mark.parametrize("value", [0.9, None])
@@ -112,7 +112,7 @@ def test_a_card_without_the_metric_is_not_reproduced(value):
     card, here = side([0.9, 1.0], "sentiment.older"), side([value, value])
     lines = reproduce.compare(card, here)
     assert [(line.published, line.difference) for line in lines] == 3 * [("–", None)]
-    assert lines[-1].verdict == ABSENT and not reproduce.reproduced(card, lines)
+    assert lines[-1].verdict == ABSENT and not reproduce.is_reproduced(card, lines)
 
 
 def test_lines_are_per_seed_then_over_seeds_and_only_primary_metrics_decide():
@@ -125,32 +125,32 @@ def test_lines_are_per_seed_then_over_seeds_and_only_primary_metrics_decide():
     assert [(line.seeds, line.difference) for line in lines] == [
         ("seed 0", 0.0), ("seed 1", 0.5), ("2 and 2 seeds", 0.25)
     ]  # fmt: skip
-    assert "| `sentiment.mae` | seed 1 | 2.0000 | 2.5000 | +0.5000 |  |" in reproduce.in_words(lines)
+    assert "| `sentiment.mae` | seed 1 | 2.0000 | 2.5000 | +0.5000 |  |" in reproduce.format_comparison(lines)
     lines = reproduce.compare(card, here, every=True)
     assert {line.metric for line in lines} == {MAE, "sentiment.pearson"} and lines[-1].verdict == OUTSIDE
-    assert reproduce.reproduced(card, lines)
+    assert reproduce.is_reproduced(card, lines)
 
 
 # data and circumstances -------------------------------------------------------------------------------------------
 
 
 def test_whose_data():
-    assert reproduce.data_differences(CORPUS, CORPUS) == []
+    assert reproduce.find_data_differences(CORPUS, CORPUS) == []
     without = {split: count for split, count in CORPUS["counts"].items() if count}
-    assert reproduce.data_differences(CORPUS, CORPUS | {"counts": without, "manifest_hash": "cd"}) == []
-    assert reproduce.data_differences(CORPUS, {"name": "B", "counts": {"train": 3, "test": 1000}}) == [
+    assert reproduce.find_data_differences(CORPUS, CORPUS | {"counts": without, "manifest_hash": "cd"}) == []
+    assert reproduce.find_data_differences(CORPUS, {"name": "B", "counts": {"train": 3, "test": 1000}}) == [
         "the corpus is B, and the card's is A",
         "B has 1,000 rows in test, and the card's has 2",
     ]
     pair = [CORPUS | {"auxiliary": [CORPUS | {"name": name}]} for name in ("A", "B")]
-    assert reproduce.data_differences(*pair) == ["the corpus is B, and the card's is A"]
+    assert reproduce.find_data_differences(*pair) == ["the corpus is B, and the card's is A"]
 
 
 def test_what_the_hash_tells():
-    assert "is that of the card" in reproduce.hash_in_words(CORPUS, CORPUS)
-    assert "has another hash" in reproduce.hash_in_words(CORPUS, CORPUS | {"manifest_hash": "cd"})
+    assert "is that of the card" in reproduce.compare_hashes(CORPUS, CORPUS)
+    assert "has another hash" in reproduce.compare_hashes(CORPUS, CORPUS | {"manifest_hash": "cd"})
     for sides in ((CORPUS, CORPUS | {"manifest_hash": None}), 2 * (CORPUS | {"manifest_hash": None},)):
-        assert "not recorded on both sides" in reproduce.hash_in_words(*sides)
+        assert "not recorded on both sides" in reproduce.compare_hashes(*sides)
 
 
 def test_what_is_not_as_it_was():
@@ -162,7 +162,10 @@ def test_what_is_not_as_it_was():
     here = card | {"versions": {"torch": "2.13", "numpy": "2"}, "device": "GPU"}
     here["config"] = {"data": "y", "training": {"epochs": 4, "newer": 1}}
     found = ["torch 2.12 → 2.13", "device CPU → GPU", "config training.epochs 3 → 4"]
-    assert reproduce.other_circumstances(card, here) == found and reproduce.other_circumstances(card, card) == []
+    assert (
+        reproduce.find_environment_differences(card, here) == found
+        and reproduce.find_environment_differences(card, card) == []
+    )
 
 
 # the command ------------------------------------------------------------------------------------------------------
@@ -238,7 +241,7 @@ def test_a_card_on_the_hub_at_its_revision(card, tmp_path, monkeypatch):
         HfApi().upload_file(path_or_fileobj=card / "results.json", path_in_repo="results.json", repo_id="org/tiny")
         HfApi().create_tag("org/tiny", tag="v1")
         HfApi().delete_file("results.json", "org/tiny")
-        assert reproduce.card_results("org/tiny@v1") == read_results(card / "results.json")
+        assert reproduce.read_card_results("org/tiny@v1") == read_results(card / "results.json")
         for name, reason in (
             ("org/tiny", "org/tiny on the Hub has no results.json"),
             ("org/tiny@v2", "The model org/tiny has no revision v2"),
@@ -247,7 +250,7 @@ def test_a_card_on_the_hub_at_its_revision(card, tmp_path, monkeypatch):
             with pytest.raises(
                 ValueError, match=rf"{name} is not a card \(no such folder, nor on the Hub\): {reason}"
             ):
-                reproduce.card_results(name)
+                reproduce.read_card_results(name)
 
 
 def test_the_card_reports_to_a_data_set_of_the_hub_that_is_named(card, tmp_path, capsys):

@@ -29,7 +29,7 @@ from mm_affect.training import run as experiments
 from mm_affect.training.config import RunConfig, TrainingOptions
 from mm_affect.training.generated_labels import FILE, read_labels
 from mm_affect.training.label_generators import LabelGeneration
-from mm_affect.training.optimizers import OPTIMIZERS, decay_groups
+from mm_affect.training.optimizers import OPTIMIZERS, make_parameter_groups
 from mm_affect.training.trainer import AffectTrainer
 from mm_affect.vocabulary import MODALITIES
 
@@ -406,7 +406,7 @@ def test_the_decay_of_adam_is_in_the_gradient():
     for name, expected in (("adam", 2.0 - 0.1), ("adamw", 2.0 - 0.1 - 0.1 * 0.5 * 2.0)):
         model = torch.nn.Linear(1, 1)
         torch.nn.init.constant_(model.weight, 2.0)
-        optimizer = OPTIMIZERS[name](decay_groups(model, 0.5), lr=0.1)
+        optimizer = OPTIMIZERS[name](make_parameter_groups(model, 0.5), lr=0.1)
         model.weight.grad, model.bias.grad = torch.full((1, 1), 0.3), torch.zeros(1)
         optimizer.step()
         assert model.weight.item() == pytest.approx(expected, abs=1e-5)

@@ -17,8 +17,13 @@ from transformers import AutoModel, AutoProcessor
 from mm_affect import Task
 from mm_affect.cli.main import main
 from mm_affect.evaluation import selection
-from mm_affect.evaluation.plots import Subject
-from mm_affect.experiments.figures.tailor import embed, label_correlations, plot_label_correlations, refined_parts
+from mm_affect.evaluation.plots import FigureInputs
+from mm_affect.experiments.figures.tailor import (
+    compute_label_correlations,
+    compute_refined_features,
+    embed,
+    plot_label_correlations,
+)
 from mm_affect.features.processor import AffectProcessor
 from mm_affect.models.tailor import TailorConfig
 from mm_affect.training import run as experiments
@@ -60,9 +65,9 @@ def save_checkpoint(folder, modalities=tuple(SIZES), **fields):
     return folder
 
 
-def subject(folder) -> Subject:
+def subject(folder) -> FigureInputs:
     model = AutoModel.from_pretrained(folder, attn_implementation="eager").eval()
-    return Subject(folder, model, AutoProcessor.from_pretrained(folder), make_rows("train"), "")
+    return FigureInputs(folder, model, AutoProcessor.from_pretrained(folder), make_rows("train"), "")
 
 
 def table(path) -> list[dict]:
@@ -124,7 +129,7 @@ def test_a_seed_has_its_own_history(plot, tmp_path):
 def test_parts_are_those_of_each_row_alone():
     """Means are the model's views, probabilities means over real steps; missing modalities are left out."""
     chosen = subject(tailor_run())
-    parts = refined_parts(chosen)
+    parts = compute_refined_features(chosen)
     assert [(p.kind, p.modality) for p in parts] == [(k, m) for k in ("private", "common") for m in SIZES]
     for part in parts:
         real = [row for row in chosen.rows if np.isfinite(row[part.modality]).all(1).any()]
@@ -190,7 +195,7 @@ def test_embedding_keeps_neighbors_together():
 def test_label_correlations_by_hand(tmp_path, decoder):
     """Softmax of the scaled products of the normalized label embeddings, whatever the rows."""
     chosen = subject(save_checkpoint(tmp_path, decoder=decoder))
-    weights, tasks = label_correlations(chosen)
+    weights, tasks = compute_label_correlations(chosen)
     assert tasks == [["sentiment"], ["no", "yes"], ["happy", "sad"]]
     step = chosen.model.decoder.correlation.attention
     labels = torch.cat([chosen.model.decoder.labels[task.name].weight for task in TASKS])
@@ -200,7 +205,7 @@ def test_label_correlations_by_hand(tmp_path, decoder):
     assert np.abs(weights - 0.2).max() > 1e-4  # not uniform, so that a wrong one would show
     np.testing.assert_allclose(weights, expected.numpy(), atol=1e-6)
     others = chosen._replace(rows=chosen.rows[5:])
-    np.testing.assert_allclose(label_correlations(others)[0], weights, atol=1e-6)
+    np.testing.assert_allclose(compute_label_correlations(others)[0], weights, atol=1e-6)
 
 
 def test_label_correlations_drawn(tmp_path):

@@ -15,7 +15,14 @@ from safetensors.torch import load_file, save_file
 from mm_affect.models.fusion import FusionConfig
 from mm_affect.models.layers.task_heads import TaskHeads
 from mm_affect.tasks import Task
-from mm_affect.training.generated_labels import FILE, Observation, UnimodalLabels, each_once, presence, read_labels
+from mm_affect.training.generated_labels import (
+    FILE,
+    Observation,
+    UnimodalLabels,
+    deduplicate,
+    modality_presence,
+    read_labels,
+)
 from mm_affect.training.label_generators import GroupMeans, LabelGeneration
 from mm_affect.vocabulary import MODALITIES
 
@@ -359,7 +366,7 @@ def test_means_are_of_what_was_put_last():
 def test_samples_that_several_processes_saw_count_once():
     rows = torch.tensor([4, 1, -1, 4, 0])
     views = {"fusion": torch.arange(5.0).unsqueeze(1)}
-    seen = each_once(Observation(rows, views, {"text": rows >= 0}))
+    seen = deduplicate(Observation(rows, views, {"text": rows >= 0}))
     assert seen.rows.tolist() == [0, 1, 4] and seen.views["fusion"].flatten().tolist() == [4, 1, 0]
     assert seen.present["text"].all()
 
@@ -368,9 +375,9 @@ def test_who_has_a_modality():
     like = torch.tensor([0, 1])
     mask = torch.tensor([[True, False], [False, False]])
     inputs = {"input_ids": torch.ones(2, 2), "attention_mask": mask.long(), "audio": torch.zeros(2, 3, 1)}
-    found = {m: here.tolist() for m, here in presence(inputs, like).items()}
+    found = {m: here.tolist() for m, here in modality_presence(inputs, like).items()}
     assert found == {"text": [True, False], "audio": [True, True], "visual": [False, False]}
-    assert presence({"text": torch.zeros(2, 2, 4), "text_mask": mask}, like)["text"].tolist() == [True, False]
+    assert modality_presence({"text": torch.zeros(2, 2, 4), "text_mask": mask}, like)["text"].tolist() == [True, False]
 
 
 # the loss ---------------------------------------------------------------------------------------------------------

@@ -63,7 +63,7 @@ def prepare(folder, **fields):
 def test_weights_of_the_same_name_are_taken_and_the_rest_is_named(pretrained, capsys):
     config, corpus, tasks, processor = prepare(pretrained)
     told, start = capsys.readouterr().err, corpus["pretrained"]
-    there, model = load_file(pretrained / "model.safetensors"), experiments.new_model(config, tasks, processor)
+    there, model = load_file(pretrained / "model.safetensors"), experiments.make_model(config, tasks, processor)
     same = [name for name, value in model.state_dict().items() if name in there and torch.equal(value, there[name])]
     assert {name.split(".")[0] for name in same} == {"projections", "encoders"}
     assert start["taken"] == sum(there[name].numel() for name in same)
@@ -84,7 +84,7 @@ def test_seeds_draw_what_is_new_as_they_do_without_pretraining(pretrained):
     heads = []
     for run, seed in ((config, 0), (scratch, 0), (config, 1)):
         set_seed(seed)
-        heads.append(experiments.new_model(run, tasks, processor).heads.heads["emotion"].weight)
+        heads.append(experiments.make_model(run, tasks, processor).heads.heads["emotion"].weight)
     assert torch.equal(heads[0], heads[1]) and not torch.equal(heads[0], heads[2])
 
 
@@ -92,7 +92,7 @@ def test_seeds_draw_what_is_new_as_they_do_without_pretraining(pretrained):
 def test_a_head_is_taken_if_its_classes_are_in_the_same_order(tmp_path, labels, kept):
     folder = save_pretrained(tmp_path / "with_emotion", tasks=[EMOTION | {"labels": labels}])
     config, corpus, tasks, processor = prepare(folder)
-    head = experiments.new_model(config, tasks, processor).heads.heads["emotion"].weight
+    head = experiments.make_model(config, tasks, processor).heads.heads["emotion"].weight
     there = load_file(folder / "model.safetensors")["heads.heads.emotion.weight"]
     assert torch.equal(head, there) == kept == ("heads.heads.emotion" not in corpus["pretrained"]["new"])
     assert ("heads.heads.emotion" in corpus["pretrained"]["dropped"]) != kept
@@ -117,7 +117,7 @@ def test_a_checkpoint_in_parts_and_in_less_precision_is_read(pretrained, tmp_pat
     for i, part in enumerate((names[::2], names[1::2]), 1):
         save_file({name: there[name].bfloat16() for name in part}, tmp_path / f"model-{i:05d}-of-00002.safetensors")
     config, corpus, tasks, processor = prepare(tmp_path)
-    weight = experiments.new_model(config, tasks, processor).projections["audio"].weight
+    weight = experiments.make_model(config, tasks, processor).projections["audio"].weight
     assert weight.dtype == torch.float32 and torch.equal(weight, there["projections.audio.weight"].bfloat16().float())
     assert corpus["pretrained"]["taken"] == prepare(pretrained)[1]["pretrained"]["taken"]
 
@@ -135,11 +135,11 @@ def test_a_run_from_a_checkpoint(pretrained, tmp_path, no_plots):  # noqa: F811
     experiments.write_card(results, tmp_path)
     card = (tmp_path / "README.md").read_text()
     assert f"weights from {folder} (sha256 {start['weights_sha256'][:12]})" in card
-    assert experiments.finished(config) == results
+    assert experiments.read_finished(config) == results
     there["projections.audio.bias"] += 1
     save_file(there, folder / "model.safetensors", {"format": "pt"})
     with pytest.raises(ValueError, match="there has changed since the run"):
-        experiments.finished(config)
+        experiments.read_finished(config)
 
 
 def refused(folder, words, **fields):
@@ -179,7 +179,7 @@ def test_the_hub_is_asked_for_the_revision(pretrained, monkeypatch):
         return pretrained
 
     monkeypatch.setattr(warm_start, "pull", pull)
-    found = warm_start.find("someone/speech@v2"), warm_start.find("someone/speech")
+    found = warm_start.find_checkpoint("someone/speech@v2"), warm_start.find_checkpoint("someone/speech")
     assert asked == ["someone/speech@v2", "someone/speech"]
     assert found[0].name == "someone/speech@v2" and found[0].revision == pretrained.name
 

@@ -108,17 +108,24 @@ def benchmark_models(arguments) -> int:
     from ..data import read_corpus
     from ..evaluation.comparison import Shown, comparison_csv
     from ..evaluation.plots import plot_models
-    from ..experiments.backbone_benchmark import CORPORA, TWELVE, benchmark_config, blocks_of, tables, task_of
+    from ..experiments.backbone_benchmark import (
+        BACKBONES,
+        CORPORA,
+        benchmark_config,
+        benchmark_task,
+        format_tables,
+        score_columns,
+    )
     from ..files import write_atomically
     from ..messages import did_you_mean
 
     corpus = read_corpus(arguments.rows)
     settings = arguments.corpus or (corpus["name"] if corpus["name"] in CORPORA else CORPORA[0])
-    names = [name.strip() for name in arguments.models.split(",")] if arguments.models else list(TWELVE)
-    for name, known in ((settings, CORPORA), *((name, TWELVE) for name in names)):
+    names = [name.strip() for name in arguments.models.split(",")] if arguments.models else list(BACKBONES)
+    for name, known in ((settings, CORPORA), *((name, BACKBONES) for name in names)):
         if name not in known:
             raise ValueError(f"There are no settings for {name!r}.{did_you_mean(name, known)}")
-    task = task_of(corpus["label_fields"], arguments.task)
+    task = benchmark_task(corpus["label_fields"], arguments.task)
     overrides = {name: as_json(text) for name, text in overrides_of(arguments).items()}
     configs, failures = {}, {}
     for name in dict.fromkeys(names):
@@ -129,14 +136,14 @@ def benchmark_models(arguments) -> int:
     measured = train_all(configs, commands, failures, not arguments.overwrite, arguments.overwrite, arguments.jobs)
     if measured:
         reasons = {name: " ".join(str(error).split()) for name, error in failures.items()}
-        columns = [key for block in blocks_of(measured).values() for key in block.values()]
-        table = tables(measured, reasons)
+        columns = [key for block in score_columns(measured).values() for key in block.values()]
+        table = format_tables(measured, reasons)
         print(table, end="")
         write_atomically(arguments.output / "benchmark.md", table)
-        write_atomically(arguments.output / "benchmark.tex", tables(measured, reasons, latex=True))
+        write_atomically(arguments.output / "benchmark.tex", format_tables(measured, reasons, latex=True))
         write_atomically(arguments.output / "benchmark.csv", comparison_csv(measured, Shown(columns)))
         with reported("scores.png", failures):
-            plot_models(measured, blocks_of(measured), arguments.output / "scores.png")
+            plot_models(measured, score_columns(measured), arguments.output / "scores.png")
     return int(bool(failures))
 
 
@@ -158,10 +165,10 @@ def compare_two(arguments) -> None:
 
 def bench_architectures(arguments) -> int:
     """`mm-affect bench`; 1 if nothing could be measured."""
-    from ..experiments.cost_benchmark import run_bench
+    from ..experiments.cost_benchmark import measure_costs
 
     names = ("rows", "output", "architectures", "results", "metric", "batch_size", "rounds")
-    table, failed = run_bench(**{name: getattr(arguments, name) for name in names})
+    table, failed = measure_costs(**{name: getattr(arguments, name) for name in names})
     for name, reason in failed.items():
         print(f"mm-affect: {name} could not be measured: {reason}", file=sys.stderr)
     if table.count("\n") < 2:
@@ -175,15 +182,15 @@ def reproduce_card(arguments) -> int:
     """`mm-affect reproduce`; 1 if a primary metric is not reproduced."""
     from ..experiments import reproduce
 
-    card, seeds = reproduce.card_results(arguments.card), seeds_of(arguments.seeds)
+    card, seeds = reproduce.read_card_results(arguments.card), seeds_of(arguments.seeds)
     here = reproduce.reproduce(card, arguments.output, arguments.data, seeds)
     lines = reproduce.compare(card, here, arguments.all)
     print(f"\n{card['name']}, {card['corpus']['name']}, published {card['date']}: test split, all modalities\n")
-    print(reproduce.in_words(lines))
-    print(f"\n{reproduce.hash_in_words(card['corpus'], here['corpus'])}")
-    differing = reproduce.other_circumstances(card, here)
+    print(reproduce.format_comparison(lines))
+    print(f"\n{reproduce.compare_hashes(card['corpus'], here['corpus'])}")
+    differing = reproduce.find_environment_differences(card, here)
     print(f"\nNot as when it was made: {'; '.join(differing) or 'nothing'}.\n\n{reproduce.RULE}\n")
-    succeeded = reproduce.reproduced(card, lines)
+    succeeded = reproduce.is_reproduced(card, lines)
     print(f"{card['name']} is {'reproduced' if succeeded else 'NOT reproduced'}.")
     return int(not succeeded)
 

@@ -147,18 +147,18 @@ def plot_figures(arguments) -> int:
     from transformers.utils import logging
 
     from ..data.ragged import RowDataset
-    from ..evaluation.plots import Subject
-    from ..experiments.figures.registry import chosen_rows, draw_all, figures_of
+    from ..evaluation.plots import FigureInputs
+    from ..experiments.figures.registry import draw_figures, find_figures, sample_rows
 
     logging.disable_progress_bar()
     names = [arguments.model, *([arguments.compare] if arguments.compare else [])]
     folders = [folder_of_checkpoint(name) for name in names]
     loaded = [load_checkpoint(folder, attn_implementation="eager") for folder in folders]  # it keeps the weights
     corpus, split = load_split(arguments.rows, arguments.split, *(processor for _, processor in loaded))
-    rows = chosen_rows(RowDataset(split), arguments.samples, arguments.seed)
+    rows = sample_rows(RowDataset(split), arguments.samples, arguments.seed)
     title = f"{corpus['name']}{' (SYNTHETIC)' if corpus['synthetic'] else ''}\n{arguments.split}, {len(rows)} clips"
-    subjects = [Subject(folder, *pair, rows, title) for folder, pair in zip(folders, loaded, strict=True)]
-    drawn, left_out = draw_all(figures_of(*subjects, seed=arguments.seed), arguments.output)
+    subjects = [FigureInputs(folder, *pair, rows, title) for folder, pair in zip(folders, loaded, strict=True)]
+    drawn, left_out = draw_figures(find_figures(*subjects, seed=arguments.seed), arguments.output)
     for path in drawn:
         print(path)
     for error, figures in left_out:

@@ -146,7 +146,7 @@ def train_all(configs: dict, commands: dict, failures: dict, resume: bool, overw
     compared = []
     for number, (name, config) in enumerate(configs.items(), 1):
         with reported(name, failures):
-            results = None if overwrite else experiments.finished(config)
+            results = None if overwrite else experiments.read_finished(config)
             state = "train" if results is None else "finished before"
             print(f"{number} of {len(configs)}, {config.name}: {state}", file=sys.stderr)
             compared.append(results or experiments.run(config, commands[name], resume, overwrite, jobs))

@@ -46,7 +46,7 @@ STYLE = {
 }
 
 
-class Subject(NamedTuple):
+class FigureInputs(NamedTuple):
     """What the figures of a checkpoint are drawn from.
 
     Args:
@@ -204,7 +204,7 @@ def plot_subsets(results: dict, path: str | Path) -> Path:
 def plot_models(list_of_results: list[dict], blocks: dict[str, dict[str, str]], path: str | Path) -> Path:
     """Models side by side, mean and standard deviation over the seeds: a line of panels per metric, a panel per label.
 
-    `blocks` holds, per metric, headers and keys of the summary (`twelve.blocks_of`).
+    `blocks` holds, per metric, headers and keys of the summary (`backbone_benchmark.score_columns`).
     """
     names = [results["name"] for results in list_of_results]
     wide = max(len(columns) for columns in blocks.values())

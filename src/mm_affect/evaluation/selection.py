@@ -32,7 +32,7 @@ def selection_of(config, tasks: list[Task]) -> tuple[str, bool]:
     return wanted, wanted.split("+")[0].split(".")[-1] not in LESS_IS_BETTER
 
 
-def with_mean(metrics: dict, selection: str) -> dict:
+def add_selection_mean(metrics: dict, selection: str) -> dict:
     """The metrics and, under the name of the selection, the mean of those that it joins."""
     if "+" not in selection:
         return metrics

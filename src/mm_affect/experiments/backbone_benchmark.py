@@ -39,7 +39,7 @@ def _fusion(fusion: str, encoder: str, iemocap: tuple[float, int], cmu_mosei: tu
 
 
 CORPORA = ("cmu_mosei", "iemocap")
-TWELVE = {
+BACKBONES = {
     "EF-AVG": _fusion("ef", "avg", (1e-3, 64), (5e-4, 256)),
     "EF-LSTM": _fusion("ef", "lstm", (5e-4, 128), (5e-5, 32)),
     "EF-TRANS": _fusion("ef", "trans", (5e-5, 64), (5e-5, 32)),
@@ -57,7 +57,7 @@ TWELVE = {
 
 def benchmark_config(name: str, rows: Path, folder: Path, task: dict, corpus: str, overrides: dict) -> RunConfig:
     """The run of one of the twelve, below `folder`; `overrides` as for `RunConfig.load`."""
-    backbone = TWELVE[name]
+    backbone = BACKBONES[name]
     learning_rate, batch_size = getattr(backbone, corpus)
     model = {field: corpus if value == "{corpus}" else value for field, value in backbone.model.items()}
     fields = {
@@ -72,7 +72,7 @@ def benchmark_config(name: str, rows: Path, folder: Path, task: dict, corpus: st
     return RunConfig.from_dict(fields, overrides)
 
 
-def task_of(label_fields: list[dict], name: str) -> dict:
+def benchmark_task(label_fields: list[dict], name: str) -> dict:
     """The task that the models are measured by, from a label column of the rows; one of several classes as several labels.
 
     Raises:
@@ -89,7 +89,7 @@ def task_of(label_fields: list[dict], name: str) -> dict:
     return {"name": name, "problem_type": kind, "labels": labels}
 
 
-def blocks_of(list_of_results: list[dict]) -> dict[str, dict[str, str]]:
+def score_columns(list_of_results: list[dict]) -> dict[str, dict[str, str]]:
     """What the tables show: per metric of the (same) task of these results the columns, header to key of the summary.
 
     For several labels these are weighted accuracy and F1 of each label and their mean; else what is usual for the task.
@@ -105,7 +105,7 @@ def blocks_of(list_of_results: list[dict]) -> dict[str, dict[str, str]]:
     return {metric: {name: f"{name}.{metric}"} for metric in metrics}
 
 
-def tables(list_of_results: list[dict], failures: dict[str, str], latex: bool = False) -> str:
+def format_tables(list_of_results: list[dict], failures: dict[str, str], latex: bool = False) -> str:
     """One table per metric, models by labels, mean ± standard deviation over the seeds, in Markdown or LaTeX (booktabs).
 
     Args:
@@ -115,7 +115,7 @@ def tables(list_of_results: list[dict], failures: dict[str, str], latex: bool = 
     corpus = list_of_results[0]["corpus"]
     where = f"{corpus['name']}{' (SYNTHETIC)' if corpus['synthetic'] else ''}"
     parts = []
-    for metric, columns in blocks_of(list_of_results).items():
+    for metric, columns in score_columns(list_of_results).items():
         seeds = max(len(results["seeds"]) for results in list_of_results)
         parts.append(f"{comment}{metric} on the test split of {where}, mean ± standard deviation over {seeds} seeds.")
         parts.append(f"{comment}{metric}: {definition(metric)}")

@@ -31,7 +31,7 @@ from ..files import write_atomically
 from ..messages import did_you_mean
 from ..models.configuration import AffectConfig
 from ..training.config import RunConfig
-from ..training.run import new_model, prepare
+from ..training.run import make_model, prepare
 from .flops import count_flops
 
 
@@ -59,7 +59,7 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Subject:
+class BenchmarkedRun:
     """What is measured: a name, a run's config, and the score of that run (`mean`, `std`, `n`) if it has one."""
 
     name: str
@@ -67,14 +67,14 @@ class Subject:
     score: dict | None = None
 
 
-def known_architectures() -> list[str]:
+def list_architectures() -> list[str]:
     """The model types of this package."""
     return sorted(name for name, kind in CONFIG_MAPPING.items() if issubclass(kind, AffectConfig))
 
 
-def subjects_of(
+def select_runs(
     rows: Path, architectures: list[str] | None, results: list[Path], metric: str | None
-) -> tuple[list[Subject], str | None]:
+) -> tuple[list[BenchmarkedRun], str | None]:
     """What to measure, and the metric of the scores: finished runs on these rows, and the paper's setting of every
     architecture that none of them has.
 
@@ -86,7 +86,7 @@ def subjects_of(
     Raises:
         FileNotFoundError, ValueError: no rows, no such architecture or run, a run on other rows or without this score.
     """
-    known, corpus = known_architectures(), read_corpus(rows)
+    known, corpus = list_architectures(), read_corpus(rows)
     if "train" not in load(rows):
         raise ValueError(f"{rows} has no train split, of which rows are measured.")
     short = {name.removeprefix("mm_affect_"): name for name in known}
@@ -108,12 +108,12 @@ def subjects_of(
             raise ValueError(f"{folder} has no score {metric!r}.{did_you_mean(metric, scores)}")
         config = replace(RunConfig.from_dict(found["config"]), data=str(rows))
         if config.architecture in wanted:
-            subjects.append(Subject(config.name, config, scores[metric]))
+            subjects.append(BenchmarkedRun(config.name, config, scores[metric]))
     measured = {subject.config.architecture for subject in subjects}
     for name in dict.fromkeys(wanted):
         if name not in measured:
             subjects.append(
-                Subject(name.removeprefix("mm_affect_"), RunConfig(name, str(rows), "", architecture=name))
+                BenchmarkedRun(name.removeprefix("mm_affect_"), RunConfig(name, str(rows), "", architecture=name))
             )
     return subjects, metric
 
@@ -128,7 +128,7 @@ def measure(config: RunConfig, batch_size: int, rounds: int) -> Cost:
     torch.manual_seed(0)
     warnings.simplefilter("ignore")
     splits, corpus, tasks, processor = prepare(config, ("train",))
-    model, train = new_model(config, tasks, processor), RowDataset(splits["train"], processor.modalities)
+    model, train = make_model(config, tasks, processor), RowDataset(splits["train"], processor.modalities)
     collator = AffectCollator(processor, tasks, corpus.get("training_fields", corpus["label_fields"]))
     chosen = np.random.default_rng(0).permutation(len(train))[: BATCHES * batch_size].tolist()
     parts = [chosen[first : first + batch_size] for first in range(0, len(chosen), batch_size)]
@@ -170,7 +170,7 @@ def peak_memory() -> float | None:
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), None)
 
 
-def measure_apart(config: RunConfig, batch_size: int, rounds: int) -> Cost | str:
+def measure_in_subprocess(config: RunConfig, batch_size: int, rounds: int) -> Cost | str:
     """`measure` in a process of its own; a sentence that says why where that was not possible."""
     try:
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
@@ -181,7 +181,7 @@ def measure_apart(config: RunConfig, batch_size: int, rounds: int) -> Cost | str
         return " ".join(str(error).split())
 
 
-def run_bench(
+def measure_costs(
     rows: Path,
     output: Path,
     architectures: list[str] | None = None,
@@ -190,30 +190,30 @@ def run_bench(
     batch_size: int = 32,
     rounds: int = 3,
 ) -> tuple[str, dict[str, str]]:
-    """Measure, and write `bench.md`, `bench.csv`, `bench.json` and, with scores, `parameters.png` into `output`.
+    """Measure, and write `costs.md`, `costs.csv`, `costs.json` and, with scores, `parameters.png` into `output`.
 
     Returns: the table as Markdown, and by name the reasons why some could not be measured.
 
     Raises:
-        FileNotFoundError, ValueError: see `subjects_of`; nothing was measured.
+        FileNotFoundError, ValueError: see `select_runs`; nothing was measured.
     """
     for name, value in (("batch size", batch_size), ("number of rounds", rounds)):
         if value < 1:
             raise ValueError(f"The {name} is {value}; it must be 1 or more.")
-    subjects, metric = subjects_of(rows, architectures, results, metric)
-    found = [(subject, measure_apart(subject.config, batch_size, rounds)) for subject in subjects]
+    subjects, metric = select_runs(rows, architectures, results, metric)
+    found = [(subject, measure_in_subprocess(subject.config, batch_size, rounds)) for subject in subjects]
     measured = [(subject, cost) for subject, cost in found if isinstance(cost, Cost)]
     failed = {subject.name: cost for subject, cost in found if isinstance(cost, str)}
-    table, numbers = tables(measured, metric)
+    table, numbers = format_costs(measured, metric)
     corpus = read_corpus(rows)
     notes = [f"* {name} could not be measured: {reason}" for name, reason in failed.items()]
     record = {"rows": str(rows), "corpus": corpus["name"], "batch_size": batch_size, "rounds": rounds,
               "metric": metric, "threads": 1, **environment("cpu"), "failed": failed,
               "measured": [{"name": s.name, "config": s.config.to_dict(), "score": s.score} | asdict(cost)
                            for s, cost in measured]}  # fmt: skip
-    write_atomically(output / "bench.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
-    write_atomically(output / "bench.csv", numbers)
-    write_atomically(output / "bench.md", "\n".join([table, "", *notes]).rstrip() + "\n")
+    write_atomically(output / "costs.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
+    write_atomically(output / "costs.csv", numbers)
+    write_atomically(output / "costs.md", "\n".join([table, "", *notes]).rstrip() + "\n")
     scored = [(subject, cost) for subject, cost in measured if subject.score]
     if scored:
         plot_parameters(
@@ -222,7 +222,7 @@ def run_bench(
     return table, failed
 
 
-def tables(measured: list[tuple[Subject, Cost]], metric: str | None) -> tuple[str, str]:
+def format_costs(measured: list[tuple[BenchmarkedRun, Cost]], metric: str | None) -> tuple[str, str]:
     """The costs, per sample but for parameters and memory, as Markdown and, unrounded, as CSV."""
     header = [*HEADER, *([metric] if metric else [])]
     shown, lines = [], [[*HEADER, *([metric, f"{metric} std"] if metric else [])]]
@@ -246,7 +246,7 @@ def tables(measured: list[tuple[Subject, Cost]], metric: str | None) -> tuple[st
 
 
 @styled
-def plot_parameters(scored: list[tuple[Subject, Cost]], metric: str, title: str, path: Path) -> Path:
+def plot_parameters(scored: list[tuple[BenchmarkedRun, Cost]], metric: str, title: str, path: Path) -> Path:
     """The score of each run against the number of its parameters: mean and standard deviation over its seeds."""
     from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 

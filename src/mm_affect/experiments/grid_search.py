@@ -19,7 +19,7 @@ from ..evaluation.results import format_score, markdown_table
 from ..evaluation.selection import selection_of
 from ..files import as_json, write_atomically
 from ..training.config import RunConfig
-from ..training.parallel import side_by_side
+from ..training.parallel import run_parallel
 from ..training.run import claim_output, prepare, train_seed
 
 
@@ -31,7 +31,7 @@ FIXED = ("name", "data", "output_dir", "seeds")  # a grid is of one run
 
 
 @dataclass
-class Point:
+class GridPoint:
     """One point of a grid.
 
     Args:
@@ -47,7 +47,7 @@ class Point:
     failure: str = ""
 
 
-def points_of(axes: list[str]) -> list[dict]:
+def expand_grid(axes: list[str]) -> list[dict]:
     """The fields of every point from axes such as `"training.learning_rate=1e-3,5e-4"`, the last one changing fastest.
 
     Raises:
@@ -70,7 +70,7 @@ def points_of(axes: list[str]) -> list[dict]:
 
 def run_grid(
     load: Callable[[dict], RunConfig], axes: list[str], folder: Path, jobs: int = 1, overwrite: bool = False
-) -> tuple[str, bool, list[Point]]:
+) -> tuple[str, bool, list[GridPoint]]:
     """Train every point that is not finished yet.
 
     Args:
@@ -86,13 +86,13 @@ def run_grid(
             nothing is trained then.
     """
     points, prepared = [], []
-    for fields in points_of(axes):
+    for fields in expand_grid(axes):
         config = load(fields | {"output_dir": str(folder / "points" / _folder_name(fields))})
         try:
             prepared.append(prepare(config, ("train", "validation")))
         except ValueError as error:
-            raise ValueError(f"The point {_described(fields)} cannot run: {error}") from None
-        points.append(Point(fields, config, []))
+            raise ValueError(f"The point {_format_fields(fields)} cannot run: {error}") from None
+        points.append(GridPoint(fields, config, []))
     selections = {selection_of(point.config, tasks) for point, (_, _, tasks, _) in zip(points, prepared, strict=True)}
     if len(selections) > 1:
         names = ", ".join(sorted(name for name, _ in selections))
@@ -105,7 +105,7 @@ def run_grid(
         for seed in point.config.seeds
         if not (_seed_folder(point, seed) / "seed.json").exists()
     ]
-    failures = side_by_side(train_without_weights, [call for _, call in trainings], jobs)
+    failures = run_parallel(train_without_weights, [call for _, call in trainings], jobs)
     for (point, _), failure in zip(trainings, failures, strict=True):
         point.failure = point.failure or failure
     for point in points:
@@ -124,7 +124,7 @@ def train_without_weights(config: RunConfig, seed: int, folder: Path, *prepared)
     return ""
 
 
-def grid_table(metric: str, greater: bool, points: list[Point]) -> tuple[str, str, Point | None]:
+def format_grid(metric: str, greater: bool, points: list[GridPoint]) -> tuple[str, str, GridPoint | None]:
     """The points as Markdown and as CSV with unrounded numbers, and the best of those that are complete.
 
     The score is the mean of `metric` on validation over the seeds; the best point is marked.
@@ -146,14 +146,14 @@ def grid_table(metric: str, greater: bool, points: list[Point]) -> tuple[str, st
     return markdown_table(header, lines), file.getvalue(), None if best is None else points[best]
 
 
-def write_grid(folder: Path, metric: str, greater: bool, points: list[Point]) -> tuple[str, Point | None]:
+def write_grid(folder: Path, metric: str, greater: bool, points: list[GridPoint]) -> tuple[str, GridPoint | None]:
     """Write `grid.csv`; the Markdown table and the best point."""
-    table, numbers, best = grid_table(metric, greater, points)
+    table, numbers, best = format_grid(metric, greater, points)
     write_atomically(folder / "grid.csv", numbers)
     return table, best
 
 
-def _score(point: Point, metric: str) -> dict | None:
+def _score(point: GridPoint, metric: str) -> dict | None:
     """Mean and deviation over the seeds, None if a seed is missing or the metric was undefined."""
     values = [seed["validation"][metric] for seed in point.seeds]
     if len(values) < len(point.config.seeds) or any(value is None or value != value for value in values):
@@ -161,7 +161,7 @@ def _score(point: Point, metric: str) -> dict | None:
     return {"mean": statistics.fmean(values), "std": statistics.stdev(values) if len(values) > 1 else None}
 
 
-def _seed_folder(point: Point, seed: int) -> Path:
+def _seed_folder(point: GridPoint, seed: int) -> Path:
     return Path(point.config.output_dir) / "seeds" / f"seed-{seed}"
 
 
@@ -170,5 +170,5 @@ def _folder_name(fields: dict) -> str:
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _described(fields: dict) -> str:
+def _format_fields(fields: dict) -> str:
     return ", ".join(f"{name}={value}" for name, value in fields.items())

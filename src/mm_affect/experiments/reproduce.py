@@ -41,7 +41,7 @@ within t(0.975, n - 1) s sqrt(1/n + 1/k) of the published mean, of n seeds with 
 
 
 @dataclass
-class Line:
+class ComparisonRow:
     """One line of the comparison: a metric of one seed, or its mean over the seeds, which carries the verdict."""
 
     metric: str
@@ -55,7 +55,7 @@ class Line:
 # the card ---------------------------------------------------------------------------------------------------------
 
 
-def card_results(card: str) -> dict:
+def read_card_results(card: str) -> dict:
     """The results of a card: a folder with results.json, that file, or a model on the Hub (named as for `hub.pull`).
 
     Raises:
@@ -74,11 +74,11 @@ def card_results(card: str) -> dict:
     return read_results(path / "results.json" if path.is_dir() else path)
 
 
-def data_differences(card: dict, corpus: dict) -> list[str]:
+def find_data_differences(card: dict, corpus: dict) -> list[str]:
     """In what these rows (`corpus`: their corpus.json, with `auxiliary` ones) are not those of the card; empty: in nothing.
 
     Names and counts of every split are compared. The hash is not: large files count in it by their time of change, so that a true
-    copy has another (`hash_in_words`).
+    copy has another (`compare_hashes`).
     """
     pairs = [(card, corpus), *zip(card.get("auxiliary", []), corpus.get("auxiliary", []), strict=False)]
     found = []
@@ -92,7 +92,7 @@ def data_differences(card: dict, corpus: dict) -> list[str]:
     return found
 
 
-def hash_in_words(card: dict, corpus: dict) -> str:
+def compare_hashes(card: dict, corpus: dict) -> str:
     """What the hashes of the two say of the data."""
     theirs, ours = card["manifest_hash"], corpus["manifest_hash"]
     if not theirs or not ours:
@@ -105,7 +105,7 @@ def hash_in_words(card: dict, corpus: dict) -> str:
     )
 
 
-def other_circumstances(card: dict, here: dict) -> list[str]:
+def find_environment_differences(card: dict, here: dict) -> list[str]:
     """Versions, device and fields of the config that are not as when the card was made, in words."""
     found = [
         f"{name} {theirs} → {here['versions'].get(name, 'not recorded')}"
@@ -114,26 +114,26 @@ def other_circumstances(card: dict, here: dict) -> list[str]:
     ]
     if card["device"] != here["device"]:
         found.append(f"device {card['device']} → {here['device']}")
-    ours = flat(here["config"])
+    ours = flatten(here["config"])
     return found + [
         f"config {name} {json.dumps(value)} → {json.dumps(ours.get(name))}"
-        for name, value in flat(card["config"]).items()
+        for name, value in flatten(card["config"]).items()
         if name not in ("data", "output_dir", "seeds") and ours.get(name) != value
     ]
 
 
-def flat(config: dict, prefix: str = "") -> dict:
+def flatten(config: dict, prefix: str = "") -> dict:
     """The fields of a config by their dotted names, such as `training.epochs`."""
     found = {}
     for name, value in config.items():
-        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+        found |= flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
     return found
 
 
 # the run ----------------------------------------------------------------------------------------------------------
 
 
-def run_again(card: dict, output: Path, data: str | None = None, seeds: list[int] | None = None) -> dict:
+def rerun(card: dict, output: Path, data: str | None = None, seeds: list[int] | None = None) -> dict:
     """Results of the card's run, made again below `output`; raises `ValueError` if that cannot be.
 
     Args:
@@ -142,7 +142,7 @@ def run_again(card: dict, output: Path, data: str | None = None, seeds: list[int
         seeds: only these; default: those of the card.
     """
     if card["command"].startswith("python benchmarks/"):
-        return _by_program(card, output, data, seeds)
+        return _rerun_program(card, output, data, seeds)
     changes = (
         {"output_dir": str(output / "run")} | ({"data": data} if data else {}) | ({"seeds": seeds} if seeds else {})
     )
@@ -153,15 +153,15 @@ def run_again(card: dict, output: Path, data: str | None = None, seeds: list[int
 
 
 def _check_data(card: dict, corpus: dict, where: str) -> None:
-    differences = data_differences(card["corpus"], corpus)
+    differences = find_data_differences(card["corpus"], corpus)
     if differences:
         raise ValueError(
             f"{where} is not the data of {card['name']}: {'; '.join(differences)}. Name the rows that it was trained on."
         )
-    print(hash_in_words(card["corpus"], corpus), file=sys.stderr)
+    print(compare_hashes(card["corpus"], corpus), file=sys.stderr)
 
 
-def _by_program(card: dict, output: Path, data: str | None, seeds: list[int] | None) -> dict:
+def _rerun_program(card: dict, output: Path, data: str | None, seeds: list[int] | None) -> dict:
     """Run `python benchmarks/...` in a copy of this checkout's programs and configs, where it also keeps its cards."""
     _, program, *options = shlex.split(card["command"])
     if Path(program).parent != Path("benchmarks") or not Path(program).is_file():  # a card may come from anybody
@@ -206,18 +206,18 @@ def reproduce(
     """Results of a card's run made again, in a temporary folder unless `output`, an empty or new one, is named."""
     if output is None:
         with tempfile.TemporaryDirectory(prefix="mm_affect_reproduce_") as folder:
-            return run_again(card, Path(folder), data, seeds)
+            return rerun(card, Path(folder), data, seeds)
     output = Path(output).resolve()
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise FileExistsError(f"{output} is not empty; name a new folder for what is trained.")
     output.mkdir(parents=True, exist_ok=True)
-    return run_again(card, output, data, seeds)
+    return rerun(card, output, data, seeds)
 
 
 # the comparison ---------------------------------------------------------------------------------------------------
 
 
-def compare(card: dict, here: dict, every: bool = False) -> list[Line]:
+def compare(card: dict, here: dict, every: bool = False) -> list[ComparisonRow]:
     """Published scores beside those measured here, with all the modalities, per seed and over seeds.
 
     `every`: all metrics; default: the primary metric of each task.
@@ -231,20 +231,26 @@ def compare(card: dict, here: dict, every: bool = False) -> list[Line]:
         published = {seed: scores[metric] for seed, scores in scores_of_seeds.items() if metric in scores}
         found = {seed: scores["test"].get(subset, {}).get(metric) for seed, scores in here["seeds"].items()}
         lines += [
-            Line(
-                metric, f"seed {seed}", _shown(published.get(seed)), _shown(value), _minus(value, published.get(seed))
+            ComparisonRow(
+                metric,
+                f"seed {seed}",
+                _format_value(published.get(seed)),
+                _format_value(value),
+                _difference(value, published.get(seed)),
             )
             for seed, value in found.items()
         ]
-        lines.append(_over_seeds(metric, *(side["summary"].get(subset, {}).get(metric) for side in (card, here))))
+        lines.append(_compare_means(metric, *(side["summary"].get(subset, {}).get(metric) for side in (card, here))))
         lines[-1].verdict = _verdict(published, found)
     return lines
 
 
-def _over_seeds(metric: str, published: dict | None, here: dict | None) -> Line:
+def _compare_means(metric: str, published: dict | None, here: dict | None) -> ComparisonRow:
     counts = [0 if score is None else score["n"] for score in (published, here)]
-    difference = _minus((here or {}).get("mean"), (published or {}).get("mean"))
-    return Line(metric, f"{counts[0]} and {counts[1]} seeds", format_score(published), format_score(here), difference)
+    difference = _difference((here or {}).get("mean"), (published or {}).get("mean"))
+    return ComparisonRow(
+        metric, f"{counts[0]} and {counts[1]} seeds", format_score(published), format_score(here), difference
+    )
 
 
 def _verdict(published: dict, here: dict) -> str:
@@ -260,15 +266,15 @@ def _verdict(published: dict, here: dict) -> str:
     return WITHIN if abs(statistics.fmean(known[1]) - statistics.fmean(known[0])) <= width else OUTSIDE
 
 
-def _minus(here: float | None, published: float | None) -> float | None:
+def _difference(here: float | None, published: float | None) -> float | None:
     return None if here is None or published is None else here - published
 
 
-def _shown(value: float | None) -> str:
+def _format_value(value: float | None) -> str:
     return "–" if value is None else f"{value:.4f}"
 
 
-def in_words(lines: list[Line]) -> str:
+def format_comparison(lines: list[ComparisonRow]) -> str:
     """The comparison as a GitHub table."""
     rows = [
         [f"`{line.metric}`", line.seeds, line.published, line.here]
@@ -278,7 +284,7 @@ def in_words(lines: list[Line]) -> str:
     return markdown_table(["metric", "", "published", "here", "difference", "verdict"], rows)
 
 
-def reproduced(card: dict, lines: list[Line]) -> bool:
+def is_reproduced(card: dict, lines: list[ComparisonRow]) -> bool:
     """Whether the primary metric of every task is as published; other metrics are shown, and do not decide."""
     primary = {f"{task['name']}.{primary_metric(task)[0]}" for task in card["tasks"]}
     return all(line.verdict in REPRODUCED for line in lines if line.verdict and line.metric in primary)

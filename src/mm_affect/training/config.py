@@ -15,7 +15,7 @@ from ..files import write_atomically
 from ..messages import did_you_mean, validation_reason
 from .augmentation import Augmentation
 from .label_generators import LabelGeneration
-from .label_subset import Shares, check_shares
+from .label_subset import LabelFraction, check_label_fraction
 from .mixture import Mixture
 from .optimizers import OPTIMIZERS
 
@@ -139,8 +139,8 @@ class RunConfig:
         model: fields of the model's config that differ from it; sizes and tasks are filled in from the rows.
         tasks: the tasks, as dicts of `Task` fields; default: every label column of the rows. A task without a `weight` counts
             by the confidence of its labels if they are weak, else by 1; one of weight 0 is not used.
-        label_share: train with the labels of only this share of the training rows of `data`, or of each label column that is
-            named its own, such as `{"emotion": 0.1}`; see `FewLabels`. Validation and test keep theirs.
+        label_fraction: train with the labels of only this share of the training rows of `data`, or of each label column that is
+            named its own, such as `{"emotion": 0.1}`; see `LabelSubset`. Validation and test keep theirs.
         modalities: what the model reads; default: all that the rows have.
         pretrained: folder or Hub name (with `@revision` behind it, if not the newest) of a checkpoint of this architecture, whose
             weights training starts from; see `warm_start`. `training.learning_rates` slows or freezes parts.
@@ -161,7 +161,7 @@ class RunConfig:
     preset: str = "paper"
     model: dict = field(default_factory=dict)
     tasks: list[dict] | None = None
-    label_share: Shares = 1
+    label_fraction: LabelFraction = 1
     modalities: list[str] | None = None
     pretrained: str | None = None
     text_encoder: str | None = None
@@ -174,7 +174,7 @@ class RunConfig:
     def __post_init__(self):
         if self.preset not in PRESETS:
             raise ValueError(f"Config preset is {self.preset!r}; expected one of {', '.join(PRESETS)}.")
-        check_shares(self.label_share)
+        check_label_fraction(self.label_fraction)
         if self.text_encoder is None and self.max_tokens is not None:
             raise ValueError(f"Config max_tokens is {self.max_tokens}; it belongs to a text_encoder.")
         if self.text_encoder is not None and self.modalities is not None and "text" not in self.modalities:

@@ -37,7 +37,7 @@ class Observation(NamedTuple):
     views: dict[str, torch.Tensor]
     present: dict[str, torch.Tensor]
 
-    def at_rest(self) -> "Observation":
+    def to_cpu(self) -> "Observation":
         """On the CPU, features in double precision."""
         views = {view: features.cpu().double() for view, features in self.views.items()}
         return Observation(self.rows.cpu(), views, {name: here.cpu() for name, here in self.present.items()})
@@ -77,26 +77,26 @@ class UnimodalLabels:
         """The epoch that is going on, from 1."""
         return 1 + len(self.history[self.tasks[0].name])
 
-    def of(self, rows: torch.Tensor, present: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    def get(self, rows: torch.Tensor, present: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Labels per task `(n,)` of the samples `rows`, as they are now, float32 and on their device; NaN = none."""
-        seen, found = Observation(rows, {}, present).at_rest(), {}
+        seen, found = Observation(rows, {}, present).to_cpu(), {}
         for generator in self.generators:
-            found |= generator.current(seen.rows, by_task(generator, seen))
+            found |= generator.current(seen.rows, task_presence(generator, seen))
         return {name: labels.to(rows.device, torch.float32) for name, labels in found.items()}
 
     def update(self, seen: Observation) -> None:
         """Learn from a training step: labels move by what was known before it, then its features are kept."""
-        seen = seen.at_rest()
+        seen = seen.to_cpu()
         for generator in self.generators:
-            present = by_task(generator, seen)
+            present = task_presence(generator, seen)
             generator.generate(seen.rows, seen.views, present, self.epoch)
             generator.remember(seen.rows, seen.views, present)
 
     def update_all(self, seen: Observation) -> None:
         """Learn from one pass over all samples: features are kept, then labels move by them."""
-        seen = seen.at_rest()
+        seen = seen.to_cpu()
         for generator in self.generators:
-            present = by_task(generator, seen)
+            present = task_presence(generator, seen)
             generator.remember(seen.rows, seen.views, present)
             generator.generate(seen.rows, seen.views, present, self.epoch)
 
@@ -140,13 +140,13 @@ class UnimodalLabels:
         return found
 
 
-def by_task(generator: LabelGenerator, seen: Observation) -> dict[str, torch.Tensor]:
+def task_presence(generator: LabelGenerator, seen: Observation) -> dict[str, torch.Tensor]:
     """Who has the modality of each generated task `(n,)`; a view that is no modality's is everybody's."""
     everybody = torch.ones_like(seen.rows, dtype=torch.bool)
     return {task.name: seen.present.get(task.view, everybody) for task in generator.tasks}
 
 
-def presence(inputs: dict, like: torch.Tensor) -> dict[str, torch.Tensor]:
+def modality_presence(inputs: dict, like: torch.Tensor) -> dict[str, torch.Tensor]:
     """Who has each modality in a batch of model inputs `(batch,)`, on the device of `like` `(batch,)`."""
     found = {}
     for modality in MODALITIES:
@@ -160,7 +160,7 @@ def presence(inputs: dict, like: torch.Tensor) -> dict[str, torch.Tensor]:
     return found
 
 
-def each_once(seen: Observation) -> Observation:
+def deduplicate(seen: Observation) -> Observation:
     """Without places below 0, and each sample once, as it came first: for what several processes saw together."""
     order = seen.rows.argsort(stable=True)
     ordered = seen.rows[order]
@@ -171,7 +171,7 @@ def each_once(seen: Observation) -> Observation:
     return Observation(seen.rows[kept], pick(seen.views), pick(seen.present))
 
 
-def joined(parts: list[Observation]) -> Observation:
+def concatenate(parts: list[Observation]) -> Observation:
     """Several observations, one after the other."""
     join = lambda tensors: {name: torch.cat([part[name] for part in tensors]) for name in tensors[0]}  # noqa: E731
     rows = torch.cat([part.rows for part in parts])

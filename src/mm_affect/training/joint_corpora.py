@@ -22,7 +22,7 @@ def read_corpora(data: str, auxiliary: list[str]) -> dict:
     return corpus | {"auxiliary": [{name: read_corpus(folder)[name] for name in RECORDED} for folder in auxiliary]}
 
 
-def join(
+def join_corpora(
     data: str, auxiliary: list[str], columns: set[str] | None = None, target: Sequence | None = None
 ) -> tuple[dict, list[dict]]:
     """The target's splits with `JointRows` for training, and the label fields of all corpora.
@@ -50,7 +50,7 @@ def join(
             raise ValueError(f"{folder} has no train split; it has {', '.join(splits[folder])}.")
         for name, field in own.items():
             if name in fields:
-                check_same_labels(field, fields[name], folder, owners[name])
+                check_matching_labels(field, fields[name], folder, owners[name])
             fields.setdefault(name, field)
             owners.setdefault(name, folder)
         whole = target is None or folder != data
@@ -95,12 +95,12 @@ def _in_order(label, order: list[int] | None):
     return [label[i] for i in order] if isinstance(label, list) else order.index(label)
 
 
-def check_same_labels(field: dict, known: dict, folder: str, owner: str) -> None:
+def check_matching_labels(field: dict, known: dict, folder: str, owner: str) -> None:
     """Refuse two fields of one name that mean different things, or come from different sources."""
     name, advice = field["name"], "name one of the columns otherwise, or read the corpora in separate runs"
     if field["problem_type"] != known["problem_type"] or sorted(field["labels"]) != sorted(known["labels"]):
         raise ValueError(
-            f"The labels {name!r} are {_in_words(known)} in {owner} and {_in_words(field)} in {folder}; {advice}."
+            f"The labels {name!r} are {_format_field(known)} in {owner} and {_format_field(field)} in {folder}; {advice}."
         )
     if field["range"] and known["range"] and field["range"] != known["range"]:
         raise ValueError(
@@ -115,7 +115,7 @@ def check_same_labels(field: dict, known: dict, folder: str, owner: str) -> None
         )
 
 
-def _in_words(field: dict) -> str:
+def _format_field(field: dict) -> str:
     return f"{field['problem_type'].replace('_', ' ')} ({', '.join(field['labels'])})"
 
 

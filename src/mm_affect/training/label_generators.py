@@ -137,7 +137,8 @@ class LabelGenerator:
             present: per task, who has its modality `(n,)`.
         """
         return {
-            task.name: self._started(task, rows).masked_fill(~present[task.name], torch.nan) for task in self.tasks
+            task.name: self._current_labels(task, rows).masked_fill(~present[task.name], torch.nan)
+            for task in self.tasks
         }
 
     def generate(self, rows: torch.Tensor, views: dict, present: dict, epoch: int) -> None:
@@ -151,7 +152,7 @@ class LabelGenerator:
         """
         targets = self.targets(rows, views) if epoch > 1 else {}
         for task in self.tasks:
-            label = self._started(task, rows)
+            label = self._current_labels(task, rows)
             if epoch > 1:
                 target = targets[task.name].clamp(*self.bounds) if self.options.clamp else targets[task.name]
                 moved = (epoch - 1) / (epoch + 1) * label + 2 / (epoch + 1) * target
@@ -167,7 +168,7 @@ class LabelGenerator:
         """Keep the features of the samples `rows` for the means."""
         raise TypeError(f"{type(self).__name__} is the base of the generators; use one of them.")
 
-    def _started(self, task: Task, rows: torch.Tensor) -> torch.Tensor:
+    def _current_labels(self, task: Task, rows: torch.Tensor) -> torch.Tensor:
         """The labels of the samples; the origin's own for those without one yet."""
         label = self.labels[task.name][rows]
         return torch.where(label.isnan(), self.origin_labels[rows], label)
@@ -243,7 +244,7 @@ class OwnSpaces(LabelGenerator):
         self.stores[self.origin.name].put(rows, views[self.origin.view], self.signs(self.origin_labels[rows]))
         for task in self.tasks:
             here = present[task.name]
-            signs = self.signs(self._started(task, rows))
+            signs = self.signs(self._current_labels(task, rows))
             self.stores[task.name].put(rows[here], views[task.view][here], signs[:, here])
 
     def targets(self, rows, views):

@@ -7,34 +7,36 @@ from hashlib import sha256
 from ..messages import did_you_mean
 
 
-Shares = float | int | dict[str, float | int]
+LabelFraction = float | int | dict[str, float | int]
 
 
-def check_shares(label_share: Shares) -> None:
+def check_label_fraction(label_fraction: LabelFraction) -> None:
     """Refuse what is no share: of all label columns one number, or one for each column that is named."""
-    for share in label_share.values() if isinstance(label_share, dict) else [label_share]:
+    for share in label_fraction.values() if isinstance(label_fraction, dict) else [label_fraction]:
         if not 0 < share <= 1:
             raise ValueError(
-                f"Config label_share is {label_share}; expected a share of the training rows above 0 and up to 1, or one "
+                f"Config label_fraction is {label_fraction}; expected a share of the training rows above 0 and up to 1, or one "
                 "for each label column."
             )
 
 
-def shares_of(label_share: Shares, columns: list[str]) -> dict[str, float | int]:
+def label_fractions(label_fraction: LabelFraction, columns: list[str]) -> dict[str, float | int]:
     """The share of each of these label columns; of one that is not named 1.
 
     Raises:
         ValueError: a column is named that is not among them.
     """
-    if not isinstance(label_share, dict):
-        return dict.fromkeys(columns, label_share)
-    for name in label_share:
+    if not isinstance(label_fraction, dict):
+        return dict.fromkeys(columns, label_fraction)
+    for name in label_fraction:
         if name not in columns:
-            raise ValueError(f"Config label_share names {name!r}, which no task reads.{did_you_mean(name, columns)}")
-    return {name: label_share.get(name, 1) for name in columns}
+            raise ValueError(
+                f"Config label_fraction names {name!r}, which no task reads.{did_you_mean(name, columns)}"
+            )
+    return {name: label_fraction.get(name, 1) for name in columns}
 
 
-class FewLabels(Sequence):
+class LabelSubset(Sequence):
     """Training rows, of which only a share keeps its label; the label of the others is unknown.
 
     Which rows keep theirs is drawn by a hash of their ids: the same whatever the seed of a run, the order of the rows and

@@ -53,7 +53,7 @@ class BertAdam(torch.optim.Optimizer):
 OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "bert_adam": BertAdam}
 
 
-def decay_groups(
+def make_parameter_groups(
     model: nn.Module,
     weight_decay: float,
     learning_rates: dict[str, float] | None = None,
@@ -74,7 +74,7 @@ def decay_groups(
     learning_rates, weight_decays = learning_rates or {}, weight_decays or {}
     names = [name for name, _ in model.named_parameters()]
     for part in learning_rates | weight_decays:
-        if not any(within(name, part) for name in names):
+        if not any(_is_within(name, part) for name in names):
             known = {name.partition(".")[0] for name in names}
             raise ValueError(
                 f"{type(model).__name__} has no part {part!r} to train in its own way.{did_you_mean(part, known)}"
@@ -88,20 +88,20 @@ def decay_groups(
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             spared = name in norms or name.rpartition(".")[2].startswith("bias")
-            decay = 0.0 if spared else value_of(name, weight_decays, weight_decay)
-            groups.setdefault((spared, value_of(name, learning_rates, None), decay), []).append(parameter)
+            decay = 0.0 if spared else _select_value(name, weight_decays, weight_decay)
+            groups.setdefault((spared, _select_value(name, learning_rates, None), decay), []).append(parameter)
     return [
         {"params": parameters, "weight_decay": decay} | ({} if rate is None else {"lr": rate})
         for (_, rate, decay), parameters in sorted(groups.items(), key=lambda group: group[0][0])
     ]
 
 
-def within(name: str, part: str) -> bool:
+def _is_within(name: str, part: str) -> bool:
     """Whether a parameter belongs to the part of a model with this name."""
     return f"{name}.".startswith(f"{part}.")
 
 
-def value_of(name: str, by_part: dict[str, float], otherwise: float | None) -> float | None:
+def _select_value(name: str, by_part: dict[str, float], otherwise: float | None) -> float | None:
     """The value of the longest part that the parameter belongs to."""
-    parts = [part for part in by_part if within(name, part)]
+    parts = [part for part in by_part if _is_within(name, part)]
     return by_part[max(parts, key=len)] if parts else otherwise

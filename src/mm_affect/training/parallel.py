@@ -12,7 +12,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from tqdm import tqdm
 
 
-def side_by_side(function: Callable, calls: list[tuple], jobs: int) -> list:
+def run_parallel(function: Callable, calls: list[tuple], jobs: int) -> list:
     """`function(*call)` for every call, `jobs` of them at a time; with one job, here.
 
     Args:

@@ -27,7 +27,7 @@ from ..evaluation.evaluator import compute_metrics, predict, predict_subsets, wi
 from ..evaluation.predictions import FILE as PREDICTIONS
 from ..evaluation.predictions import read_predictions, scored, write_predictions
 from ..evaluation.results import environment, read_results, summarize, write_results
-from ..evaluation.selection import best_seed, check_selection, selection_of, with_mean
+from ..evaluation.selection import add_selection_mean, best_seed, check_selection, selection_of
 from ..evaluation.significance import intervals
 from ..features.collator import AffectCollator
 from ..features.processor import AffectProcessor
@@ -39,14 +39,14 @@ from ..tasks import Task
 from ..vocabulary import MODALITIES
 from . import warm_start
 from .config import SCHEDULERS, RunConfig, TrainingOptions
-from .joint_corpora import check_features, join, read_corpora
-from .label_subset import FewLabels, shares_of
+from .joint_corpora import check_features, join_corpora, read_corpora
+from .label_subset import LabelSubset, label_fractions
 from .mixture import MixtureSampler
-from .optimizers import decay_groups
-from .parallel import side_by_side
-from .run_tasks import as_recorded, check_classes, columns_of, tasks_of
-from .text_encoder import check_transcripts, text_config_of, tokenizer_of
-from .trainer import AffectTrainer, first_labels
+from .optimizers import make_parameter_groups
+from .parallel import run_parallel
+from .run_tasks import check_classes, label_columns, make_tasks, record_tasks
+from .text_encoder import check_transcripts, load_text_config, load_text_tokenizer
+from .trainer import AffectTrainer, initialize_labels
 
 
 def run(config: RunConfig, command: str = "", resume: bool = False, overwrite: bool = False, jobs: int = 1) -> dict:
@@ -71,7 +71,7 @@ def run(config: RunConfig, command: str = "", resume: bool = False, overwrite: b
     output = claim_output(config, corpus, resume, overwrite)  # last: a config that cannot run costs no earlier run
     folders = {seed: output / "seeds" / f"seed-{seed}" for seed in config.seeds}
     unfinished = {seed: folder for seed, folder in folders.items() if not (folder / "seed.json").exists()}
-    side_by_side(train_seed, [(config, *seed, *prepared) for seed in unfinished.items()], jobs)
+    run_parallel(train_seed, [(config, *seed, *prepared) for seed in unfinished.items()], jobs)
     seeds = {str(seed): json.loads((folder / "seed.json").read_text()) for seed, folder in folders.items()}
     best = best_seed(config, tasks, seeds)
     model = AutoModel.from_pretrained(output / "seeds" / f"seed-{best}")
@@ -84,14 +84,14 @@ def run(config: RunConfig, command: str = "", resume: bool = False, overwrite: b
         "model": {"architecture": type(model).__name__, "parameters": model.num_parameters()}
                  | {name: corpus[name] for name in ("pretrained",) if name in corpus},
         "config": config.to_dict(),
-        "tasks": as_recorded(tasks, corpus.get("training_fields", corpus["label_fields"])),
+        "tasks": record_tasks(tasks, corpus.get("training_fields", corpus["label_fields"])),
         "corpus": {name: corpus.get(name) for name in
                    ("name", "synthetic", "license", "counts", "manifest_hash", "split_protocol")}
-                  | {"extractors": extractors_of(config, corpus, model.config)}
+                  | {"extractors": describe_extractors(config, corpus, model.config)}
                   | {name: corpus[name] for name in ("auxiliary", "labels_used") if name in corpus},
         "seeds": seeds,
         "summary": summarize(seeds),
-        "best": best_by_validation(output, best, selection_of(config, tasks)[0], seeds),
+        "best": describe_best_seed(output, best, selection_of(config, tasks)[0], seeds),
         "command": command,
         "seconds": round(sum(seed["seconds"] for seed in seeds.values()), 1),
         "date": date.today().isoformat(),
@@ -101,7 +101,7 @@ def run(config: RunConfig, command: str = "", resume: bool = False, overwrite: b
     return results
 
 
-def best_by_validation(output: Path, best: int, metric: str, seeds: dict) -> dict:
+def describe_best_seed(output: Path, best: int, metric: str, seeds: dict) -> dict:
     """`best` of results: the seed that validation preferred, by which metric, and the intervals of its test scores."""
     scores = next(iter(seeds[str(best)]["test"].values()))  # with all the modalities
     predictions = read_predictions(output / "seeds" / f"seed-{best}" / PREDICTIONS)
@@ -123,38 +123,38 @@ def prepare(config: RunConfig, names: tuple[str, ...]) -> tuple[dict, dict, list
     for split in names:
         if split not in splits:
             raise ValueError(f"{config.data} has no {split} split; it has {', '.join(splits)}.")
-    few = few_labels(config, splits["train"], corpus["label_fields"])
+    few = subset_labels(config, splits["train"], corpus["label_fields"])
     if few is not None:
         splits["train"], corpus["labels_used"] = few, few.counts
     if config.auxiliary:
-        splits, corpus["training_fields"] = join(config.data, config.auxiliary, columns_of(config), few)
+        splits, corpus["training_fields"] = join_corpora(config.data, config.auxiliary, label_columns(config), few)
     fields, train = corpus.get("training_fields", corpus["label_fields"]), RowDataset(splits["train"])
-    tasks = tasks_of(config, fields, train)
+    tasks = make_tasks(config, fields, train)
     check_classes(tasks, fields, train, f"the training split of {', '.join([config.data, *config.auxiliary])}")
     validated = RowDataset(splits["validation"])
     where = f"the validation split of {config.data}"
     check_selection(config, tasks, check_classes(tasks, corpus["label_fields"], validated, where))
-    processor = processor_of(config, corpus)
+    processor = make_processor(config, corpus)
     processor.fit(train, keep=list(processor.statistics))
     for folder in config.auxiliary:
         check_features(processor, corpus, folder)
     if config.text_encoder is not None:
         check_transcripts(train, config.data)
-    model = new_model(config, tasks, processor)
+    model = make_model(config, tasks, processor)
     if config.pretrained is not None:
-        corpus["pretrained"] = warm_start.described(model, warm_start.find(config.pretrained))
+        corpus["pretrained"] = warm_start.summarize(model, warm_start.find_checkpoint(config.pretrained))
         print(f"{config.name}: {start_in_words(corpus['pretrained'])}", file=sys.stderr)
     check_training(config.training, model, AffectCollator(processor, tasks, fields), train)
     return {split: splits[split] for split in names}, corpus, tasks, processor
 
 
-def few_labels(config: RunConfig, rows, fields: list[dict]) -> FewLabels | None:
+def subset_labels(config: RunConfig, rows, fields: list[dict]) -> LabelSubset | None:
     """The target's training rows with the labels of only a share of them, if the run asks for it."""
-    if config.label_share == 1:
+    if config.label_fraction == 1:
         return None
-    read = columns_of(config)
+    read = label_columns(config)
     columns = [field["name"] for field in fields if read is None or field["name"] in read]
-    return FewLabels(RowReader(rows), shares_of(config.label_share, columns))
+    return LabelSubset(RowReader(rows), label_fractions(config.label_fraction, columns))
 
 
 def publish(output: Path, best: int) -> None:
@@ -177,14 +177,14 @@ def claim_output(config: RunConfig, corpus: dict, resume: bool, overwrite: bool)
     """The output folder, with `run.json` and `rows.json` in it; refuses what is not ours to change, or has changed."""
     output = Path(config.output_dir)
     recorded = output / "run.json"
-    rows = identity(config, corpus)
+    rows = identify_inputs(config, corpus)
     if output.exists() and any(output.iterdir() if output.is_dir() else [output]):
         if not recorded.is_file():
             raise FileExistsError(
                 f"{output} exists and is not the output of a run; it is left alone: choose another folder."
             )
         if resume:
-            check_same(config, rows)
+            check_unchanged(config, rows)
         elif overwrite:
             shutil.rmtree(output)
         else:
@@ -195,15 +195,15 @@ def claim_output(config: RunConfig, corpus: dict, resume: bool, overwrite: bool)
     return output
 
 
-def identity(config: RunConfig, corpus: dict) -> dict:
+def identify_inputs(config: RunConfig, corpus: dict) -> dict:
     """What tells whether the rows, and the weights that training starts from, are still the same."""
     known = {name: corpus[name] for name in ("name", "counts", "manifest_hash")}
     if config.pretrained is not None:
-        known["pretrained"] = warm_start.find(config.pretrained).sha256()
+        known["pretrained"] = warm_start.find_checkpoint(config.pretrained).sha256()
     return known | {name: corpus[name] for name in ("auxiliary",) if name in corpus}
 
 
-def check_same(config: RunConfig, rows: dict) -> None:
+def check_unchanged(config: RunConfig, rows: dict) -> None:
     """Refuse a run in the output folder that began with another config but for seeds, or other rows (see `identity`)."""
     recorded, known = (Path(config.output_dir) / name for name in ("run.json", "rows.json"))
     if replace(RunConfig.load(recorded), seeds=config.seeds) != config:  # seeds may be added
@@ -219,22 +219,22 @@ def check_same(config: RunConfig, rows: dict) -> None:
         )
 
 
-def finished(config: RunConfig) -> dict | None:
+def read_finished(config: RunConfig) -> dict | None:
     """The results of this run if it was finished before, with this config, its seeds and these rows."""
     output = Path(config.output_dir)
     if not all((output / name).is_file() for name in ("run.json", "results.json")):
         return None
-    check_same(config, identity(config, read_corpora(config.data, config.auxiliary)))
+    check_unchanged(config, identify_inputs(config, read_corpora(config.data, config.auxiliary)))
     results = read_results(output / "results.json")
     return results if list(results["seeds"]) == [str(seed) for seed in config.seeds] else None
 
 
-def processor_of(config: RunConfig, corpus: dict) -> AffectProcessor:
+def make_processor(config: RunConfig, corpus: dict) -> AffectProcessor:
     """The processor saved with the rows, or one without extractors, narrowed to the run's modalities; with the tokenizer of
     the text encoder if the run has one, and the scale of features that pretrained weights are used to."""
     encoder, tokenizer = config.text_encoder, None
     if encoder is not None:
-        tokenizer = tokenizer_of(encoder, text_config_of(encoder))
+        tokenizer = load_text_tokenizer(encoder, load_text_config(encoder))
     sizes = {m: size for m, size in corpus["sizes"].items() if m != "text" or tokenizer is None}
     modalities = config.modalities or list(sizes)
     modalities = [m for m in modalities if m != "text" or tokenizer is None]
@@ -249,7 +249,9 @@ def processor_of(config: RunConfig, corpus: dict) -> AffectProcessor:
         normalization = saved.normalization
         given = {m: extractor for m, extractor in saved.made_extractors().items() if m in modalities}
     if config.pretrained is not None:
-        ways, statistics = warm_start.scale_of(warm_start.find(config.pretrained), corpus["extractors"], modalities)
+        ways, statistics = warm_start.read_normalization(
+            warm_start.find_checkpoint(config.pretrained), corpus["extractors"], modalities
+        )
         normalization = normalization | ways
     normalization = normalization | config.normalization
     processor = AffectProcessor(
@@ -264,7 +266,7 @@ def processor_of(config: RunConfig, corpus: dict) -> AffectProcessor:
     return processor
 
 
-def model_config_of(config: RunConfig, tasks: list[Task], processor: AffectProcessor) -> AffectConfig:
+def make_model_config(config: RunConfig, tasks: list[Task], processor: AffectProcessor) -> AffectConfig:
     """The model's config: the preset with the fields of the run, tasks and sizes filled in."""
     known = {name: kind for name, kind in CONFIG_MAPPING.items() if issubclass(kind, AffectConfig)}
     if config.architecture not in known:
@@ -276,7 +278,7 @@ def model_config_of(config: RunConfig, tasks: list[Task], processor: AffectProce
                 f"Config model.{name} is filled in from the rows; remove it (see `tasks`, `modalities`, `text_encoder`)."
             )
     if config.text_encoder is not None:
-        filled["text_config"] = text_config_of(config.text_encoder)
+        filled["text_config"] = load_text_config(config.text_encoder)
     preset = getattr(known[config.architecture], config.preset, None)
     if preset is None:
         raise ValueError(f"The architecture {config.architecture!r} has no preset {config.preset!r}; leave it out.")
@@ -286,19 +288,19 @@ def model_config_of(config: RunConfig, tasks: list[Task], processor: AffectProce
         raise ValueError(f"Config model: {validation_reason(error)}.") from None
 
 
-def new_model(config: RunConfig, tasks: list[Task], processor: AffectProcessor) -> AffectPreTrainedModel:
+def make_model(config: RunConfig, tasks: list[Task], processor: AffectProcessor) -> AffectPreTrainedModel:
     """A model to be trained: new, but for the text encoder and for pretrained weights if the run has such."""
-    model_config = model_config_of(config, tasks, processor)
+    model_config = make_model_config(config, tasks, processor)
     if config.text_encoder is None:
         model = AutoModel.from_config(model_config)
     else:
         model = MODEL_MAPPING[type(model_config)].from_encoders_pretrained(model_config, config.text_encoder)
     if config.pretrained is not None:
-        warm_start.take_weights(model, warm_start.find(config.pretrained))
+        warm_start.copy_weights(model, warm_start.find_checkpoint(config.pretrained))
     return model
 
 
-def extractors_of(config: RunConfig, corpus: dict, model_config: AffectConfig) -> dict:
+def describe_extractors(config: RunConfig, corpus: dict, model_config: AffectConfig) -> dict:
     """What makes the features that the model reads."""
     if config.text_encoder is None:
         return corpus["extractors"]
@@ -311,11 +313,11 @@ def train_seed(config: RunConfig, seed: int, folder: Path, splits, corpus, tasks
     began = time.time()
     set_seed(seed)
     options = config.training
-    model = new_model(config, tasks, processor)
+    model = make_model(config, tasks, processor)
     metric, greater = selection_of(config, tasks)
     schedule = {"mode": "max" if greater else "min", "factor": 0.1, "patience": 5}
     checkpoints = folder / "checkpoints"
-    last, epochs_left = resumable(checkpoints, options)
+    last, epochs_left = find_resumable_checkpoint(checkpoints, options)
     arguments = TrainingArguments(
         output_dir=str(checkpoints),
         seed=seed,
@@ -358,7 +360,7 @@ def train_seed(config: RunConfig, seed: int, folder: Path, splits, corpus, tasks
         learning_rates=options.learning_rates,
         weight_decays=options.weight_decays,
         generation=options.unimodal_labels,
-        also_measured=lambda found: with_mean(found, metric),
+        extend_metrics=lambda found: add_selection_mean(found, metric),
         callbacks=[EarlyStoppingCallback(options.patience)],
     )
     trainer.train(resume_from_checkpoint=last)
@@ -373,7 +375,8 @@ def train_seed(config: RunConfig, seed: int, folder: Path, splits, corpus, tasks
     found = {
         "epochs": len(epochs),
         "best_epoch": round(best["epoch"]),
-        "validation": with_mean(compute_metrics(model.config.tasks, prediction), metric) | {"loss": best["eval_loss"]},
+        "validation": add_selection_mean(compute_metrics(model.config.tasks, prediction), metric)
+        | {"loss": best["eval_loss"]},
     }
     model.save_pretrained(folder)
     if trainer.unimodal_labels is not None:
@@ -390,7 +393,7 @@ def train_seed(config: RunConfig, seed: int, folder: Path, splits, corpus, tasks
     shutil.rmtree(checkpoints, ignore_errors=True)
 
 
-def resumable(checkpoints: Path, options: TrainingOptions) -> tuple[str | None, int]:
+def find_resumable_checkpoint(checkpoints: Path, options: TrainingOptions) -> tuple[str | None, int]:
     """The newest complete checkpoint of an interrupted seed, if any, and up to which epoch to train."""
     states = sorted(checkpoints.glob("checkpoint-*/trainer_state.json"), key=lambda path: int(path.parent.name[11:]))
     if not states:  # a checkpoint without its state was cut off while it was written
@@ -403,6 +406,6 @@ def resumable(checkpoints: Path, options: TrainingOptions) -> tuple[str | None, 
 
 def check_training(options: TrainingOptions, model, collator: AffectCollator, train) -> None:
     """Refuse, before training, rates of parts that the model does not have, and labels that none can be generated from."""
-    decay_groups(model, options.weight_decay, options.learning_rates, options.weight_decays)
+    make_parameter_groups(model, options.weight_decay, options.learning_rates, options.weight_decays)
     if any(task.generated_from for task in model.config.tasks):
-        first_labels(model.config.tasks, collator, train, options.unimodal_labels)
+        initialize_labels(model.config.tasks, collator, train, options.unimodal_labels)

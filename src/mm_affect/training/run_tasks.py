@@ -10,7 +10,7 @@ from ..tasks import Task, as_field
 from .config import RunConfig
 
 
-def tasks_of(config: RunConfig, fields: list[dict], train) -> list[Task]:
+def make_tasks(config: RunConfig, fields: list[dict], train) -> list[Task]:
     """The tasks of the config, or one per label column, with class weights if `balance` asks for them.
 
     A task counts by its `weight`; without one by the confidence of its labels if they are weak, else by 1. A task of weight
@@ -45,10 +45,10 @@ def tasks_of(config: RunConfig, fields: list[dict], train) -> list[Task]:
         raise ValueError("Every task has weight 0, so nothing would be trained; give one a weight.")
     if not config.training.balance:
         return tasks
-    return [balanced(task, columns.get(task.source), train) for task in tasks]
+    return [add_class_weights(task, columns.get(task.source), train) for task in tasks]
 
 
-def columns_of(config: RunConfig) -> set[str] | None:
+def label_columns(config: RunConfig) -> set[str] | None:
     """The label columns that the tasks of the config read; None: all that there are."""
     if config.tasks is None:
         return None
@@ -56,17 +56,17 @@ def columns_of(config: RunConfig) -> set[str] | None:
     return {task.source for task in tasks if task.weight and task.generated_from is None}
 
 
-def as_recorded(tasks: list[Task], fields: list[dict]) -> list[dict]:
+def record_tasks(tasks: list[Task], fields: list[dict]) -> list[dict]:
     """The tasks that are measured as results tell them: as label fields, with the source of their labels if those are weak."""
     weak = {field["name"]: {"weak": field["weak"]} for field in fields if field.get("weak")}
     return [as_field(task) | weak.get(task.source, {}) for task in tasks if task.generated_from is None]
 
 
-def balanced(task: Task, column: dict | None, train) -> Task:
+def add_class_weights(task: Task, column: dict | None, train) -> Task:
     """The task with class weights from the training rows: N_negative / N_positive per label, or N / (K N_k) per class."""
     if task.class_weights is not None or task.problem_type == "regression":
         return task
-    samples, known = _samples(task, column, train)
+    samples, known = _count_samples(task, column, train)
     if task.problem_type == "multi_label_classification":
         weights = (known - samples) / np.maximum(samples, 1)
     else:
@@ -74,7 +74,7 @@ def balanced(task: Task, column: dict | None, train) -> Task:
     return Task.from_dict(task.to_dict() | {"class_weights": [round(float(w), 4) for w in weights]})
 
 
-def _samples(task: Task, column: dict, rows) -> tuple[np.ndarray, np.ndarray | int]:
+def _count_samples(task: Task, column: dict, rows) -> tuple[np.ndarray, np.ndarray | int]:
     """How many samples each class has, and how many rows are known (of several labels: per label)."""
     encode = label_encoder(task, column)
     targets = np.array([encode(row["labels"].get(task.source)) for row in rows], dtype=np.float64)
@@ -100,7 +100,7 @@ def check_classes(tasks: list[Task], fields: list[dict], rows, where: str) -> li
         known_tasks.append(task)
         if task.problem_type == "regression":
             continue
-        samples, _ = _samples(task, column, [{"labels": label} for label in labels])
+        samples, _ = _count_samples(task, column, [{"labels": label} for label in labels])
         absent = [name for name, count in zip(task.labels, samples, strict=True) if not count]
         if absent:
             warnings.warn(

@@ -6,7 +6,7 @@ from transformers import AutoConfig, PreTrainedConfig
 from ..features.processor import load_tokenizer
 
 
-def text_config_of(name: str) -> PreTrainedConfig:
+def load_text_config(name: str) -> PreTrainedConfig:
     """The config of the encoder at `name`, a folder or a Hub name. Raises `ValueError` if there is none that reads tokens."""
     try:
         config = AutoConfig.from_pretrained(name)
@@ -24,7 +24,7 @@ def text_config_of(name: str) -> PreTrainedConfig:
     return config
 
 
-def tokenizer_of(name: str, config: PreTrainedConfig):
+def load_text_tokenizer(name: str, config: PreTrainedConfig):
     """The tokenizer of the encoder at `name`, whose `model_max_length` is what the encoder can read.
 
     Raises:

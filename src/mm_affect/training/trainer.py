@@ -10,12 +10,12 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from ..evaluation.evaluator import compute_metrics, quietly
 from ..features.collator import AffectCollator
-from .generated_labels import Observation, UnimodalLabels, each_once, joined, presence
+from .generated_labels import Observation, UnimodalLabels, concatenate, deduplicate, modality_presence
 from .label_generators import LabelGeneration
-from .optimizers import OPTIMIZERS, decay_groups
+from .optimizers import OPTIMIZERS, make_parameter_groups
 
 
-class PlacedCollator:
+class IndexedCollator:
     """A collator whose batches also tell the place of each row in the training set, as `rows` `(batch,)`, by its id."""
 
     def __init__(self, collator: AffectCollator, places: dict[str, int]):
@@ -36,7 +36,7 @@ class EpochProgress(TrainerCallback):
             initial=round(state.epoch or 0),
             desc="train",
             unit="epoch",
-            disable=parent_process() is not None,  # one of several at a time (`side_by_side`), whose bars would mix
+            disable=parent_process() is not None,  # one of several at a time (`run_parallel`), whose bars would mix
         )
         self.shown = {}
 
@@ -56,7 +56,7 @@ class EpochProgress(TrainerCallback):
         self.bar = None
 
 
-def first_labels(tasks, collator: AffectCollator, rows, generation: LabelGeneration) -> UnimodalLabels:
+def initialize_labels(tasks, collator: AffectCollator, rows, generation: LabelGeneration) -> UnimodalLabels:
     """The generated labels before training, from the labels of every training row.
 
     Raises:
@@ -76,7 +76,7 @@ def first_labels(tasks, collator: AffectCollator, rows, generation: LabelGenerat
     return UnimodalLabels(tasks, ids, origins, generation)
 
 
-class LabelEpochs(TrainerCallback):
+class LabelUpdateCallback(TrainerCallback):
     """At the end of an epoch, before anything is saved: generated labels are moved, if they are once per epoch, and noted."""
 
     def __init__(self, trainer: "AffectTrainer"):
@@ -102,9 +102,9 @@ class AffectTrainer(Trainer):
         augment: `augmentation.Augmentation` of the training rows.
         group_by_length: batch rows of like length in training; otherwise at random.
         optimizer_name: `"adam"` or `"bert_adam"`; `"adamw"` leaves the choice to `args`, unless parts are named.
-        learning_rates, weight_decays: values for parts of the model, see `optimizers.decay_groups`.
+        learning_rates, weight_decays: values for parts of the model, see `optimizers.make_parameter_groups`.
         generation: how labels of tasks with `generated_from` are made; default: as in SUGRM.
-        also_measured: called with the metrics of an evaluation, gives them with more, such as the mean of some.
+        extend_metrics: called with the metrics of an evaluation, gives them with more, such as the mean of some.
 
     The other arguments are `Trainer`'s. The test split has no place here: select on validation, then call
     `evaluate_subsets`.
@@ -127,7 +127,7 @@ class AffectTrainer(Trainer):
         learning_rates=None,
         weight_decays=None,
         generation=None,
-        also_measured=lambda metrics: metrics,
+        extend_metrics=lambda metrics: metrics,
         **kwargs,
     ):
         args.remove_unused_columns = False
@@ -141,7 +141,7 @@ class AffectTrainer(Trainer):
             AffectCollator(processor, tasks, label_fields),
             train_dataset,
             eval_dataset,
-            compute_metrics=quietly(lambda prediction: also_measured(compute_metrics(tasks, prediction))),
+            compute_metrics=quietly(lambda prediction: extend_metrics(compute_metrics(tasks, prediction))),
             **kwargs,
         )
         self.remove_callback(PrinterCallback)
@@ -153,8 +153,8 @@ class AffectTrainer(Trainer):
         self.unimodal_labels = None
         if train_dataset is not None and any(task.generated_from for task in tasks):
             generation = generation or LabelGeneration()
-            self.unimodal_labels = first_labels(tasks, self.training_collator, train_dataset, generation)
-            self.add_callback(LabelEpochs(self))
+            self.unimodal_labels = initialize_labels(tasks, self.training_collator, train_dataset, generation)
+            self.add_callback(LabelUpdateCallback(self))
         self._sums, self._count = {}, 0
 
     def save_model(self, output_dir=None, _internal_call=False):
@@ -180,7 +180,7 @@ class AffectTrainer(Trainer):
     def get_train_dataloader(self):
         evaluation_collator, self.data_collator = self.data_collator, self.training_collator
         if self.unimodal_labels is not None:
-            self.data_collator = PlacedCollator(self.training_collator, self.unimodal_labels.places)
+            self.data_collator = IndexedCollator(self.training_collator, self.unimodal_labels.places)
         try:
             return super().get_train_dataloader()
         finally:
@@ -190,7 +190,7 @@ class AffectTrainer(Trainer):
         special = self.optimizer_name != "adamw" or self.learning_rates or self.weight_decays
         if special and self.optimizer is None:
             trained = self.model if model is None else model
-            groups = decay_groups(trained, self.args.weight_decay, self.learning_rates, self.weight_decays)
+            groups = make_parameter_groups(trained, self.args.weight_decay, self.learning_rates, self.weight_decays)
             self.optimizer = OPTIMIZERS[self.optimizer_name](
                 groups,
                 lr=self.args.learning_rate,
@@ -211,11 +211,11 @@ class AffectTrainer(Trainer):
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         rows = inputs.pop("rows", None)
         if rows is not None:
-            present = presence(inputs, rows)
-            inputs["labels"] = inputs["labels"] | self.unimodal_labels.of(rows, present)
+            present = modality_presence(inputs, rows)
+            inputs["labels"] = inputs["labels"] | self.unimodal_labels.get(rows, present)
         outputs = model(**inputs)
         if rows is not None and self.unimodal_labels.options.update == "batch":
-            self.unimodal_labels.update(self._seen_by_all(self._observation(rows, outputs, present)))
+            self.unimodal_labels.update(self._gather_observation(self._observation(rows, outputs, present)))
         if model.training:
             for name, value in outputs.losses.items():
                 self._sums[name] = self._sums.get(name, 0.0) + value.detach()
@@ -226,7 +226,7 @@ class AffectTrainer(Trainer):
         views = {view: outputs.representations[view].detach() for view in self.unimodal_labels.views}
         return Observation(rows, views, present)
 
-    def _seen_by_all(self, seen: Observation) -> Observation:
+    def _gather_observation(self, seen: Observation) -> Observation:
         """What all processes saw in this step, so that each keeps the same labels; a row drawn twice counts once."""
 
         def gather(tensor, fill=0):
@@ -234,7 +234,7 @@ class AffectTrainer(Trainer):
 
         views = {view: gather(features) for view, features in seen.views.items()}
         present = {modality: gather(here.long()).bool() for modality, here in seen.present.items()}
-        return each_once(Observation(gather(seen.rows, -1), views, present))
+        return deduplicate(Observation(gather(seen.rows, -1), views, present))
 
     @torch.no_grad()
     def observe_all(self) -> Observation:
@@ -246,9 +246,9 @@ class AffectTrainer(Trainer):
             places = torch.arange(start, min(start + size, len(rows)), device=device)
             batch = self.data_collator([rows[i] for i in places.tolist()])
             inputs = {name: values.to(device) for name, values in batch.items() if name != "labels"}
-            found.append(self._observation(places, self.model(**inputs), presence(inputs, places)).at_rest())
+            found.append(self._observation(places, self.model(**inputs), modality_presence(inputs, places)).to_cpu())
         self.model.train(was_training)
-        return joined(found)
+        return concatenate(found)
 
     def log(self, logs, start_time=None):
         if "loss" in logs and self._count:

@@ -59,7 +59,7 @@ class Checkpoint(NamedTuple):
         return AffectProcessor.get_processor_dict(self.folder)[0]
 
 
-def find(name: str) -> Checkpoint:
+def find_checkpoint(name: str) -> Checkpoint:
     """The checkpoint of this name: a folder, or a repository of the Hub, with `@revision` behind it if not the newest.
 
     Raises:
@@ -81,7 +81,7 @@ def find(name: str) -> Checkpoint:
     return checkpoint
 
 
-def taken_by(model: AffectPreTrainedModel, checkpoint: Checkpoint) -> dict[str, Path]:
+def match_weights(model: AffectPreTrainedModel, checkpoint: Checkpoint) -> dict[str, Path]:
     """The names of the weights that the model takes, and the file of each.
 
     Raises:
@@ -93,8 +93,8 @@ def taken_by(model: AffectPreTrainedModel, checkpoint: Checkpoint) -> dict[str, 
             f"Config pretrained: {checkpoint.name} is a {theirs.model_type}, and this run trains a {ours.model_type}; "
             "weights pass between models of one architecture only."
         )
-    alike = [_of_head(task) for task in theirs.tasks]
-    new_heads = [f"{HEADS}{task.name}." for task in ours.tasks if _of_head(task) not in alike]
+    alike = [_head_key(task) for task in theirs.tasks]
+    new_heads = [f"{HEADS}{task.name}." for task in ours.tasks if _head_key(task) not in alike]
     own, taken, wrong = model.state_dict(), {}, []
     for name, (path, shape) in checkpoint.weights().items():
         if name not in own or name.startswith(tuple(new_heads)):
@@ -115,21 +115,21 @@ def taken_by(model: AffectPreTrainedModel, checkpoint: Checkpoint) -> dict[str, 
     return taken
 
 
-def take_weights(model: AffectPreTrainedModel, checkpoint: Checkpoint) -> None:
-    """Copy the weights of the checkpoint into the model; see `taken_by`."""
-    own, taken = model.state_dict(), taken_by(model, checkpoint)
+def copy_weights(model: AffectPreTrainedModel, checkpoint: Checkpoint) -> None:
+    """Copy the weights of the checkpoint into the model; see `match_weights`."""
+    own, taken = model.state_dict(), match_weights(model, checkpoint)
     for path in set(taken.values()):
         with torch.no_grad(), safe_open(path, "pt") as file:
             for name in (name for name in taken if taken[name] == path):
                 own[name].copy_(file.get_tensor(name))
 
 
-def described(model: AffectPreTrainedModel, checkpoint: Checkpoint) -> dict:
+def summarize(model: AffectPreTrainedModel, checkpoint: Checkpoint) -> dict:
     """What a model takes of the checkpoint, for results: `name`, `revision`, `weights_sha256`, `architecture`, how many
     numbers were `taken`, which parts are `new` and which were `dropped`, and the `settings` of the architecture that
     differ, each there and here."""
     own, there = model.state_dict(), set(checkpoint.weights())
-    taken = set(taken_by(model, checkpoint))
+    taken = set(match_weights(model, checkpoint))
     theirs, ours = checkpoint.config.to_dict(), model.config.to_dict()
     settings = [name for name in type(model.config).__annotations__ if name in ours]
     return {
@@ -138,19 +138,19 @@ def described(model: AffectPreTrainedModel, checkpoint: Checkpoint) -> dict:
         "weights_sha256": checkpoint.sha256(),
         "architecture": (checkpoint.config.architectures or ["unknown"])[0],
         "taken": sum(own[name].numel() for name in taken),
-        "new": parts_of(own.keys() - taken, taken),
-        "dropped": parts_of(there - taken, taken),
+        "new": group_modules(own.keys() - taken, taken),
+        "dropped": group_modules(there - taken, taken),
         "settings": {name: [theirs.get(name), ours[name]] for name in settings if theirs.get(name) != ours[name]},
     }
 
 
-def parts_of(names: set[str], others: set[str]) -> list[str]:
+def group_modules(names: set[str], others: set[str]) -> list[str]:
     """The parts of a model that these weights are, whole parts by one name; heads one by one."""
     shared = {prefix for name in others for prefix in _prefixes(name)} | {"heads", "heads.heads"}
     return sorted({next((prefix for prefix in _prefixes(name) if prefix not in shared), name) for name in names})
 
 
-def scale_of(checkpoint: Checkpoint, extractors: dict, modalities: list[str]) -> tuple[dict, dict]:
+def read_normalization(checkpoint: Checkpoint, extractors: dict, modalities: list[str]) -> tuple[dict, dict]:
     """Normalization and statistics of the modalities that the checkpoint reads, too.
 
     Args:
@@ -170,7 +170,7 @@ def scale_of(checkpoint: Checkpoint, extractors: dict, modalities: list[str]) ->
     return {m: ways[m] for m in sizes}, {m: statistics[m] for m in sizes if m in statistics}
 
 
-def _of_head(task: Task) -> tuple:
+def _head_key(task: Task) -> tuple:
     return task.name, task.problem_type, task.labels, task.view
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ...evaluation.plots import Subject
+from ...evaluation.plots import FigureInputs
 
 
-def chosen_rows(rows, samples: int, seed: int = 0) -> list[dict]:
+def sample_rows(rows, samples: int, seed: int = 0) -> list[dict]:
     """At most `samples` rows, drawn at random without repetition, in their order.
 
     Raises:
@@ -21,7 +21,9 @@ def chosen_rows(rows, samples: int, seed: int = 0) -> list[dict]:
     return [rows[int(i)] for i in np.sort(chosen)]
 
 
-def figures_of(subject: Subject, compared: Subject | None = None, seed: int = 0) -> dict[str, Callable[[Path], Path]]:
+def find_figures(
+    subject: FigureInputs, compared: FigureInputs | None = None, seed: int = 0
+) -> dict[str, Callable[[Path], Path]]:
     """What draws each figure of the paper of the subject's architecture, by name.
 
     An architecture with figures has a function with these arguments, named here. What it returns may raise the reason
@@ -43,7 +45,7 @@ def figures_of(subject: Subject, compared: Subject | None = None, seed: int = 0)
     return known[architecture](subject, compared, seed)
 
 
-def draw_all(
+def draw_figures(
     figures: dict[str, Callable[[Path], Path]], folder: Path
 ) -> tuple[list[Path], list[tuple[Exception, list[str]]]]:
     """Draw figures into a folder, each under its name.

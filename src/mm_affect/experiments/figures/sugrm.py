@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ...evaluation.plots import MODALITY_COLORS, STYLES, Subject, new_figure, save_figure, seed_folder, styled
+from ...evaluation.plots import MODALITY_COLORS, STYLES, FigureInputs, new_figure, save_figure, seed_folder, styled
 from ...tasks import Task
 from ...training.generated_labels import LabelHistory, read_labels
 
@@ -27,7 +27,7 @@ MOST_LETTERS = 3 * WRAPPED
 BATCH_SIZE = 32
 
 
-class Sample(NamedTuple):
+class SampleLabels(NamedTuple):
     """One row's labels and predictions of one origin.
 
     Args:
@@ -43,7 +43,9 @@ class Sample(NamedTuple):
     predicted: dict[str, float]
 
 
-def figures(subject: Subject, compared: Subject | None = None, seed: int = 0) -> dict[str, Callable[[Path], Path]]:
+def figures(
+    subject: FigureInputs, compared: FigureInputs | None = None, seed: int = 0
+) -> dict[str, Callable[[Path], Path]]:
     """What draws each figure at a path, by name: two for every origin of generated labels.
 
     Raises:
@@ -64,16 +66,16 @@ def figures(subject: Subject, compared: Subject | None = None, seed: int = 0) ->
     return found
 
 
-def _draw_labels(subject: Subject, origin: str, tasks: list[Task], path: Path) -> Path:
-    history = history_of(subject.folder, origin)
+def _draw_labels(subject: FigureInputs, origin: str, tasks: list[Task], path: Path) -> Path:
+    history = read_label_history(subject.folder, origin)
     return plot_labels(history, {task.name: task.view for task in tasks}, path, subject.title.partition("\n")[0])
 
 
-def _draw_samples(subject: Subject, origin: str, tasks: list[Task], path: Path) -> Path:
-    return plot_samples(samples_of(subject, origin, tasks), origin, path, subject.title)
+def _draw_samples(subject: FigureInputs, origin: str, tasks: list[Task], path: Path) -> Path:
+    return plot_samples(collect_samples(subject, origin, tasks), origin, path, subject.title)
 
 
-def history_of(folder: Path, origin: str) -> LabelHistory:
+def read_label_history(folder: Path, origin: str) -> LabelHistory:
     """Labels generated from `origin` while a checkpoint was trained.
 
     Raises:
@@ -87,9 +89,9 @@ def history_of(folder: Path, origin: str) -> LabelHistory:
 
 
 @torch.no_grad()
-def samples_of(subject: Subject, origin: str, tasks: list[Task]) -> list[Sample]:
+def collect_samples(subject: FigureInputs, origin: str, tasks: list[Task]) -> list[SampleLabels]:
     """Labels and predictions of every row."""
-    history = history_of(subject.folder, origin)
+    history = read_label_history(subject.folder, origin)
     places = {row: place for place, row in enumerate(history.ids)}
     model, source = subject.model, next(task for task in subject.model.config.tasks if task.name == origin)
     found = []
@@ -105,7 +107,7 @@ def samples_of(subject: Subject, origin: str, tasks: list[Task]) -> list[Sample]
             }
             predicted = {view: float(values[i]) for view, values in views.items()}
             label = np.nan if label is None else float(label)
-            found.append(Sample(row["id"], row.get("transcript") or "", label, generated, predicted))
+            found.append(SampleLabels(row["id"], row.get("transcript") or "", label, generated, predicted))
     return found
 
 
@@ -124,7 +126,7 @@ def plot_labels(history: LabelHistory, views: dict[str, str], path: str | Path, 
         raise ValueError("No epoch of the training was finished, so no labels were generated.")
     known = np.concatenate([values[np.isfinite(values)] for values in labels.values()])
     edges = np.linspace(known.min(), known.max(), BINS + 1)
-    changes = {task: mean_changes(values) for task, values in labels.items()}
+    changes = {task: compute_mean_changes(values) for task, values in labels.items()}
     shares = {
         task: np.stack(
             [np.histogram(row[np.isfinite(row)], edges)[0] / max(1, np.isfinite(row).sum()) for row in values]
@@ -161,7 +163,7 @@ def plot_labels(history: LabelHistory, views: dict[str, str], path: str | Path, 
     return save_figure(figure, path, ["task", "epoch", "samples", "mean absolute change", *names], rows)
 
 
-def mean_changes(labels: np.ndarray) -> list[float | None]:
+def compute_mean_changes(labels: np.ndarray) -> list[float | None]:
     """Mean absolute change from each epoch to the next, of `(epochs, samples)`, over samples that have both labels."""
     return [_mean(np.abs(after - before)) for before, after in zip(labels, labels[1:])]
 
@@ -172,7 +174,7 @@ def _mean(values: np.ndarray) -> float | None:
 
 
 @styled
-def plot_samples(samples: list[Sample], origin: str, path: str | Path, title: str = "") -> Path:
+def plot_samples(samples: list[SampleLabels], origin: str, path: str | Path, title: str = "") -> Path:
     """Table 5's view: of single samples the words, the label, what was generated (filled) and what is predicted (hollow).
 
     The picture shows some, from the lowest to the highest label in equal steps of rank; the CSV file has all.
@@ -221,7 +223,7 @@ def plot_samples(samples: list[Sample], origin: str, path: str | Path, title: st
     return save_figure(figure, path, header, rows)
 
 
-def _words(sample: Sample) -> str:
+def _words(sample: SampleLabels) -> str:
     text = textwrap.shorten(sample.transcript or sample.id, MOST_LETTERS, placeholder=" ...")
     return textwrap.fill(text, WRAPPED).replace("$", r"\$")  # a dollar would begin a formula
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ...evaluation.plots import COLORS, MODALITY_COLORS, Subject, history_of, new_figure, save_figure, styled
+from ...evaluation.plots import COLORS, MODALITY_COLORS, FigureInputs, history_of, new_figure, save_figure, styled
 from ...models.layers.streams import masked_mean
 from ...models.tailor import TailorForAffect
 
@@ -28,7 +28,7 @@ MOST_NUMBERED = 12  # labels of a heat map that still has its values written in
 BATCH_SIZE = 32
 
 
-class Part(NamedTuple):
+class RefinedFeatures(NamedTuple):
     """The private or common part of a modality, of the rows that have the modality.
 
     Args:
@@ -45,7 +45,9 @@ class Part(NamedTuple):
     probabilities: np.ndarray
 
 
-def figures(subject: Subject, compared: Subject | None = None, seed: int = 0) -> dict[str, Callable[[Path], Path]]:
+def figures(
+    subject: FigureInputs, compared: FigureInputs | None = None, seed: int = 0
+) -> dict[str, Callable[[Path], Path]]:
     """What draws each figure at a path, by name.
 
     Args:
@@ -61,20 +63,20 @@ def figures(subject: Subject, compared: Subject | None = None, seed: int = 0) ->
             "TAILOR's; give another TAILOR checkpoint."
         )
     modalities = subject.model.config.modalities
-    parts = refined_parts(subject)
-    spaces = [*([(compared, refined_parts(compared))] if compared else []), (subject, parts)]
+    parts = compute_refined_features(subject)
+    spaces = [*([(compared, compute_refined_features(compared))] if compared else []), (subject, parts)]
     return {
         "adversarial_losses": lambda path: plot_adversarial_losses(
             history_of(subject.folder), path, num_modalities=len(modalities)
         ),
         "discriminator": partial(plot_discriminator, parts, modalities, title=subject.title),
         "representations": partial(plot_representations, spaces, seed=seed),
-        "label_correlations": lambda path: plot_label_correlations(*label_correlations(subject), path),
+        "label_correlations": lambda path: plot_label_correlations(*compute_label_correlations(subject), path),
     }
 
 
 @torch.no_grad()
-def refined_parts(subject: Subject) -> list[Part]:
+def compute_refined_features(subject: FigureInputs) -> list[RefinedFeatures]:
     """The private and common parts of every modality that the model and at least one row have.
 
     Raises:
@@ -95,7 +97,7 @@ def refined_parts(subject: Subject) -> list[Part]:
                 told_apart = model.discriminator(values).float().softmax(-1)
                 probabilities.append(masked_mean(told_apart, mask).cpu().numpy()[present])
     parts = [
-        Part(*name, ids, np.concatenate(means), np.concatenate(probabilities))
+        RefinedFeatures(*name, ids, np.concatenate(means), np.concatenate(probabilities))
         for name, (ids, means, probabilities) in found.items()
         if ids
     ]
@@ -105,7 +107,7 @@ def refined_parts(subject: Subject) -> list[Part]:
 
 
 @torch.no_grad()
-def label_correlations(subject: Subject) -> tuple[np.ndarray, list[list[str]]]:
+def compute_label_correlations(subject: FigureInputs) -> tuple[np.ndarray, list[list[str]]]:
     """Attention of each label (row) to each label (column) in the decoder (Eq. 11), `(heads, labels, labels)`, and the
     names of the labels of each task. In evaluation it is the same for every row.
 
@@ -165,7 +167,7 @@ def plot_adversarial_losses(history: list[dict], path: str | Path, num_modalitie
 
 
 @styled
-def plot_discriminator(parts: list[Part], modalities: list[str], path: str | Path, title: str = "") -> Path:
+def plot_discriminator(parts: list[RefinedFeatures], modalities: list[str], path: str | Path, title: str = "") -> Path:
     """Figure 5: for the parts of each modality, how probable the discriminator holds each modality to be.
 
     Boxes are quartiles, whiskers the furthest row within 1.5 times their distance; the dashed line is chance.
@@ -216,7 +218,9 @@ def plot_discriminator(parts: list[Part], modalities: list[str], path: str | Pat
 
 
 @styled
-def plot_representations(spaces: list[tuple[Subject, list[Part]]], path: str | Path, seed: int = 0) -> Path:
+def plot_representations(
+    spaces: list[tuple[FigureInputs, list[RefinedFeatures]]], path: str | Path, seed: int = 0
+) -> Path:
     """Figure 6: t-SNE of the private (light) and common (dark) parts, mean over time.
 
     Args:
@@ -325,7 +329,7 @@ def plot_label_correlations(weights: np.ndarray, tasks: list[list[str]], path: s
     return save_figure(figure, path, ["head", "label", "attends to", "weight"], rows)
 
 
-def _require(parts: list[Part]) -> None:
+def _require(parts: list[RefinedFeatures]) -> None:
     if not parts:
         raise ValueError(
             "There are no private or common parts to draw: the model has none (its refinement is 'none'), or no row "

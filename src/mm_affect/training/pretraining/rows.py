@@ -15,7 +15,7 @@ from ...data import RowReader, load, read_corpus
 from ...data.rows import is_rows, shard_files
 from ...features.processor import AffectProcessor
 from ..config import RunConfig
-from ..run import processor_of
+from ..run import make_processor
 
 
 class StreamedRows:
@@ -109,4 +109,4 @@ def new_processor(folder: str | Path, modalities: list[str] | None) -> AffectPro
         ValueError: the rows lack one of them.
     """
     run = {"name": "pretraining", "data": str(folder), "output_dir": "", "modalities": modalities}
-    return processor_of(RunConfig.from_dict(run), read_corpus(folder))
+    return make_processor(RunConfig.from_dict(run), read_corpus(folder))

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 from mm_affect import EmoEmbConfig, EmoEmbForAffect, FusionConfig, FusionForAffect, MFNConfig, MFNForAffect, Task
 from mm_affect.cli.main import main
-from mm_affect.experiments import cost_benchmark as bench
-from mm_affect.experiments.cost_benchmark import Cost, known_architectures, measure, measure_apart, subjects_of
+from mm_affect.experiments import cost_benchmark
+from mm_affect.experiments.cost_benchmark import Cost, list_architectures, measure, measure_in_subprocess, select_runs
 from mm_affect.experiments.flops import count_flops
 from mm_affect.training.config import RunConfig
 from mm_affect.vocabulary import MODALITIES
@@ -80,13 +80,13 @@ def test_flops_of_lstms_of_two_kinds():
 
 
 def test_every_architecture_of_the_package_is_known_and_named_once():
-    subjects, metric = subjects_of(tiny_rows(), None, [], None)
-    assert [subject.config.architecture for subject in subjects] == known_architectures()
-    assert {"mm_affect_fusion", "mm_affect_mfn", "mm_affect_emo_emb"} <= set(known_architectures()) and metric is None
+    subjects, metric = select_runs(tiny_rows(), None, [], None)
+    assert [subject.config.architecture for subject in subjects] == list_architectures()
+    assert {"mm_affect_fusion", "mm_affect_mfn", "mm_affect_emo_emb"} <= set(list_architectures()) and metric is None
 
 
 def test_a_finished_run_stands_for_its_architecture():
-    subjects, metric = subjects_of(tiny_rows(), ["mfn", "mm_affect_fusion"], [tiny_run()], None)
+    subjects, metric = select_runs(tiny_rows(), ["mfn", "mm_affect_fusion"], [tiny_run()], None)
     assert [subject.name for subject in subjects] == ["tiny", "mfn"] and metric == "sentiment.mae"
     assert subjects[0].config.model == MODEL and subjects[0].score["n"] == 2 and subjects[1].score is None
 
@@ -105,7 +105,7 @@ def test_costs_are_those_of_the_model_on_these_rows():
 def test_a_fresh_process_gives_the_cost_or_the_reason():
     """Rows of different lengths are not word-aligned: MFN says so."""
     config = RunConfig("mfn", str(tiny_rows()), "", architecture="mm_affect_mfn")
-    assert "word-aligned" in measure_apart(config, 8, 1)
+    assert "word-aligned" in measure_in_subprocess(config, 8, 1)
 
 
 # the command ------------------------------------------------------------------------------------------------------
@@ -120,7 +120,7 @@ def command(capsys, monkeypatch, tmp_path):
             return "The streams are not word-aligned."
         return Cost(1000 if config.architecture == "mm_affect_emo_emb" else 52_996, 2.5e6, 0.001, 0.0025, 321.4)
 
-    monkeypatch.setattr(bench, "measure_apart", here)
+    monkeypatch.setattr(cost_benchmark, "measure_in_subprocess", here)
 
     def run(*words, rows=None, code=0):
         capsys.readouterr()
@@ -144,17 +144,17 @@ def test_tables_and_figure(command, tmp_path):
     assert errors == "mm-affect: mfn could not be measured: The streams are not word-aligned."
     folder = tmp_path / "out"
     assert sorted(path.name for path in folder.iterdir()) == [
-        "bench.csv", "bench.json", "bench.md", "parameters.csv", "parameters.png",
+        "costs.csv", "costs.json", "costs.md", "parameters.csv", "parameters.png",
     ]  # fmt: skip
-    written = (folder / "bench.md").read_text()
+    written = (folder / "costs.md").read_text()
     assert line in written and "* mfn could not be measured: The streams are not word-aligned." in written
-    with open(folder / "bench.csv") as file:
+    with open(folder / "costs.csv") as file:
         rows = list(csv.DictReader(file))
     results = json.loads((tiny_run() / "results.json").read_text())
     score = results["summary"]["text+audio+visual"]["sentiment.mae"]
     assert float(rows[0]["sentiment.mae"]) == score["mean"] and rows[1]["sentiment.mae"] == ""
     assert rows[0]["MFLOP"] == "2.5" and float(rows[0]["peak MB"]) == 321.4
-    record = json.loads((folder / "bench.json").read_text())
+    record = json.loads((folder / "costs.json").read_text())
     assert (
         record["metric"] == "sentiment.mae" and record["measured"][0]["flops"] == 2.5e6 and record["batch_size"] == 32
     )

@@ -11,7 +11,7 @@ from test_experiments import no_plots  # noqa: F401
 from mm_affect.data import RowReader, load, write_rows
 from mm_affect.training import run as experiments
 from mm_affect.training.config import RunConfig
-from mm_affect.training.label_subset import FewLabels
+from mm_affect.training.label_subset import LabelSubset
 
 
 ROWS = make_rows("train")
@@ -30,7 +30,7 @@ def prepare(output, **fields):
 
 
 def test_a_share_of_the_labels_is_kept_and_of_the_rest_nothing():
-    few = FewLabels(ROWS, {"emotion": 0.25})
+    few = LabelSubset(ROWS, {"emotion": 0.25})
     known = labeled(ROWS, "emotion")
     assert few.counts == {"emotion": {"known": len(known), "used": round(len(known) / 4)}}
     assert len(few) == len(labeled(few, "emotion")) == round(len(known) / 4)
@@ -43,31 +43,31 @@ def test_a_share_of_the_labels_is_kept_and_of_the_rest_nothing():
 
 
 def test_columns_have_shares_of_their_own():
-    few = FewLabels(ROWS, {"emotion": 0.1, "sentiment": 1, "sarcasm": 0.5})
+    few = LabelSubset(ROWS, {"emotion": 0.1, "sentiment": 1, "sarcasm": 0.5})
     assert labeled(few, "sentiment") == labeled(ROWS, "sentiment")
     assert len(labeled(few, "sarcasm")) == round(len(labeled(ROWS, "sarcasm")) / 2)
     assert {row["id"] for row in few} == set().union(*(labeled(few, f["name"]) for f in FIELDS))
 
 
 def test_the_draw_follows_the_ids_alone():
-    small, large = (labeled(FewLabels(ROWS, {"emotion": share}), "emotion") for share in (0.2, 0.6))
+    small, large = (labeled(LabelSubset(ROWS, {"emotion": share}), "emotion") for share in (0.2, 0.6))
     assert small < large < labeled(ROWS, "emotion")
-    assert labeled(FewLabels(ROWS[::-1], {"emotion": 0.2}), "emotion") == small
+    assert labeled(LabelSubset(ROWS[::-1], {"emotion": 0.2}), "emotion") == small
     everywhere = [row for row in ROWS if all(row["labels"][name] is not None for name in ("emotion", "sarcasm"))]
-    both = FewLabels(everywhere, {"emotion": 0.3, "sarcasm": 0.3})
+    both = LabelSubset(everywhere, {"emotion": 0.3, "sarcasm": 0.3})
     assert labeled(both, "emotion") == labeled(both, "sarcasm")
     first = [row["id"] for row in ROWS[: len(small)] if row["id"] in labeled(ROWS, "emotion")]
     assert small != set(first)  # drawn, not cut off
 
 
 def test_at_least_one_label_is_kept_and_none_is_made_up():
-    assert len(FewLabels(ROWS, {"emotion": 1e-6})) == 1
-    few = FewLabels(ROWS, {"emotion": 0.5, "nothing": 0.5})
+    assert len(LabelSubset(ROWS, {"emotion": 1e-6})) == 1
+    few = LabelSubset(ROWS, {"emotion": 0.5, "nothing": 0.5})
     assert few.counts["nothing"] == {"known": 0, "used": 0} and labeled(few, "nothing") == set()
 
 
 def test_they_reach_another_process():
-    few = FewLabels(RowReader(load(tiny_rows())["train"]), {"emotion": 0.5})
+    few = LabelSubset(RowReader(load(tiny_rows())["train"]), {"emotion": 0.5})
     again = pickle.loads(pickle.dumps(few))
     assert [row["id"] for row in again] == [row["id"] for row in few] and again[0]["labels"] == few[0]["labels"]
 
@@ -76,7 +76,7 @@ def test_they_reach_another_process():
     "share, used", [(0.5, {"emotion", "sentiment"}), ({"emotion": 0.5}, {"emotion", "sentiment"})]
 )
 def test_a_run_trains_on_them_alone(tmp_path, share, used):
-    splits, corpus, tasks, processor = prepare(tmp_path / "run", tasks=TASKS, label_share=share)
+    splits, corpus, tasks, processor = prepare(tmp_path / "run", tasks=TASKS, label_fraction=share)
     rows, counts = splits["train"], corpus["labels_used"]
     assert counts.keys() == used and all({"emotion", "sentiment"} == row["labels"].keys() for row in rows)
     assert len(labeled(rows, "emotion")) == counts["emotion"]["used"] == round(counts["emotion"]["known"] / 2)
@@ -87,20 +87,20 @@ def test_a_run_trains_on_them_alone(tmp_path, share, used):
 
 
 def test_rows_of_labels_that_no_task_reads_stay_out(tmp_path):
-    rows = prepare(tmp_path / "run", tasks=TASKS[:1], label_share={"emotion": 0.25})[0]["train"]
+    rows = prepare(tmp_path / "run", tasks=TASKS[:1], label_fraction={"emotion": 0.25})[0]["train"]
     assert len(rows) == len(labeled(rows, "emotion")) < 10
 
 
 def test_the_seed_of_the_run_draws_no_labels(tmp_path):
-    draws = [prepare(tmp_path / "run", label_share=0.3, seeds=[seed])[0]["train"].places for seed in (0, 7)]
+    draws = [prepare(tmp_path / "run", label_fraction=0.3, seeds=[seed])[0]["train"].places for seed in (0, 7)]
     assert draws[0] == draws[1]
 
 
 def test_results_and_card_say_how_many(tmp_path, no_plots):  # noqa: F811
-    config = run_config(tmp_path / "run", tasks=TASKS, label_share={"emotion": 0.25}, training={"epochs": 1})
+    config = run_config(tmp_path / "run", tasks=TASKS, label_fraction={"emotion": 0.25}, training={"epochs": 1})
     results = experiments.run(RunConfig.from_dict(config))
     counts = json.loads((tmp_path / "run" / "results.json").read_text())["corpus"]["labels_used"]
-    assert counts == results["corpus"]["labels_used"] and results["config"]["label_share"] == {"emotion": 0.25}
+    assert counts == results["corpus"]["labels_used"] and results["config"]["label_fraction"] == {"emotion": 0.25}
     experiments.write_card(results, tmp_path)
     used, known = counts["emotion"]["used"], counts["emotion"]["known"]
     assert f"| training labels used, `emotion` | {used} of {known} |" in (tmp_path / "README.md").read_text()
@@ -108,13 +108,13 @@ def test_results_and_card_say_how_many(tmp_path, no_plots):  # noqa: F811
 
 @pytest.mark.parametrize("share", [0, -0.1, 1.5, {"emotion": 0}])
 def test_what_is_no_share_is_refused(tmp_path, share):
-    with pytest.raises(ValueError, match="label_share is .*above 0 and up to 1"):
-        RunConfig.from_dict(run_config(tmp_path, label_share=share))
+    with pytest.raises(ValueError, match="label_fraction is .*above 0 and up to 1"):
+        RunConfig.from_dict(run_config(tmp_path, label_fraction=share))
 
 
 def test_a_column_that_no_task_reads_is_refused(tmp_path):
     with pytest.raises(ValueError, match="names 'feeling', which no task reads"):
-        prepare(tmp_path / "run", tasks=TASKS, label_share={"feeling": 0.1})
+        prepare(tmp_path / "run", tasks=TASKS, label_fraction={"feeling": 0.1})
 
 
 def test_auxiliary_corpora_keep_their_labels(tmp_path):
@@ -122,7 +122,7 @@ def test_auxiliary_corpora_keep_their_labels(tmp_path):
     rows = [row | {"labels": {name: row["labels"][name] for name in ("sarcasm", "emotion")}} for row in rows]
     write_rows(tmp_path / "other", {"train": rows}, {"name": "other", "label_fields": fields, "sizes": SIZES})
     splits, corpus, *_ = prepare(
-        tmp_path, auxiliary=[str(tmp_path / "other")], tasks=TASKS, label_share={"emotion": 0.2}
+        tmp_path, auxiliary=[str(tmp_path / "other")], tasks=TASKS, label_fraction={"emotion": 0.2}
     )
     kept = labeled(splits["train"], "emotion")
     assert {id for id in kept if id.startswith("other-")} == labeled(rows, "emotion")

@@ -13,7 +13,7 @@ from transformers import AutoModel
 
 from mm_affect import Task
 from mm_affect.cli.main import main
-from mm_affect.experiments.backbone_benchmark import TWELVE, benchmark_config, tables, task_of
+from mm_affect.experiments.backbone_benchmark import BACKBONES, benchmark_config, benchmark_task, format_tables
 from mm_affect.features.processor import AffectProcessor
 from mm_affect.training import run as experiments
 
@@ -70,8 +70,8 @@ def cells_of(table: str) -> list[list[str]]:
 @pytest.mark.parametrize(("corpus", "table"), [("iemocap", TABLE_7), ("cmu_mosei", TABLE_8)])
 def test_learning_rates_and_batch_sizes_are_the_papers(corpus, table):
     printed = {line.split()[0].replace("_", "-").lower(): line.split()[1:] for line in table.split(",")}
-    assert len(printed) == len(TWELVE) == 12
-    for name in TWELVE:
+    assert len(printed) == len(BACKBONES) == 12
+    for name in BACKBONES:
         config = benchmark_config(name, "rows", Path("bench"), {"name": "emotion"}, corpus, {})
         rate, size = printed[name.lower()]
         assert (config.training.learning_rate, config.training.batch_size) == (float(rate), int(size)), name
@@ -82,23 +82,23 @@ def test_learning_rates_and_batch_sizes_are_the_papers(corpus, table):
 @pytest.mark.parametrize("corpus", PARAMETERS)
 def test_all_can_be_built_and_are_of_the_papers_size(corpus):
     task = Task("emotion", labels=EMOTIONS[corpus])
-    for name in TWELVE:
+    for name in BACKBONES:
         config = benchmark_config(name, "rows", Path("bench"), task.to_dict(), corpus, {})
         processor = AffectProcessor({"text": 300, "audio": 74, "visual": 35})
-        model = AutoModel.from_config(experiments.model_config_of(config, [task], processor))
+        model = AutoModel.from_config(experiments.make_model_config(config, [task], processor))
         assert model.num_parameters() == PARAMETERS[corpus].get(name, model.num_parameters()), name
 
 
 def test_the_task_is_read_from_a_label_column():
     columns = [*FIELDS, {"name": "mood", "problem_type": "single_label_classification", "labels": ["a", "b", "c"]}]
-    assert task_of(columns, "emotion")["problem_type"] == "multi_label_classification"
-    assert task_of(columns, "sarcasm")["problem_type"] == "single_label_classification"
-    assert task_of(columns, "sentiment")["problem_type"] == "regression"
-    assert task_of(columns, "mood")["problem_type"] == "multi_label_classification", (
+    assert benchmark_task(columns, "emotion")["problem_type"] == "multi_label_classification"
+    assert benchmark_task(columns, "sarcasm")["problem_type"] == "single_label_classification"
+    assert benchmark_task(columns, "sentiment")["problem_type"] == "regression"
+    assert benchmark_task(columns, "mood")["problem_type"] == "multi_label_classification", (
         "one emotion of several, as in IEMOCAP"
     )
     for name in ("emotion", "sarcasm", "sentiment", "mood"):
-        Task.from_dict(task_of(columns, name))
+        Task.from_dict(benchmark_task(columns, name))
 
 
 # the command ------------------------------------------------------------------------------------------------------
@@ -173,7 +173,7 @@ def test_a_dash_is_what_was_not_measured():
     corpus = {"name": "c", "synthetic": False}
     task = {"name": "mood", "problem_type": "regression", "labels": ["mood"]}
     results = {"name": "EF-AVG", "tasks": [task], "corpus": corpus, "seeds": {"0": {}}, "summary": {"text": {}}}
-    assert ["EF-AVG", "–"] in cells_of(tables([results], {}))
+    assert ["EF-AVG", "–"] in cells_of(format_tables([results], {}))
 
 
 @pytest.mark.parametrize(
