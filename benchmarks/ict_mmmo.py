@@ -19,7 +19,7 @@ from pathlib import Path
 from realdata import folder, keep, show
 
 from mm_affect.data import RowReader, load, write_rows
-from mm_affect.data.corpora.registry import find_copy
+from mm_affect.data.corpora.registry import find_layout
 from mm_affect.training.config import RunConfig
 from mm_affect.training.run import run
 
@@ -27,8 +27,8 @@ from mm_affect.training.run import run
 def prepare(data: str) -> None:
     """The h5 files as rows."""
     source = folder("mmmo")
-    splits, copy = load("ict_mmmo", source), find_copy("ict_mmmo", source)
-    write_rows(data, {name: RowReader(rows) for name, rows in splits.items()}, copy.describe(), overwrite=True)
+    splits, layout = load("ict_mmmo", source), find_layout("ict_mmmo", source)
+    write_rows(data, {name: RowReader(rows) for name, rows in splits.items()}, layout.describe(), overwrite=True)
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ import numpy as np
 from realdata import ROOT, folder, keep, show
 
 from mm_affect.data import RowReader, load, write_rows
-from mm_affect.data.corpora.registry import find_copy
+from mm_affect.data.corpora.registry import find_layout
 from mm_affect.features.word_vectors import tokenize
 from mm_affect.training.config import RunConfig
 from mm_affect.training.run import run
@@ -57,14 +57,14 @@ class BagOfWords:
 def prepare(config: RunConfig) -> None:
     """Words of the csd files to rows of one-hot steps."""
     source = folder("mosi")
-    splits, copy = load("cmu_mosi", source), find_copy("cmu_mosi", source)
+    splits, layout = load("cmu_mosi", source), find_layout("cmu_mosi", source)
     bag = BagOfWords(splits["train"]["transcript"])
 
     def rows(split: str) -> Iterator[dict]:
         for row in RowReader(splits[split]):
             yield row | {"text": bag(row["transcript"])}
 
-    corpus = copy.describe() | {"sizes": {"text": len(bag.index)}, "copy": copy.name}
+    corpus = layout.describe() | {"sizes": {"text": len(bag.index)}, "layout": layout.name}
     write_rows(config.data, {split: rows(split) for split in splits}, corpus, overwrite=True)
 
 

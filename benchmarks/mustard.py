@@ -25,7 +25,7 @@ from realdata import ROOT, combine_folds, compare_folds, folder, keep, show
 
 from mm_affect.cli.main import main as mm_affect
 from mm_affect.data import RowReader, load, write_rows
-from mm_affect.data.corpora.registry import find_copy
+from mm_affect.data.corpora.registry import find_layout
 from mm_affect.features.word_vectors import HashedWordVectors, tokenize
 from mm_affect.training.config import RunConfig
 from mm_affect.training.run import run
@@ -42,13 +42,13 @@ METRIC = "sarcasm.f1_weighted"
 
 def prepare(target: str | Path, corpus: str, source: Path, **options) -> None:
     """A corpus as rows of words."""
-    splits, copy = load(corpus, source, **options), find_copy(corpus, source, **options)
-    description = copy.describe() | {"sizes": {"text": WORDS.size}, "extractors": {"text": WORDS.describe()}}
+    splits, layout = load(corpus, source, **options), find_layout(corpus, source, **options)
+    description = layout.describe() | {"sizes": {"text": WORDS.size}, "extractors": {"text": WORDS.describe()}}
     rows = {
         split: [row | {"text": WORDS(tokenize(row["transcript"] or ""))} for row in RowReader(found)]
         for split, found in splits.items()
     }
-    write_rows(target, rows, description | {"copy": copy.name}, overwrite=True)
+    write_rows(target, rows, description | {"layout": layout.name}, overwrite=True)
 
 
 def main() -> None:

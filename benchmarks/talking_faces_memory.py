@@ -20,14 +20,14 @@ from pathlib import Path
 CLIPS_OF_SPEAKER, CLIPS_OF_VIDEO = 200, 10
 READ = """
 import resource, sys, time
-from mm_affect.data.corpora.registry import find_copy
+from mm_affect.data.corpora.registry import find_layout
 
 def held():
     return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize() / 2**20
 
-copy = find_copy("voxceleb2", sys.argv[1])
+layout = find_layout("voxceleb2", sys.argv[1])
 before, start = held(), time.perf_counter()
-rows = sum(1 for split in copy.describe()["counts"] for _ in copy.rows(split))
+rows = sum(1 for split in layout.describe()["counts"] for _ in layout.rows(split))
 print(rows, time.perf_counter() - start, held() - before)
 """
 

@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from fixture_copies.csd import write_csd
+from fixture_layouts.csd import write_csd
 
 
 MEGABYTES = 64  # that a file of this page, none over 2 MB, may take beyond what the reader itself takes

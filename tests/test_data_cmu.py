@@ -8,22 +8,23 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from fixture_copies.bclstm import write_bclstm
-from fixture_copies.csd import write_csd
-from fixture_copies.hhmpn import TOKENS, write_hhmpn
-from fixture_copies.mfn_h5 import write_mfn_h5
-from fixture_copies.misa_pickle import write_misa_pickle
-from fixture_copies.mmsa_pickle import write_mmsa_pickle
-from fixture_copies.mult_pickle import write_mult_pickle
-from fixture_copies.raw_release import write_mosei_raw, write_mosi_raw
-from fixture_copies.sdk import write_sdk
+from fixture_layouts.bclstm import write_bclstm
+from fixture_layouts.csd import write_csd
+from fixture_layouts.hhmpn import TOKENS, write_hhmpn
+from fixture_layouts.mfn_h5 import write_mfn_h5
+from fixture_layouts.misa_pickle import write_misa_pickle
+from fixture_layouts.mmsa_pickle import write_mmsa_pickle
+from fixture_layouts.mult_pickle import write_mult_pickle
+from fixture_layouts.raw_release import write_mosei_raw, write_mosi_raw
+from fixture_layouts.sdk import write_sdk
 
 from mm_affect.data import load
 from mm_affect.data.builder import to_table
+from mm_affect.data.corpora.corpus_builder import CorpusBuilder
 from mm_affect.data.corpora.folds import load_folds
-from mm_affect.data.corpora.layouts import Copy
-from mm_affect.data.corpora.mult_pickle import MultPickle
-from mm_affect.data.corpora.registry import CorpusBuilder, find_copy
+from mm_affect.data.corpora.layouts import CorpusLayout
+from mm_affect.data.corpora.mult_pickle import MultPickleLayout
+from mm_affect.data.corpora.registry import find_layout
 
 
 REALDATA = Path(os.environ.get("MM_AFFECT_REALDATA", Path(__file__).resolve().parents[2] / "shared" / "realdata"))
@@ -33,10 +34,10 @@ MOSEI = [load_folds("cmu_mosei")[split][0] for split in ("train", "validation", 
 FILE_SPLITS = {"train": "train", "validation": "valid", "test": "test"}
 
 
-def rows_of(copy: Copy) -> dict[str, list[dict]]:
+def rows_of(layout: CorpusLayout) -> dict[str, list[dict]]:
     """The rows of every split, after the builder's own checks of them."""
-    corpus = copy.describe()
-    rows = {split: list(copy.rows(split)) for split in corpus["counts"]}
+    corpus = layout.describe()
+    rows = {split: list(layout.rows(split)) for split in corpus["counts"]}
     for part in rows.values():
         if part:
             to_table(part, corpus["label_fields"], corpus["sizes"])
@@ -50,9 +51,9 @@ def rows_of(copy: Copy) -> dict[str, list[dict]]:
 @pytest.mark.parametrize("aligned", [True, False])
 def test_mult_pickle(tmp_path, aligned, side):
     truth = write_mult_pickle(tmp_path, aligned=aligned, side=side)
-    copy = find_copy("cmu_mosi", tmp_path)
-    rows = rows_of(copy)
-    corpus = copy.describe()
+    layout = find_layout("cmu_mosi", tmp_path)
+    rows = rows_of(layout)
+    corpus = layout.describe()
     assert corpus["sizes"] == {"text": 7, "audio": 5, "visual": 4}, "sizes are the file's, not the published ones"
     assert all(way.startswith(side) for way in corpus["padding"].values())
     assert corpus["counts"] == {"train": 1284, "validation": 229, "test": 686}
@@ -70,9 +71,9 @@ def test_both_mult_pickles_have_the_same_ids(tmp_path):
         write_mult_pickle(tmp_path, aligned=aligned)
     ids = {}
     for align in ("words", "none"):
-        copy = find_copy("cmu_mosi", tmp_path, align=align)
-        ids[align] = {split: [row["id"] for row in part] for split, part in rows_of(copy).items()}
-        assert copy.describe()["padding"]["text"].endswith("every modality" if align == "words" else "by zeros")
+        layout = find_layout("cmu_mosi", tmp_path, align=align)
+        ids[align] = {split: [row["id"] for row in part] for split, part in rows_of(layout).items()}
+        assert layout.describe()["padding"]["text"].endswith("every modality" if align == "words" else "by zeros")
     assert ids["words"] == ids["none"]
 
 
@@ -87,15 +88,15 @@ def test_labels_are_joined_by_id_never_by_position(tmp_path):
         contents["test"]["id"][0] = ["nobody", "0.0", "1.0"]
 
     write_mult_pickle(tmp_path, "mosei_senti", aligned=False, ids="text", labels=False, change=shuffled)
-    copy = find_copy("cmu_mosei", tmp_path, align="none")
-    rows = rows_of(copy)
+    layout = find_layout("cmu_mosei", tmp_path, align="none")
+    rows = rows_of(layout)
     for split, name in FILE_SPLITS.items():
         labels = {f"{clip['triple'][0]}@{float(clip['triple'][1]):.3f}": clip["label"] for clip in truth[name]}
         assert rows[split] and all(
             row["labels"]["sentiment"] == pytest.approx(labels[row["id"]]) for row in rows[split]
         )
     assert len(rows["test"]) == 3
-    assert copy.dropped == [{"id": "nobody@0.000", "reason": "mosei_senti_data.pkl has no labels of it"}]
+    assert layout.dropped == [{"id": "nobody@0.000", "reason": "mosei_senti_data.pkl has no labels of it"}]
 
 
 def test_emotions_are_joined_to_mult_by_video_and_start(tmp_path):
@@ -110,13 +111,13 @@ def test_emotions_are_joined_to_mult_by_video_and_start(tmp_path):
             wanted[clip["triple"][0], float(clip["triple"][1])] = float(happy) if i else None
     header = "id,segment_id,start,end,sentiment,happy,sad,anger,surprise,disgust,fear"
     (tmp_path / "mosei.csv").write_text("\n".join([header, *lines]))
-    copy = find_copy("cmu_mosei", tmp_path, copy="mult_pickle")
-    rows = [row for part in rows_of(copy).values() for row in part]
+    layout = find_layout("cmu_mosei", tmp_path, layout="mult_pickle")
+    rows = [row for part in rows_of(layout).values() for row in part]
     for row in rows:
         emotion = row["labels"]["emotion"]
         assert (None if emotion is None else emotion[0]) == wanted[row["group"], row["start"]]
-    assert len(rows) == 12 and copy.reported["no_emotion"] == 3
-    assert find_copy("cmu_mosei", tmp_path).name == "mult_pickle", "features come before labels alone"
+    assert len(rows) == 12 and layout.reported["no_emotion"] == 3
+    assert find_layout("cmu_mosei", tmp_path).name == "mult_pickle", "features come before labels alone"
 
 
 @pytest.mark.parametrize("lacks", ["words", "none"])
@@ -124,7 +125,7 @@ def test_files_without_ids_are_not_joined(tmp_path, lacks):
     write_mult_pickle(tmp_path, ids="bytes" if lacks == "none" else None)
     write_mult_pickle(tmp_path, aligned=False, ids=None if lacks == "none" else "bytes", labels=False)
     with pytest.raises(ValueError, match="joined by id, never by position"):
-        rows_of(find_copy("cmu_mosi", tmp_path, align="none"))
+        rows_of(find_layout("cmu_mosi", tmp_path, align="none"))
 
 
 def test_files_with_doubled_ids_are_not_joined(tmp_path):
@@ -134,7 +135,7 @@ def test_files_with_doubled_ids_are_not_joined(tmp_path):
     write_mult_pickle(tmp_path, change=doubled)
     write_mult_pickle(tmp_path, aligned=False, labels=False)
     with pytest.raises(ValueError, match="cannot be joined: ids of train are there twice"):
-        rows_of(find_copy("cmu_mosi", tmp_path, align="none"))
+        rows_of(find_layout("cmu_mosi", tmp_path, align="none"))
 
 
 def test_doubled_ids_in_one_file_are_told_apart_and_counted(tmp_path):
@@ -142,13 +143,13 @@ def test_doubled_ids_in_one_file_are_told_apart_and_counted(tmp_path):
         contents["train"]["id"][1] = contents["train"]["id"][0]
 
     write_mult_pickle(tmp_path, change=doubled)
-    copy = find_copy("cmu_mosi", tmp_path)
-    assert [row["id"] for row in rows_of(copy)["train"][:2]] == ["vid_train0@0.000", "vid_train0@0.000#2"]
-    assert copy.reported["duplicate"] == 1
+    layout = find_layout("cmu_mosi", tmp_path)
+    assert [row["id"] for row in rows_of(layout)["train"][:2]] == ["vid_train0@0.000", "vid_train0@0.000#2"]
+    assert layout.reported["duplicate"] == 1
 
 
 def test_one_hot_pairs_of_mult(tmp_path):
-    class Emotions(MultPickle):
+    class Emotions(MultPickleLayout):
         stem, about, counts = "iemocap", {"name": "x"}, {"train": 5, "validation": 3, "test": 4}
         label_field = {
             "name": "emotion",
@@ -158,12 +159,12 @@ def test_one_hot_pairs_of_mult(tmp_path):
         }
 
     truth = write_mult_pickle(tmp_path, "iemocap", ids=None, classes=4)
-    copy = Emotions(tmp_path)
-    rows = rows_of(copy)
+    layout = Emotions(tmp_path)
+    rows = rows_of(layout)
     assert [row["labels"]["emotion"] for row in rows["test"]] == [clip["label"] for clip in truth["test"]]
     assert rows["train"][2]["id"] == rows["train"][2]["group"] == "train-2"
     empty = sum(not any(clip["label"]) for clips in truth.values() for clip in clips)
-    assert copy.reported["without_any_emotion"] == empty
+    assert layout.reported["without_any_emotion"] == empty
 
 
 def test_infinite_audio_and_labels_beyond_the_scale_are_kept_and_counted(tmp_path):
@@ -172,10 +173,10 @@ def test_infinite_audio_and_labels_beyond_the_scale_are_kept_and_counted(tmp_pat
         contents["train"]["labels"][0] = 3.5
         contents["test"]["labels"][0] = np.nan
 
-    write_mult_pickle(tmp_path / "copy", change=change)
+    write_mult_pickle(tmp_path / "corpus", change=change)
     options = {"allow_partial": True}
-    rows = load("cmu_mosi", tmp_path / "copy", cache_dir=tmp_path, **options)
-    record = CorpusBuilder(find_copy("cmu_mosi", tmp_path / "copy", **options), "cmu_mosi", tmp_path).record
+    rows = load("cmu_mosi", tmp_path / "corpus", cache_dir=tmp_path, **options)
+    record = CorpusBuilder(find_layout("cmu_mosi", tmp_path / "corpus", **options), "cmu_mosi", tmp_path).record
     assert record["non_finite"] == {"audio": 1}
     assert record["reported"] == {"out_of_range": 1, "no_sentiment": 1}
     assert rows["train"][0]["labels"]["sentiment"] == 3.5 and rows["train"][0]["audio"][-1][2] == 0
@@ -188,11 +189,11 @@ def test_only_the_modalities_asked_for(tmp_path):
             del part["vision"]
 
     write_mult_pickle(tmp_path, change=without_vision)
-    copy = find_copy("cmu_mosi", tmp_path, modalities=["text", "audio"])
-    assert copy.describe()["sizes"] == {"text": 7, "audio": 5}
-    assert "visual" not in rows_of(copy)["train"][0]
+    layout = find_layout("cmu_mosi", tmp_path, modalities=["text", "audio"])
+    assert layout.describe()["sizes"] == {"text": 7, "audio": 5}
+    assert "visual" not in rows_of(layout)["train"][0]
     with pytest.raises(ValueError, match="split `train` has no `vision`; it holds"):
-        rows_of(find_copy("cmu_mosi", tmp_path))
+        rows_of(find_layout("cmu_mosi", tmp_path))
 
 
 def _shorter(key):
@@ -228,7 +229,7 @@ def _replaced(key, value):
 def test_damaged_mult_pickles(tmp_path, change, message):
     write_mult_pickle(tmp_path, change=change)
     with pytest.raises(ValueError, match=message) as error:
-        rows_of(find_copy("cmu_mosi", tmp_path))
+        rows_of(find_layout("cmu_mosi", tmp_path))
     assert "\n" not in str(error.value) and str(tmp_path) in str(error.value)
 
 
@@ -238,17 +239,17 @@ def test_truncated_and_empty_pickles(tmp_path, cut):
     path = tmp_path / "mosi_data.pkl"
     path.write_bytes(path.read_bytes()[:cut])
     with pytest.raises(ValueError, match="mosi_data.pkl is (empty|truncated|damaged)"):
-        rows_of(find_copy("cmu_mosi", tmp_path))
+        rows_of(find_layout("cmu_mosi", tmp_path))
 
 
 def test_files_of_python_2(tmp_path):
     truth = write_mult_pickle(tmp_path, protocol=2)
-    assert len(rows_of(find_copy("cmu_mosi", tmp_path))["train"]) == len(truth["train"])
+    assert len(rows_of(find_layout("cmu_mosi", tmp_path))["train"]) == len(truth["train"])
 
 
 def test_a_part_of_the_splits_when_it_is_asked_for(tmp_path):
-    write_mult_pickle(tmp_path / "copy", change=lambda contents: contents.pop("train"))
-    rows = load("cmu_mosi", tmp_path / "copy", allow_partial=True, cache_dir=tmp_path)
+    write_mult_pickle(tmp_path / "corpus", change=lambda contents: contents.pop("train"))
+    rows = load("cmu_mosi", tmp_path / "corpus", allow_partial=True, cache_dir=tmp_path)
     assert {split: len(part) for split, part in rows.items()} == {"validation": 3, "test": 4}
 
 
@@ -258,9 +259,9 @@ def test_a_part_of_the_splits_when_it_is_asked_for(tmp_path):
 @pytest.mark.parametrize("aligned", [True, False])
 def test_mmsa_pickle(tmp_path, aligned):
     truth = write_mmsa_pickle(tmp_path, aligned)
-    copy = find_copy("cmu_mosi", tmp_path)
-    rows = rows_of(copy)
-    ways = copy.describe()["padding"]
+    layout = find_layout("cmu_mosi", tmp_path)
+    rows = rows_of(layout)
+    ways = layout.describe()["padding"]
     assert ways["text"] == "behind, by `text_bert`"
     assert ways["audio"] == ("behind, by `text_bert`" if aligned else "behind, by `audio_lengths`")
     for split, name in FILE_SPLITS.items():
@@ -277,8 +278,8 @@ def test_mmsa_without_lengths_is_stripped_by_zeros(tmp_path):
             del part["audio_lengths"], part["text_bert"]
 
     write_mmsa_pickle(tmp_path, change=change)
-    copy = find_copy("cmu_mosi", tmp_path)
-    assert copy.describe()["padding"] == {
+    layout = find_layout("cmu_mosi", tmp_path)
+    assert layout.describe()["padding"] == {
         "text": "behind, by zeros",
         "audio": "behind, by zeros",
         "visual": "behind, by `vision_lengths`",
@@ -287,7 +288,7 @@ def test_mmsa_without_lengths_is_stripped_by_zeros(tmp_path):
 
 def test_unimodal_labels_of_mmsa(tmp_path):
     write_mmsa_pickle(tmp_path, unimodal=True)
-    row = rows_of(find_copy("cmu_mosi", tmp_path))["test"][0]
+    row = rows_of(find_layout("cmu_mosi", tmp_path))["test"][0]
     assert list(row["labels"]) == ["sentiment", "sentiment_text", "sentiment_audio", "sentiment_visual"]
     assert row["labels"]["sentiment_audio"] == pytest.approx(row["labels"]["sentiment"] / 3)
 
@@ -319,7 +320,7 @@ def test_unimodal_labels_that_only_training_rows_have(tmp_path):
 def test_damaged_mmsa_pickles(tmp_path, change, message):
     write_mmsa_pickle(tmp_path, change=change)
     with pytest.raises(ValueError, match=message):
-        rows_of(find_copy("cmu_mosi", tmp_path))
+        rows_of(find_layout("cmu_mosi", tmp_path))
 
 
 # HHMPN -------------------------------------------------------------------------------------------------------------
@@ -330,31 +331,31 @@ def test_damaged_mmsa_pickles(tmp_path, change, message):
 def test_hhmpn(tmp_path, zipped, tensors):
     """The order of the labels is the file's own `dict`, not that of a comment."""
     truth = write_hhmpn(tmp_path, zipped=zipped, tensors=tensors)
-    copy = find_copy("cmu_mosei", tmp_path)
-    rows = rows_of(copy)
-    names = copy.describe()["label_fields"][0]["labels"]
+    layout = find_layout("cmu_mosei", tmp_path)
+    rows = rows_of(layout)
+    names = layout.describe()["label_fields"][0]["labels"]
     assert names == ["happy", "sad", "anger", "surprise", "disgust", "fear"]
     for split, name in FILE_SPLITS.items():
         for row, clip in zip(rows[split], truth[name], strict=True):
             assert {n for n, value in zip(names, row["labels"]["emotion"], strict=True) if value} == clip["names"]
             for modality in ("text", "audio", "visual"):
                 assert np.array_equal(row[modality], clip[modality])
-    assert "label_order_assumed" not in copy.reported
+    assert "label_order_assumed" not in layout.reported
 
 
 def test_hhmpn_names_of_other_sources(tmp_path):
     names = dict(TOKENS)
     names["Happiness"], names["angry"] = names.pop("happy"), names.pop("anger")
     truth = write_hhmpn(tmp_path, names)
-    rows = rows_of(find_copy("cmu_mosei", tmp_path))["train"]
+    rows = rows_of(find_layout("cmu_mosei", tmp_path))["train"]
     assert [row["labels"]["emotion"][0] for row in rows] == [float("Happiness" in c["names"]) for c in truth["train"]]
 
 
 def test_hhmpn_without_a_mapping(tmp_path):
     write_hhmpn(tmp_path, None)
-    copy = find_copy("cmu_mosei", tmp_path)
-    rows_of(copy)
-    assert copy.reported["label_order_assumed"] == 1
+    layout = find_layout("cmu_mosei", tmp_path)
+    rows_of(layout)
+    assert layout.reported["label_order_assumed"] == 1
 
 
 @pytest.mark.parametrize(
@@ -371,7 +372,7 @@ def test_hhmpn_without_a_mapping(tmp_path):
 def test_damaged_hhmpn(tmp_path, change, message):
     write_hhmpn(tmp_path, change=change)
     with pytest.raises(ValueError, match=message):
-        rows_of(find_copy("cmu_mosei", tmp_path))
+        rows_of(find_layout("cmu_mosei", tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -386,7 +387,7 @@ def test_damaged_hhmpn(tmp_path, change, message):
 def test_the_settings_of_hhmpn_open_no_door(tmp_path, content, message):
     (tmp_path / "train_valid_test.pt").write_bytes(content)
     with pytest.raises(ValueError, match=message):
-        rows_of(find_copy("cmu_mosei", tmp_path))
+        rows_of(find_layout("cmu_mosei", tmp_path))
 
 
 # MISA, bc-LSTM, MFN ------------------------------------------------------------------------------------------------
@@ -394,7 +395,7 @@ def test_the_settings_of_hhmpn_open_no_door(tmp_path, content, message):
 
 def test_misa_pickle(tmp_path):
     written = write_misa_pickle(tmp_path)
-    rows = rows_of(find_copy("cmu_mosi", tmp_path))
+    rows = rows_of(find_layout("cmu_mosi", tmp_path))
     for split, name in {"train": "train", "validation": "dev", "test": "test"}.items():
         for row, ((_, visual, audio, words), label, clip) in zip(rows[split], written[name], strict=True):
             assert row["id"] == clip and row["group"] == f"vid-_{name}" and row["transcript"].split() == words
@@ -405,8 +406,8 @@ def test_misa_pickle(tmp_path):
 def test_misa_with_missing_files(tmp_path):
     write_misa_pickle(tmp_path, ("dev",))
     with pytest.raises(ValueError, match="has no train.pkl; get it, or pass allow_partial=True"):
-        rows_of(find_copy("cmu_mosi", tmp_path))
-    rows = rows_of(find_copy("cmu_mosi", tmp_path, allow_partial=True))
+        rows_of(find_layout("cmu_mosi", tmp_path))
+    rows = rows_of(find_layout("cmu_mosi", tmp_path, allow_partial=True))
     assert [len(part) for part in rows.values()] == [0, 4, 0]
 
 
@@ -422,14 +423,14 @@ def test_misa_with_missing_files(tmp_path):
 def test_damaged_misa(tmp_path, change, message):
     write_misa_pickle(tmp_path, change=change)
     with pytest.raises(ValueError, match=message):
-        rows_of(find_copy("cmu_mosi", tmp_path))
+        rows_of(find_layout("cmu_mosi", tmp_path))
 
 
 @pytest.mark.parametrize("nested", [True, False])
 def test_bclstm(tmp_path, nested):
     lines = write_bclstm(tmp_path, nested)
-    copy = find_copy("cmu_mosi", tmp_path, validation=0.34)
-    rows = rows_of(copy)
+    layout = find_layout("cmu_mosi", tmp_path, validation=0.34)
+    rows = rows_of(layout)
     assert [len(rows[split]) for split in ("train", "validation", "test")] == [4, 2, 4]
     assert {row["group"] for row in rows["train"]}.isdisjoint({row["group"] for row in rows["validation"]})
     by_id = {line[0]: line for line in lines}
@@ -437,8 +438,8 @@ def test_bclstm(tmp_path, nested):
         assert row["labels"]["sentiment"] == int(by_id[row["id"]][3])
         assert row["transcript"] == by_id[row["id"]][1]
         assert (row["text"].shape, row["audio"].shape, row["visual"].shape) == ((1, 100), (1, 73), (1, 100))
-    assert copy.describe()["counts"] == {"train": 1445, "validation": 2, "test": 752}
-    assert "1 of the 3 training videos" in copy.describe()["split_protocol"]["validation"]
+    assert layout.describe()["counts"] == {"train": 1445, "validation": 2, "test": 752}
+    assert "1 of the 3 training videos" in layout.describe()["split_protocol"]["validation"]
 
 
 def test_bclstm_files_of_two_copies(tmp_path):
@@ -446,23 +447,23 @@ def test_bclstm_files_of_two_copies(tmp_path):
     path = tmp_path / "audio" / "audio_test0.csv"
     path.write_text(path.read_text().replace('"1.0"\n', '"0.0"\n', 1))
     with pytest.raises(ValueError, match="audio_test0.csv line .: the label differs from transcripts.csv"):
-        rows_of(find_copy("cmu_mosi", tmp_path))
+        rows_of(find_layout("cmu_mosi", tmp_path))
     path.write_text(path.read_text().splitlines()[0])
     with pytest.raises(ValueError, match="has 1 lines; text_test.csv has 4"):
-        rows_of(find_copy("cmu_mosi", tmp_path))
+        rows_of(find_layout("cmu_mosi", tmp_path))
 
 
 def test_mfn_h5_with_a_missing_modality(tmp_path):
-    truth = write_mfn_h5(tmp_path / "copy")
-    copy = find_copy("ict_mmmo", tmp_path / "copy")
-    rows = rows_of(copy)
+    truth = write_mfn_h5(tmp_path / "corpus")
+    layout = find_layout("ict_mmmo", tmp_path / "corpus")
+    rows = rows_of(layout)
     for split, name in FILE_SPLITS.items():
         for row, clip in zip(rows[split], truth[name], strict=True):
             assert row["labels"]["sentiment"] == clip["label"]
             for modality, key in (("text", "text"), ("audio", "audio"), ("visual", "video")):
                 assert np.array_equal(row[modality], clip[key]) if key in clip else modality not in row
-    assert copy.reported["no_text_features"] == 6
-    loaded = load("ict_mmmo", tmp_path / "copy", allow_partial=True, cache_dir=tmp_path)
+    assert layout.reported["no_text_features"] == 6
+    loaded = load("ict_mmmo", tmp_path / "corpus", allow_partial=True, cache_dir=tmp_path)
     assert all(steps == [] for steps in loaded["train"]["text"])
 
 
@@ -472,15 +473,15 @@ def test_damaged_mfn_h5(tmp_path):
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match="audio_train.h5 is truncated or no HDF5 file"):
-        rows_of(find_copy("ict_mmmo", tmp_path))
+        rows_of(find_layout("ict_mmmo", tmp_path))
     with h5py.File(path, "w") as file:
         file["d2"] = np.ones(3)
     with pytest.raises(ValueError, match="no data set `d1`; it has d2"):
-        rows_of(find_copy("ict_mmmo", tmp_path))
+        rows_of(find_layout("ict_mmmo", tmp_path))
     with h5py.File(path, "w") as file:
         file.create_dataset("d1", shape=(10**6, 10**4, 10), dtype="f8", chunks=(1, 1, 10), compression="gzip")
     with pytest.raises(ValueError, match="more than the file can hold"):
-        rows_of(find_copy("ict_mmmo", tmp_path))
+        rows_of(find_layout("ict_mmmo", tmp_path))
 
 
 # SDK ---------------------------------------------------------------------------------------------------------------
@@ -488,9 +489,9 @@ def test_damaged_mfn_h5(tmp_path):
 
 def test_sdk_aligned_to_words(tmp_path):
     labels = write_sdk(tmp_path, MOSI)
-    copy = find_copy("cmu_mosi", tmp_path)
-    rows = rows_of(copy)
-    assert copy.describe()["sizes"] == {"text": 6, "audio": 74, "visual": 35}
+    layout = find_layout("cmu_mosi", tmp_path)
+    rows = rows_of(layout)
+    assert layout.describe()["sizes"] == {"text": 6, "audio": 74, "visual": 35}
     for split, video in zip(FILE_SPLITS, MOSI, strict=True):
         first, second = rows[split]
         assert [first["id"], second["id"]] == [f"{video}[0]", f"{video}[1]"] and first["group"] == video
@@ -504,34 +505,34 @@ def test_sdk_aligned_to_words(tmp_path):
 def test_sdk_takes_the_newest_version_of_a_sequence(tmp_path):
     write_sdk(tmp_path, MOSI)
     write_csd(tmp_path / "CMU_MOSI_Visual_Facet_41.csd", "old", {MOSI[0]: (np.ones((9, 46)), np.ones((9, 2)))})
-    assert find_copy("cmu_mosi", tmp_path).describe()["sizes"]["visual"] == 35
+    assert find_layout("cmu_mosi", tmp_path).describe()["sizes"]["visual"] == 35
 
 
 @pytest.mark.parametrize(("reducer", "value"), [("max", 27), ("first", 20), ("last", 27)])
 def test_sdk_reducers(tmp_path, reducer, value):
     write_sdk(tmp_path, MOSI)
-    assert rows_of(find_copy("cmu_mosi", tmp_path, reducer=reducer))["test"][1]["visual"][0, 0] == value
+    assert rows_of(find_layout("cmu_mosi", tmp_path, reducer=reducer))["test"][1]["visual"][0, 0] == value
 
 
 def test_sdk_unaligned(tmp_path):
     write_sdk(tmp_path, MOSI)
-    row = rows_of(find_copy("cmu_mosi", tmp_path, align="none"))["train"][0]
+    row = rows_of(find_layout("cmu_mosi", tmp_path, align="none"))["train"][0]
     assert row["audio"][:, 0].tolist() == list(range(19)), "frames of the segment from 0 to 0.95 s, at their own rate"
     assert row["text"][:, 0].tolist() == [0, 1, 2, 3]
 
 
 def test_sdk_with_labels_and_words_alone(tmp_path):
     write_sdk(tmp_path, MOSI, kinds=["Words"])
-    copy = find_copy("cmu_mosi", tmp_path)
-    assert copy.describe()["sizes"] == {}
-    assert rows_of(copy)["test"][0]["transcript"] == "word0 word1"
+    layout = find_layout("cmu_mosi", tmp_path)
+    assert layout.describe()["sizes"] == {}
+    assert rows_of(layout)["test"][0]["transcript"] == "word0 word1"
 
 
 def test_sdk_without_words(tmp_path):
     write_sdk(tmp_path, MOSI, kinds=["COVAREP"])
     with pytest.raises(ValueError, match="align='words' needs; get it, or pass align='none'"):
-        rows_of(find_copy("cmu_mosi", tmp_path))
-    assert len(rows_of(find_copy("cmu_mosi", tmp_path, align="none"))["test"][0]["audio"]) == 19
+        rows_of(find_layout("cmu_mosi", tmp_path))
+    assert len(rows_of(find_layout("cmu_mosi", tmp_path, align="none"))["test"][0]["audio"]) == 19
 
 
 def test_sdk_videos_in_no_fold_are_dropped_and_missing_ones_counted(tmp_path):
@@ -539,21 +540,21 @@ def test_sdk_videos_in_no_fold_are_dropped_and_missing_ones_counted(tmp_path):
     write_csd(
         tmp_path / "CMU_MOSEI_COVAREP.csd", "COVAREP", {MOSEI[0]: (np.ones((9, 74)), np.arange(18).reshape(9, 2))}
     )
-    copy = find_copy("cmu_mosei", tmp_path)
-    rows = rows_of(copy)
-    assert copy.dropped == [{"id": f"stranger[{k}]", "reason": "its video is in no official fold"} for k in (0, 1)]
-    assert copy.reported["segment_without_audio"] == 4 and "audio" not in rows["test"][0]
+    layout = find_layout("cmu_mosei", tmp_path)
+    rows = rows_of(layout)
+    assert layout.dropped == [{"id": f"stranger[{k}]", "reason": "its video is in no official fold"} for k in (0, 1)]
+    assert layout.reported["segment_without_audio"] == 4 and "audio" not in rows["test"][0]
     assert len(rows["test"][0]["labels"]["emotion"]) == 6
 
 
 def test_sdk_parts_make_the_whole(tmp_path):
     videos = [*load_folds("cmu_mosi")["train"][:5], "stranger"]
     write_sdk(tmp_path, videos)
-    copy = find_copy("cmu_mosi", tmp_path)
-    whole = [row["id"] for row in copy.rows("train")]
-    parts = [copy.one_part(number, 3) for number in range(3)]
+    layout = find_layout("cmu_mosi", tmp_path)
+    whole = [row["id"] for row in layout.rows("train")]
+    parts = [layout.shard(number, 3) for number in range(3)]
     assert sorted(row["id"] for part in parts for row in part.rows("train")) == sorted(whole)
-    assert sum(len(part.dropped) for part in parts) == len(copy.dropped) == 2
+    assert sum(len(part.dropped) for part in parts) == len(layout.dropped) == 2
 
 
 @pytest.mark.parametrize(("source", "kind"), [("Visual_Facet_42", "visual"), ("TimestampedWordVectors", "text")])
@@ -565,17 +566,17 @@ def test_a_sequence_under_the_name_of_another(tmp_path, source, kind):
         load("cmu_mosi", tmp_path, allow_partial=True, cache_dir=tmp_path / "cache")
     shutil.copy(tmp_path / "CMU_MOSI_Opinion_Labels.csd", tmp_path / "CMU_MOSI_TimestampedWords.csd")
     with pytest.raises(ValueError, match="of labels; by its name it holds words"):
-        list(find_copy("cmu_mosi", tmp_path, modalities=["text"]).rows("train"))
+        list(find_layout("cmu_mosi", tmp_path, modalities=["text"]).rows("train"))
 
 
 def test_sdk_files_of_two_corpora(tmp_path):
     write_sdk(tmp_path, MOSI)
     write_csd(tmp_path / "CMU_MOSI_COVAREP.csd", "COVAREP", {"other": (np.ones((9, 74)), np.ones((9, 2)))})
     with pytest.raises(ValueError, match="they are of different corpora"):
-        rows_of(find_copy("cmu_mosi", tmp_path))
+        rows_of(find_layout("cmu_mosi", tmp_path))
     (tmp_path / "CMU_MOSI_COVAREP.csd").unlink()
     with pytest.raises(ValueError, match="has 1 labels per segment"):
-        rows_of(find_copy("cmu_mosei", tmp_path))
+        rows_of(find_layout("cmu_mosei", tmp_path))
 
 
 def test_sdk_truncated(tmp_path):
@@ -583,7 +584,7 @@ def test_sdk_truncated(tmp_path):
     path = tmp_path / "CMU_MOSI_Opinion_Labels.csd"
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(ValueError, match="truncated or damaged"):
-        rows_of(find_copy("cmu_mosi", tmp_path))
+        rows_of(find_layout("cmu_mosi", tmp_path))
 
 
 # raw releases and tables ---------------------------------------------------------------------------------------------
@@ -593,26 +594,26 @@ def test_mosi_raw(tmp_path):
     """Files count from 1, labels from 0; the third text has no label."""
     write_sdk(tmp_path, MOSI, kinds=[])
     write_mosi_raw(tmp_path, {video: ["ONE  thing", "TWO", "THREE"] for video in MOSI[:2]})
-    copy = find_copy("cmu_mosi", tmp_path)
-    assert copy.name == "raw", "labels beside a raw release are its labels"
-    rows = rows_of(copy)
+    layout = find_layout("cmu_mosi", tmp_path)
+    assert layout.name == "raw", "labels beside a raw release are its labels"
+    rows = rows_of(layout)
     first = rows["train"][0]
     assert first["id"] == f"{MOSI[0]}[0]" and first["transcript"] == "ONE thing"
     assert first["audio_file"].endswith(f"Segmented/{MOSI[0]}_1.wav") and first["video_file"].endswith("_1.mp4")
     assert first["start"] is None and first["end"] is None
-    assert copy.reported["clip_without_label"] == 2
-    assert [clip["id"] for clip in copy.dropped] == [f"{MOSI[2]}[0]", f"{MOSI[2]}[1]"]
-    assert {clip["reason"] for clip in copy.dropped} == {"neither transcript nor media of it are there"}
+    assert layout.reported["clip_without_label"] == 2
+    assert [clip["id"] for clip in layout.dropped] == [f"{MOSI[2]}[0]", f"{MOSI[2]}[1]"]
+    assert {clip["reason"] for clip in layout.dropped} == {"neither transcript nor media of it are there"}
 
 
 def test_a_clip_without_transcript_keeps_its_media(tmp_path):
     write_sdk(tmp_path, MOSI, kinds=[])
     write_mosi_raw(tmp_path, {video: ["ONE", "TWO"] for video in MOSI})
     (tmp_path / "Raw" / "Transcript" / "Segmented" / f"{MOSI[1]}.annotprocessed").unlink()
-    copy = find_copy("cmu_mosi", tmp_path)
-    row = rows_of(copy)["validation"][1]
+    layout = find_layout("cmu_mosi", tmp_path)
+    row = rows_of(layout)["validation"][1]
     assert row["transcript"] is None and row["audio_file"].endswith("_2.wav")
-    assert copy.reported["no_transcript"] == 2 and not copy.dropped
+    assert layout.reported["no_transcript"] == 2 and not layout.dropped
 
 
 @pytest.mark.parametrize("segmented", [True, False])
@@ -621,8 +622,8 @@ def test_mosei_raw_is_joined_on_start_times(tmp_path, segmented):
     write_sdk(tmp_path, MOSEI, "CMU_MOSEI", kinds=[])
     clips = [(7, 0.99, 2.0, "the ___second"), (3, 0.0, 0.95, "the first"), (9, 50.0, 51.0, "unlabeled")]
     write_mosei_raw(tmp_path, {video: clips for video in MOSEI}, segmented)
-    copy = find_copy("cmu_mosei", tmp_path)
-    first, second = rows_of(copy)["test"]
+    layout = find_layout("cmu_mosei", tmp_path)
+    first, second = rows_of(layout)["test"]
     assert first["transcript"] == "the first" and second["transcript"] == "the ___second"
     if segmented:
         assert first["audio_file"].endswith("_3.wav") and second["video_file"].endswith("_7.mp4")
@@ -630,7 +631,7 @@ def test_mosei_raw_is_joined_on_start_times(tmp_path, segmented):
     else:
         assert second["audio_file"].endswith(f"Full/WAV_16000/{MOSEI[2]}.wav")
         assert (second["start"], second["end"]) == (0.98, 2.0)
-    assert copy.reported["clip_without_label"] == 3
+    assert layout.reported["clip_without_label"] == 3
 
 
 def test_transcripts_that_cannot_be_read(tmp_path):
@@ -639,10 +640,10 @@ def test_transcripts_that_cannot_be_read(tmp_path):
     path = tmp_path / "Raw" / "Transcript" / "Segmented" / f"{MOSI[0]}.annotprocessed"
     path.write_text("1_DELIM_fine\nno delimiter")
     with pytest.raises(ValueError, match="line 2 is 'no delimiter'; expected `k_DELIM_text`"):
-        rows_of(find_copy("cmu_mosi", tmp_path))
+        rows_of(find_layout("cmu_mosi", tmp_path))
     path.write_bytes(b"1_DELIM_caf\xe9")
     with pytest.raises(ValueError, match="is not UTF-8"):
-        rows_of(find_copy("cmu_mosi", tmp_path))
+        rows_of(find_layout("cmu_mosi", tmp_path))
 
 
 def test_mosei_labels_from_a_table(tmp_path):
@@ -653,15 +654,15 @@ def test_mosei_labels_from_a_table(tmp_path):
     ]
     header = "id,segment_id,start,end,sentiment,happy,sad,anger,surprise,disgust,fear"
     (tmp_path / "mosei.csv").write_text("\n".join([header, *lines]))
-    copy = find_copy("cmu_mosei", tmp_path)
-    rows = rows_of(copy)["train"]
+    layout = find_layout("cmu_mosei", tmp_path)
+    rows = rows_of(layout)["train"]
     assert [row["id"] for row in rows] == [f"{MOSEI[0]}[0]", f"{MOSEI[0]}[0]#2"]
     assert rows[0]["labels"] == {"sentiment": 0.5, "emotion": [1, 0, 0, 0, 0, 0]} and rows[0]["start"] == 1.5
-    assert copy.reported == {"out_of_range": 1, "without_any_emotion": 1, "duplicate": 1}
-    assert copy.dropped == [{"id": "stranger[0]", "reason": "its video is in no official fold"}]
+    assert layout.reported == {"out_of_range": 1, "without_any_emotion": 1, "duplicate": 1}
+    assert layout.dropped == [{"id": "stranger[0]", "reason": "its video is in no official fold"}]
     (tmp_path / "mosei.csv").write_text("\n".join([header, lines[0].replace("1.5", "soon")]))
     with pytest.raises(ValueError, match="mosei.csv line 2: `start` is 'soon'; expected a number"):
-        rows_of(find_copy("cmu_mosei", tmp_path))
+        rows_of(find_layout("cmu_mosei", tmp_path))
 
 
 # the real files ------------------------------------------------------------------------------------------------------
@@ -682,9 +683,9 @@ def test_real_mosi_words(tmp_path):
 @real
 def test_real_mosi_words_are_nearly_those_of_the_transcripts():
     """The clips of bc-LSTM's transcripts are the segments of the sequence, counted from 1 instead of 0."""
-    rows = {row["id"]: row for part in rows_of(find_copy("cmu_mosi", REALDATA / "mosi")).values() for row in part}
+    rows = {row["id"]: row for part in rows_of(find_layout("cmu_mosi", REALDATA / "mosi")).values() for row in part}
     similar = []
-    for part in rows_of(find_copy("cmu_mosi", REALDATA / "mosi" / "bclstm")).values():
+    for part in rows_of(find_layout("cmu_mosi", REALDATA / "mosi" / "bclstm")).values():
         for row in part:
             number = int(row["id"].rpartition("_")[2])
             ours = set(rows[f"{row['group']}[{number - 1}]"]["transcript"].upper().split())
@@ -697,12 +698,12 @@ def test_real_mosi_words_are_nearly_those_of_the_transcripts():
 
 @real
 def test_real_mosi_dev_pickle():
-    copy = find_copy("cmu_mosi", REALDATA / "mosi" / "dev.pkl", allow_partial=True)
-    rows = rows_of(copy)
+    layout = find_layout("cmu_mosi", REALDATA / "mosi" / "dev.pkl", allow_partial=True)
+    rows = rows_of(layout)
     assert [len(part) for part in rows.values()] == [0, 229, 0]
     assert sum(len(row["audio"]) for row in rows["validation"]) == 2524
-    assert copy.describe()["sizes"] == {"audio": 74, "visual": 47}
-    sdk = {row["id"]: row for row in find_copy("cmu_mosi", REALDATA / "mosi").rows("validation")}
+    assert layout.describe()["sizes"] == {"audio": 74, "visual": 47}
+    sdk = {row["id"]: row for row in find_layout("cmu_mosi", REALDATA / "mosi").rows("validation")}
     for row in rows["validation"]:
         assert row["labels"]["sentiment"] == pytest.approx(sdk[row["id"]]["labels"]["sentiment"]), row["id"]
 
@@ -714,13 +715,13 @@ def test_real_bclstm_files(tmp_path):
 
 
 @real
-@pytest.mark.parametrize("copy", ["labels_csv", "classes_csv"])
-def test_real_mosei_labels(tmp_path, copy):
-    rows = load("cmu_mosei", REALDATA / "mosei", copy=copy, cache_dir=tmp_path)
+@pytest.mark.parametrize("layout", ["labels_csv", "classes_csv"])
+def test_real_mosei_labels(tmp_path, layout):
+    rows = load("cmu_mosei", REALDATA / "mosei", layout=layout, cache_dir=tmp_path)
     assert {split: len(part) for split, part in rows.items()} == {"train": 16327, "validation": 1871, "test": 4662}
-    record = CorpusBuilder(find_copy("cmu_mosei", REALDATA / "mosei", copy=copy), "cmu_mosei", tmp_path).record
+    record = CorpusBuilder(find_layout("cmu_mosei", REALDATA / "mosei", layout=layout), "cmu_mosei", tmp_path).record
     assert len(record["dropped"]) == 399
-    if copy == "labels_csv":
+    if layout == "labels_csv":
         assert record["reported"] == {"without_any_emotion": 3395}
 
 

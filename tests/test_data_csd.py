@@ -9,7 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from fixture_copies.csd import write_csd
+from fixture_layouts.csd import write_csd
 
 from mm_affect.data.alignment import inside
 from mm_affect.data.readers.csd import ComputationalSequence, shared_videos

@@ -5,9 +5,9 @@ import json
 
 import numpy as np
 from corpora import sample_corpus, sample_rows
-from fixture_copies.iemocap import write_iemocap
-from fixture_copies.mustard import write_features, write_json
-from fixture_copies.voxceleb2 import write_voxceleb2
+from fixture_layouts.iemocap import write_iemocap
+from fixture_layouts.mustard import write_features, write_json
+from fixture_layouts.voxceleb2 import write_voxceleb2
 
 from mm_affect.cli.main import main
 from mm_affect.data.corpora.folds import load_folds
@@ -32,7 +32,7 @@ def read_png(path):
 def test_a_partial_copy_has_a_problem_and_allowed_it_has_none(tmp_path):
     write_json(tmp_path, IDS)
     report = examine("mustard", tmp_path)
-    assert report["copy"] == "repository" and report["counts"]["test"] == 8 and report["expected"]["test"] == 138
+    assert report["layout"] == "repository" and report["counts"]["test"] == 8 and report["expected"]["test"] == 138
     assert len(report["problems"]) == 2 and "test has 8 rows, and 138 are expected" in report["problems"][1]
     assert not examine("mustard", tmp_path, allow_partial=True)["problems"]
 
@@ -56,7 +56,7 @@ def test_every_dropped_clip_has_its_reason(tmp_path, capsys):
 def test_a_folder_without_a_copy_says_what_is_missing_and_whom_to_ask(tmp_path, capsys):
     assert main(["data", "doctor", "iemocap", str(tmp_path)]) == 1
     told = capsys.readouterr().out
-    assert "MISSING" in told and "sail.usc.edu" in told and "PROBLEM: No copy of IEMOCAP is recognized" in told
+    assert "MISSING" in told and "sail.usc.edu" in told and "PROBLEM: No layout of IEMOCAP is recognized" in told
 
 
 def test_broken_and_empty_files_are_problems(tmp_path):

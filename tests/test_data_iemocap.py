@@ -2,19 +2,19 @@
 """IEMOCAP: the release in small, with its labels, speakers, word times, splits and counts."""
 
 import pytest
-from fixture_copies.iemocap import TEXTS, write_iemocap
-from fixture_copies.mult_pickle import write_mult_pickle
+from fixture_layouts.iemocap import TEXTS, write_iemocap
+from fixture_layouts.mult_pickle import write_mult_pickle
 
 from mm_affect.data import load
 from mm_affect.data.corpora.iemocap import (
     CLASSES,
     IN_RELEASE,
-    IemocapRelease,
+    IemocapReleaseLayout,
     read_alignment,
     read_evaluation,
     word_spans,
 )
-from mm_affect.data.corpora.registry import find_copy
+from mm_affect.data.corpora.registry import find_layout
 
 
 @pytest.fixture
@@ -23,8 +23,8 @@ def folder(tmp_path):
 
 
 def rows_of(folder, split="train", **options):
-    copy = find_copy("iemocap", folder, **options)
-    return list(copy.rows(split)), copy
+    layout = find_layout("iemocap", folder, **options)
+    return list(layout.rows(split)), layout
 
 
 def test_documented_counts_of_every_configuration():
@@ -38,8 +38,8 @@ def test_documented_counts_of_every_configuration():
 @pytest.mark.parametrize("fold", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("validation", ["session", "dialogues", "none"])
 def test_expected_counts_add_up_for_every_fold(folder, fold, validation):
-    copy = find_copy("iemocap", folder, config="four_excited_as_happy", fold=fold, validation=validation)
-    counts = copy.describe()["counts"]
+    layout = find_layout("iemocap", folder, config="four_excited_as_happy", fold=fold, validation=validation)
+    counts = layout.describe()["counts"]
     assert sum(counts.values()) == 5531
     assert counts["test"] == [1085, 1023, 1151, 1031, 1241][fold - 1]
     assert ("validation" in counts) == (validation != "none")
@@ -47,8 +47,8 @@ def test_expected_counts_add_up_for_every_fold(folder, fold, validation):
 
 @pytest.mark.parametrize(("config", "per_dialogue"), [("four", 4), ("four_excited_as_happy", 5), ("six", 6)])
 def test_rows_of_every_configuration(folder, config, per_dialogue):
-    copy = find_copy("iemocap", folder, config=config)
-    rows = {split: list(copy.rows(split)) for split in ("train", "validation", "test")}
+    layout = find_layout("iemocap", folder, config=config)
+    rows = {split: list(layout.rows(split)) for split in ("train", "validation", "test")}
     assert {split: len(found) for split, found in rows.items()} == {
         "train": 3 * 2 * per_dialogue,
         "validation": 2 * per_dialogue,
@@ -57,17 +57,17 @@ def test_rows_of_every_configuration(folder, config, per_dialogue):
     assert {row["id"][:5] for row in rows["test"]} == {"Ses05"} and {r["id"][:5] for r in rows["validation"]} == {
         "Ses04"
     }
-    assert len(copy.dropped) == 10 * (7 - per_dialogue)
+    assert len(layout.dropped) == 10 * (7 - per_dialogue)
     assert {
         "id": "Ses01F_impro00_F006",
         "reason": f"its label `xxx` is not in the configuration {config}",
-    } in copy.dropped
+    } in layout.dropped
 
 
 def test_no_speaker_is_in_two_splits_when_sessions_are_held_out(folder):
     for fold in (1, 3, 5):
-        copy = find_copy("iemocap", folder, fold=fold)
-        speakers = [{row["group"] for row in copy.rows(split)} for split in ("train", "validation", "test")]
+        layout = find_layout("iemocap", folder, fold=fold)
+        speakers = [{row["group"] for row in layout.rows(split)} for split in ("train", "validation", "test")]
         assert [len(s) for s in speakers] == [6, 2, 2]
         assert not speakers[0] & speakers[1] and not speakers[0] & speakers[2] and not speakers[1] & speakers[2]
 
@@ -80,7 +80,7 @@ def test_the_speaker_is_the_letter_before_the_number(folder):
 
 
 def test_a_row_has_words_times_sound_and_all_labels(folder):
-    rows, copy = rows_of(folder)
+    rows, layout = rows_of(folder)
     first, second = rows[:2]
     assert first["transcript"] == TEXTS[0] == "Excuse me."
     assert first["spans"] == [[0.1, 0.29], [0.3, 0.49]]  # frames 10 to 28 and 30 to 48 of 10 ms, the last one included
@@ -88,7 +88,7 @@ def test_a_row_has_words_times_sound_and_all_labels(folder):
     assert first["audio_file"].endswith("Session1/sentences/wav/Ses01F_impro00/Ses01F_impro00_F000.wav")
     assert first["video_file"] is None and first["start"] is None
     assert first["labels"] == {"emotion": 0, "valence": 2.5, "activation": 3.0, "dominance": 1.5}
-    assert copy.describe()["label_fields"][0]["labels"] == ["neutral", "happy", "sad", "angry"]
+    assert layout.describe()["label_fields"][0]["labels"] == ["neutral", "happy", "sad", "angry"]
 
 
 def test_pictures_and_sound_are_cut_from_the_dialogue(folder):
@@ -131,10 +131,10 @@ def test_validation_by_dialogue_keeps_dialogues_whole_and_is_repeatable(tmp_path
 
 
 def test_parts_together_are_the_whole(folder):
-    copy = find_copy("iemocap", folder)
-    parts = [list(copy.one_part(k, 3).rows("train")) for k in range(3)]
+    layout = find_layout("iemocap", folder)
+    parts = [list(layout.shard(k, 3).rows("train")) for k in range(3)]
     assert all(parts) and sorted(row["id"] for part in parts for row in part) == sorted(
-        row["id"] for row in copy.rows("train")
+        row["id"] for row in layout.rows("train")
     )
 
 
@@ -143,17 +143,17 @@ def test_missing_transcripts_and_clips_are_counted(folder):
     dialogue.unlink()
     sound = folder / "Session1" / "sentences" / "wav" / "Ses01F_impro00"
     (sound / "Ses01F_impro00_F000.wav").rename(sound / "Ses01F_impro00_F099.wav")
-    rows, copy = rows_of(folder)
-    assert copy.reported == {"no_transcript": 4, "no_media": 1, "clip_without_label": 1}
+    rows, layout = rows_of(folder)
+    assert layout.reported == {"no_transcript": 4, "no_media": 1, "clip_without_label": 1}
     lost = {"id": "Ses01F_impro00_F000", "reason": "neither transcript nor media of it are there"}
-    assert lost in copy.dropped and len(rows) == 24 - 1
+    assert lost in layout.dropped and len(rows) == 24 - 1
     assert rows[0]["transcript"] is None and rows[0]["spans"] is None and rows[0]["audio_file"]
 
 
 def test_labels_out_of_range_are_kept_and_counted(tmp_path):
     folder = write_iemocap(tmp_path, labels=("neu",) * 9)  # dominance grows by a half
-    rows, copy = rows_of(folder)
-    assert max(row["labels"]["dominance"] for row in rows) == 5.5 and copy.reported["out_of_range"] == 6
+    rows, layout = rows_of(folder)
+    assert max(row["labels"]["dominance"] for row in rows) == 5.5 and layout.reported["out_of_range"] == 6
 
 
 def test_a_partial_copy_is_refused_and_allowed(folder, tmp_path):
@@ -188,12 +188,12 @@ def test_bad_files_are_named(folder):
 def test_wrong_folders_and_options(folder, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=r"EmoEvaluation[\s\S]*sail.usc.edu"):
-        find_copy("iemocap", tmp_path / "empty")
+        find_layout("iemocap", tmp_path / "empty")
     with pytest.raises(ValueError, match="Option `fold` is 6"):
-        find_copy("iemocap", folder, fold=6)
+        find_layout("iemocap", folder, fold=6)
     with pytest.raises(ValueError, match="Did you mean 'fold'"):
-        find_copy("iemocap", folder, folds=1)
-    assert not IemocapRelease.recognize(tmp_path / "empty")
+        find_layout("iemocap", folder, folds=1)
+    assert not IemocapReleaseLayout.matches(tmp_path / "empty")
 
 
 def test_the_mult_pickle_is_the_multilabel_configuration(tmp_path):
@@ -202,7 +202,11 @@ def test_the_mult_pickle_is_the_multilabel_configuration(tmp_path):
     assert {split: len(rows) for split, rows in splits.items()} == {"train": 5, "validation": 3, "test": 4}
     for ours, theirs in {"train": "train", "validation": "valid", "test": "test"}.items():
         assert [row["emotion"] for row in splits[ours]["labels"]] == [clip["label"] for clip in truth[theirs]]
-    copy = find_copy("iemocap", tmp_path)  # without a configuration what is there is read
-    assert copy.name == "mult_pickle" and copy.describe()["counts"] == {"train": 2717, "validation": 798, "test": 938}
+    layout = find_layout("iemocap", tmp_path)  # without a configuration what is there is read
+    assert layout.name == "mult_pickle" and layout.describe()["counts"] == {
+        "train": 2717,
+        "validation": 798,
+        "test": 938,
+    }
     with pytest.raises(ValueError, match="iemocap|IEMOCAP"):
-        find_copy("iemocap", tmp_path, "six")
+        find_layout("iemocap", tmp_path, "six")

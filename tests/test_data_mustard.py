@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fixture_copies.mustard import write_features, write_folds, write_json
+from fixture_layouts.mustard import write_features, write_folds, write_json
 
 from mm_affect.data import load, read_pickle
 from mm_affect.data.corpora.folds import load_folds
-from mm_affect.data.corpora.registry import find_copy
+from mm_affect.data.corpora.registry import find_layout
 
 
 REALDATA = Path(os.environ.get("MM_AFFECT_REALDATA", Path(__file__).parents[2] / "shared" / "realdata")) / "mustard"
@@ -23,13 +23,13 @@ IDS = [clip for fold in (1, 2, 3) for clip in load_folds("mustard")[f"fold_{fold
 @pytest.fixture
 def folder(tmp_path):
     """24 utterances, of which the first 8 are tested in fold 1."""
-    write_json(tmp_path / "copy", IDS)
-    return tmp_path / "copy"
+    write_json(tmp_path / "corpus", IDS)
+    return tmp_path / "corpus"
 
 
 def rows_of(folder, split="train", **options):
-    copy = find_copy("mustard", folder, **options)
-    return list(copy.rows(split)), copy
+    layout = find_layout("mustard", folder, **options)
+    return list(layout.rows(split)), layout
 
 
 @needs_realdata
@@ -38,13 +38,13 @@ def test_the_real_folds(fold):
     """552/138 by the authors' positions in the authors' file."""
     ids = list(json.loads((REALDATA / "sarcasm_data.json").read_text()))
     train, test = read_pickle(REALDATA / "split_indices.p")[fold - 1]
-    copy = find_copy("mustard", REALDATA, fold=fold)
-    rows = {split: list(copy.rows(split)) for split in ("train", "validation", "test")}
-    assert {split: len(found) for split, found in rows.items()} == copy.describe()["counts"]
+    layout = find_layout("mustard", REALDATA, fold=fold)
+    rows = {split: list(layout.rows(split)) for split in ("train", "validation", "test")}
+    assert {split: len(found) for split, found in rows.items()} == layout.describe()["counts"]
     assert {row["id"] for row in rows["test"]} == {ids[i] for i in test} and len(test) == 138
     assert {row["id"] for split in ("train", "validation") for row in rows[split]} == {ids[i] for i in train}
     assert not {row["group"] for row in rows["train"]} & {row["group"] for row in rows["validation"]}
-    assert not copy.dropped and not copy.reported
+    assert not layout.dropped and not layout.reported
 
 
 @needs_realdata
@@ -81,9 +81,9 @@ def test_the_shipped_folds_are_five_that_share_nothing():
 
 
 def test_without_validation_all_other_rows_train(folder):
-    copy = find_copy("mustard", folder, validation=0)
-    assert copy.describe()["counts"] == {"train": 552, "test": 138}
-    assert [len(list(copy.rows(split))) for split in ("train", "test")] == [16, 8]
+    layout = find_layout("mustard", folder, validation=0)
+    assert layout.describe()["counts"] == {"train": 552, "test": 138}
+    assert [len(list(layout.rows(split))) for split in ("train", "test")] == [16, 8]
 
 
 def test_features_are_joined_by_id(folder):
@@ -91,8 +91,8 @@ def test_features_are_joined_by_id(folder):
     audio = folder / "data" / "audio_features.p"
     assert audio.is_file()
     for split in ("train", "validation", "test"):
-        rows, copy = rows_of(folder, split)
-        assert rows and copy.describe()["sizes"] == {"text": 768, "audio": 283, "visual": 2048}
+        rows, layout = rows_of(folder, split)
+        assert rows and layout.describe()["sizes"] == {"text": 768, "audio": 283, "visual": 2048}
         for row in rows:
             i = IDS.index(row["id"])
             assert [row[m].shape for m in ("text", "audio", "visual")] == [
@@ -107,15 +107,15 @@ def test_features_are_joined_by_id(folder):
 
 def test_features_without_an_extractor_promise_no_raw_clips(folder):
     write_features(folder, IDS)
-    described = find_copy("mustard", folder).describe()
+    described = find_layout("mustard", folder).describe()
     assert described["extractors"] == {} and "ResNet-152" in described["provenance"]["visual"]
 
 
 def test_only_the_wanted_modalities_are_read(folder):
     write_features(folder, IDS)
     (folder / "data" / "audio_features.p").write_bytes(b"broken")
-    rows, copy = rows_of(folder, modalities=["visual"])
-    assert copy.describe()["sizes"] == {"visual": 2048} and "transcript" not in rows[0] and "audio" not in rows[0]
+    rows, layout = rows_of(folder, modalities=["visual"])
+    assert layout.describe()["sizes"] == {"visual": 2048} and "transcript" not in rows[0] and "audio" not in rows[0]
 
 
 def test_transcripts_with_context_leave_the_features_of_the_utterance_aside(folder):
@@ -130,10 +130,10 @@ def test_videos_and_laughter(folder, tmp_path):
         (videos / f"{clip}.mp4").touch()
     table = tmp_path / "laughter.csv"
     table.write_text(f"id,start\n{IDS[0]},3.25\n", encoding="utf-8")
-    rows, copy = rows_of(folder, "test", laughter=str(table))
+    rows, layout = rows_of(folder, "test", laughter=str(table))
     cut = {row["id"]: (row.get("start"), row.get("end")) for row in rows}
     assert cut.pop(IDS[0]) == (0.0, 3.25) and set(cut.values()) == {(None, None)}
-    assert copy.reported == {"laughter_cut": 1, "video_without_utterance": 1}
+    assert layout.reported == {"laughter_cut": 1, "video_without_utterance": 1}
     found = [row for split in ("train", "validation") for row in rows_of(folder, split)[0]]
     assert sum(row["video_file"] is None for row in found) == 1
     write_features(folder, IDS)
@@ -178,7 +178,7 @@ def test_broken_annotations_are_named(folder):
     ):
         path.write_bytes(broken)
         with pytest.raises(ValueError, match=message):
-            find_copy("mustard", folder).describe()
+            find_layout("mustard", folder).describe()
 
 
 def test_broken_features_are_named(folder):
@@ -200,4 +200,4 @@ def test_broken_features_are_named(folder):
 @pytest.mark.parametrize("share", [1, -0.1, "much", True])
 def test_bad_validation_shares(folder, share):
     with pytest.raises(ValueError, match="Option `validation`"):
-        find_copy("mustard", folder, validation=share).describe()
+        find_layout("mustard", folder, validation=share).describe()

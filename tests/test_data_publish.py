@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from corpora import tiny_rows
-from fixture_copies.iemocap import write_iemocap
-from fixture_copies.mustard import write_features, write_json
-from fixture_copies.voxceleb2 import write_voxceleb2
+from fixture_layouts.iemocap import write_iemocap
+from fixture_layouts.mustard import write_features, write_json
+from fixture_layouts.voxceleb2 import write_voxceleb2
 from hub_stand_in import HubStandIn
 from huggingface_hub import DatasetCard
 
@@ -19,7 +19,7 @@ from mm_affect.cli.corpus_program import main
 from mm_affect.data import RowReader, load, read_corpus
 from mm_affect.data import parallel_build as shards
 from mm_affect.data.corpora.folds import load_folds
-from mm_affect.data.corpora.registry import find_copy
+from mm_affect.data.corpora.registry import find_layout
 from mm_affect.data.dataset_card import write_dataset_card
 from mm_affect.data.parallel_build import build_rows
 from mm_affect.preparation.publishing import push_rows
@@ -30,11 +30,11 @@ IDS = [clip for fold in (1, 2, 3) for clip in load_folds("mustard")[f"fold_{fold
 
 
 @pytest.fixture
-def copy(tmp_path, monkeypatch):
+def layout(tmp_path, monkeypatch):
     """A tree of 24 + 6 clips, in four parts for each split."""
     monkeypatch.setattr(shards, "UNKNOWN_PARTS", 4)
     write_voxceleb2(tmp_path / "vox")
-    return find_copy("voxceleb2", tmp_path / "vox", validation=0.25)
+    return find_layout("voxceleb2", tmp_path / "vox", validation=0.25)
 
 
 def contents(folder):
@@ -50,53 +50,53 @@ def fail_after(monkeypatch, parts):
     """The build breaks off, as if killed, after so many parts."""
     real, done = shards._build_part, []
 
-    def build_part(copy, part, *rest):
+    def build_part(layout, part, *rest):
         if len(done) == parts:
             raise KeyboardInterrupt
         done.append(part)
-        return real(copy, part, *rest)
+        return real(layout, part, *rest)
 
     monkeypatch.setattr(shards, "_build_part", build_part)
     return done
 
 
-def test_rows_are_those_of_the_copy(copy, tmp_path):
-    record = build_rows(copy, tmp_path / "rows")
-    expected = {split: sorted(row["id"] for row in copy.rows(split)) for split in ("train", "validation", "test")}
+def test_rows_are_those_of_the_copy(layout, tmp_path):
+    record = build_rows(layout, tmp_path / "rows")
+    expected = {split: sorted(row["id"] for row in layout.rows(split)) for split in ("train", "validation", "test")}
     assert contents(tmp_path / "rows") == expected
-    assert record["counts"] == {"train": 18, "validation": 6, "test": 6} and record["copy"] == "tree"
+    assert record["counts"] == {"train": 18, "validation": 6, "test": 6} and record["layout"] == "tree"
     assert read_corpus(tmp_path / "rows") == record
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
 
 
-def test_several_processes_make_the_same(copy, tmp_path):
-    one = build_rows(copy, tmp_path / "one")
-    two = build_rows(copy, tmp_path / "two", workers=2)
+def test_several_processes_make_the_same(layout, tmp_path):
+    one = build_rows(layout, tmp_path / "one")
+    two = build_rows(layout, tmp_path / "two", workers=2)
     assert one == two
     names = sorted(path.name for path in (tmp_path / "one").iterdir())
     assert names == sorted(path.name for path in (tmp_path / "two").iterdir())
     assert all((tmp_path / "one" / n).read_bytes() == (tmp_path / "two" / n).read_bytes() for n in names)
 
 
-def test_an_interrupted_build_goes_on(copy, tmp_path, monkeypatch):
+def test_an_interrupted_build_goes_on(layout, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         fail_after(patch, 5)
         with pytest.raises(KeyboardInterrupt):
-            build_rows(copy, tmp_path / "rows")
+            build_rows(layout, tmp_path / "rows")
     building = tmp_path / ".rows.building"
     assert not (tmp_path / "rows").exists() and len(parts_of(building)) == 5
     done, seen = fail_after(monkeypatch, 99), []
-    build_rows(copy, tmp_path / "rows", progress=lambda *progress: seen.append(progress))
+    build_rows(layout, tmp_path / "rows", progress=lambda *progress: seen.append(progress))
     assert len(done) == 12 - 5 and seen[0] == (5, 12) and seen[-1] == (12, 12)
     assert not building.exists() and sum(map(len, contents(tmp_path / "rows").values())) == 30
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "record", "missing", "half"])
-def test_damaged_parts_are_not_trusted(copy, tmp_path, monkeypatch, damage):
+def test_damaged_parts_are_not_trusted(layout, tmp_path, monkeypatch, damage):
     with monkeypatch.context() as patch:
         fail_after(patch, 5)
         with pytest.raises(KeyboardInterrupt):
-            build_rows(copy, tmp_path / "rows")
+            build_rows(layout, tmp_path / "rows")
     file = sorted((tmp_path / ".rows.building").glob("train-*/*.parquet"))[1]
     part = file.parent
     content = file.read_bytes()
@@ -111,17 +111,17 @@ def test_damaged_parts_are_not_trusted(copy, tmp_path, monkeypatch, damage):
     else:
         part.rename(part.with_suffix(".tmp"))
     done = fail_after(monkeypatch, 99)
-    build_rows(copy, tmp_path / "rows")
+    build_rows(layout, tmp_path / "rows")
     assert len(done) == 12 - 4 and part.name in map(shards._name, done)
     assert sum(map(len, contents(tmp_path / "rows").values())) == 30
 
 
 @pytest.mark.parametrize("change", ["file", "option", "plan"])
-def test_a_build_of_something_else_is_replaced(copy, tmp_path, monkeypatch, change):
+def test_a_build_of_something_else_is_replaced(layout, tmp_path, monkeypatch, change):
     with monkeypatch.context() as patch:
         fail_after(patch, 5)
         with pytest.raises(KeyboardInterrupt):
-            build_rows(copy, tmp_path / "rows")
+            build_rows(layout, tmp_path / "rows")
     options = {"validation": 0.25}
     if change == "file":
         (tmp_path / "vox/dev/aac/id00012/-xBvQ000000/00001.m4a").write_bytes(b"repaired")
@@ -130,34 +130,34 @@ def test_a_build_of_something_else_is_replaced(copy, tmp_path, monkeypatch, chan
     else:
         (tmp_path / ".rows.building" / "plan.json").write_text("{}")
     done = fail_after(monkeypatch, 99)
-    build_rows(find_copy("voxceleb2", tmp_path / "vox", **options), tmp_path / "rows")
+    build_rows(find_layout("voxceleb2", tmp_path / "vox", **options), tmp_path / "rows")
     assert len(done) == 12
 
 
-def test_other_folders_are_left_alone(copy, tmp_path):
+def test_other_folders_are_left_alone(layout, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("x")
     with pytest.raises(FileExistsError, match="left alone"):
-        build_rows(copy, tmp_path / "mine", overwrite=True)
-    build_rows(copy, tmp_path / "rows")
+        build_rows(layout, tmp_path / "mine", overwrite=True)
+    build_rows(layout, tmp_path / "rows")
     with pytest.raises(FileExistsError, match="overwrite"):
-        build_rows(copy, tmp_path / "rows")
-    build_rows(copy, tmp_path / "rows", overwrite=True)
+        build_rows(layout, tmp_path / "rows")
+    build_rows(layout, tmp_path / "rows", overwrite=True)
 
 
 def test_a_partial_copy_is_refused_until_it_is_allowed(tmp_path):
     write_iemocap(tmp_path / "release")
     with pytest.raises(ValueError, match="found 24 rows in train, expected 2755.*allow_partial"):
-        build_rows(find_copy("iemocap", tmp_path / "release"), tmp_path / "rows")
+        build_rows(find_layout("iemocap", tmp_path / "release"), tmp_path / "rows")
     assert not (tmp_path / "rows").exists()
-    record = build_rows(find_copy("iemocap", tmp_path / "release", allow_partial=True), tmp_path / "rows")
+    record = build_rows(find_layout("iemocap", tmp_path / "release", allow_partial=True), tmp_path / "rows")
     assert record["counts"] == {"train": 24, "validation": 8, "test": 8} and len(record["dropped"]) == 30
 
 
 def test_features_survive_the_road(tmp_path):
-    write_json(tmp_path / "copy", IDS)
-    write_features(tmp_path / "copy", IDS)
-    build_rows(find_copy("mustard", tmp_path / "copy", allow_partial=True), tmp_path / "rows")
+    write_json(tmp_path / "corpus", IDS)
+    write_features(tmp_path / "corpus", IDS)
+    build_rows(find_layout("mustard", tmp_path / "corpus", allow_partial=True), tmp_path / "rows")
     rows = RowReader(load(tmp_path / "rows", cache_dir=tmp_path / "cache")["test"])
     for row in rows:
         assert np.all(row["visual"] == IDS.index(row["id"])) and row["audio"].shape == (12, 283)
@@ -168,9 +168,9 @@ def test_features_survive_the_road(tmp_path):
 
 
 def test_the_program_inspects_and_builds_with_a_card(tmp_path, capsys):
-    write_json(tmp_path / "copy", IDS)
-    write_features(tmp_path / "copy", IDS)
-    source, rows = str(tmp_path / "copy"), tmp_path / "rows"
+    write_json(tmp_path / "corpus", IDS)
+    write_features(tmp_path / "corpus", IDS)
+    source, rows = str(tmp_path / "corpus"), tmp_path / "rows"
     assert main("mustard", "words", ["inspect", source]) == 1
     assert "PROBLEM: test has 8 rows" in capsys.readouterr().out
     assert main("mustard", "words", ["build", source, str(rows), "--workers", "1"]) == 1
@@ -187,7 +187,7 @@ def test_the_program_inspects_and_builds_with_a_card(tmp_path, capsys):
         read_corpus(rows)["manifest_hash"],
     ):  # fmt: skip
         assert told in card.text, told
-    assert "Copy: repository." in card.text
+    assert "Layout: repository." in card.text
     assert str(tmp_path) not in card.text, "paths of this machine are nobody's business"
 
 
@@ -263,11 +263,11 @@ def test_data_of_something_else_are_left_alone(built, hub):
         push_rows(built, "me/x", "mustard")
 
 
-def test_paths_of_this_machine_are_not_published(copy, tmp_path, hub):
+def test_paths_of_this_machine_are_not_published(layout, tmp_path, hub):
     def card(folder, record):
         write_dataset_card(folder, record)
 
-    build_rows(copy, tmp_path / "rows", beside=card)
+    build_rows(layout, tmp_path / "rows", beside=card)
     with pytest.raises(ValueError, match="names media files, which stay on this machine"):
         push_rows(tmp_path / "rows", "me/vox", "voxceleb2")
     assert not hub.requests
@@ -292,6 +292,6 @@ def test_extracted_rows_get_their_card_when_they_are_pushed(built, hub):
 
 def test_the_card_of_synthetic_rows_says_so(built):
     card = DatasetCard.load(built / "README.md")
-    assert "Copy: own corpus." in card.text
+    assert "Layout: own corpus." in card.text
     assert "SYNTHETIC DATA" in card.text and "synthetic-data" in card.data.tags and "ask the authors" in card.text
     assert json.dumps(card.data.to_dict())

@@ -10,10 +10,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from fixture_copies.voxceleb2 import write_meta, write_transcripts, write_voxceleb2
+from fixture_layouts.voxceleb2 import write_meta, write_transcripts, write_voxceleb2
 
 from mm_affect.data import load
-from mm_affect.data.corpora.registry import find_copy
+from mm_affect.data.corpora.registry import find_layout
 from mm_affect.data.corpora.talking_faces import walk
 from mm_affect.data.corpora.transcripts import Transcripts, clip_id
 from mm_affect.data.corpora.voxceleb2 import read_meta
@@ -28,8 +28,8 @@ def folder(tmp_path):
     return tmp_path / "vox"
 
 
-def ids_of(copy):
-    return {split: [row["id"] for row in copy.rows(split)] for split in copy.describe()["counts"]}
+def ids_of(layout):
+    return {split: [row["id"] for row in layout.rows(split)] for split in layout.describe()["counts"]}
 
 
 def manifest(ids, **columns):
@@ -38,42 +38,42 @@ def manifest(ids, **columns):
 
 
 def test_every_clip_without_a_manifest(folder):
-    ids = ids_of(find_copy("voxceleb2", folder, validation=0))
+    ids = ids_of(find_layout("voxceleb2", folder, validation=0))
     assert ids["train"] == write_voxceleb2(folder) and len(ids["train"]) == 4 * 3 * 2 and len(ids["test"]) == 3 * 2
 
 
 def test_a_row_names_sound_pictures_and_speaker(folder):
-    copy = find_copy("voxceleb2", folder, validation=0)
-    row = next(copy.rows("train"))
+    layout = find_layout("voxceleb2", folder, validation=0)
+    row = next(layout.rows("train"))
     assert row["id"] == "id00012/-xBvQ000000/00001" and row["group"] == "id00012"
     assert (
         row["audio_file"] == f"{folder}/dev/aac/{row['id']}.m4a"
         and row["video_file"] == f"{folder}/dev/mp4/{row['id']}.mp4"
     )
-    labels = copy.describe()["label_fields"][0]["labels"]
+    labels = layout.describe()["label_fields"][0]["labels"]
     assert labels == [f"id{n:05d}" for n in range(12, 17)] and row["labels"] == {"speaker": 0}
-    assert next(copy.rows("test"))["labels"] == {"speaker": 4}
+    assert next(layout.rows("test"))["labels"] == {"speaker": 4}
 
 
 def test_whole_paths_from_a_relative_folder(folder, monkeypatch):
     monkeypatch.chdir(folder.parent)
-    row = next(find_copy("voxceleb2", "vox", validation=0).rows("train"))
+    row = next(find_layout("voxceleb2", "vox", validation=0).rows("train"))
     assert Path(row["audio_file"]).is_absolute() and Path(row["audio_file"]).is_file()
 
 
 def test_clips_with_sound_alone_and_pictures_alone(folder):
     os.unlink(folder / "dev/aac/id00012/-xBvQ000000/00001.m4a")
     os.unlink(folder / "dev/mp4/id00012/-xBvQ000000/00002.mp4")
-    first, second, *_ = find_copy("voxceleb2", folder, validation=0).rows("train")
+    first, second, *_ = find_layout("voxceleb2", folder, validation=0).rows("train")
     assert first["audio_file"] is None and first["video_file"].endswith("00001.mp4")
     assert second["video_file"] is None and second["audio_file"].endswith("00002.m4a")
 
 
 def test_validation_has_speakers_of_its_own_or_videos_of_its_own(folder):
-    speakers = ids_of(find_copy("voxceleb2", folder, validation=0.25))
+    speakers = ids_of(find_layout("voxceleb2", folder, validation=0.25))
     assert {clip[:7] for clip in speakers["validation"]}.isdisjoint(clip[:7] for clip in speakers["train"])
     assert len(speakers["validation"]) == 6 and len(speakers["train"]) == 18
-    videos = ids_of(find_copy("voxceleb2", folder, validation=0.4, validation_by="video"))
+    videos = ids_of(find_layout("voxceleb2", folder, validation=0.4, validation_by="video"))
     assert {clip[:19] for clip in videos["validation"]}.isdisjoint(clip[:19] for clip in videos["train"])
     assert {clip[:7] for clip in videos["validation"]} & {clip[:7] for clip in videos["train"]}
     assert sorted(videos["train"] + videos["validation"]) == sorted(speakers["train"] + speakers["validation"])
@@ -91,34 +91,34 @@ def test_english_is_kept_and_everything_is_counted(folder, kind):
         path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     else:
         pq.write_table(pa.Table.from_pylist(rows), path)
-    copy = find_copy("voxceleb2", folder, validation=0)
-    found = list(copy.rows("train"))
+    layout = find_layout("voxceleb2", folder, validation=0)
+    found = list(layout.rows("train"))
     assert [row["id"] for row in found] == [clip for i, clip in enumerate(ids[:20]) if i % 4 != 1]
     assert all(row["transcript"] == f"said in {row['id']}" for row in found)
-    assert copy.reported == {
+    assert layout.reported == {
         "left_out_not_english": 5,
         "left_out_without_transcript": 4,
         "transcript_without_clip": 1,
     }
-    assert {"id": ids[1], "reason": "its language is fr"} in copy.dropped and len(copy.dropped) == 10
-    assert list(copy.rows("test")) == []
+    assert {"id": ids[1], "reason": "its language is fr"} in layout.dropped and len(layout.dropped) == 10
+    assert list(layout.rows("test")) == []
 
 
 def test_english_by_likelihood_alone(folder):
     ids = write_voxceleb2(folder)
     write_transcripts(folder / "transcripts.csv", manifest(ids, likelihood=[-1.0, -9.0]))
     with pytest.raises(ValueError, match="no `language` column.*give minimum_likelihood"):
-        list(find_copy("voxceleb2", folder).rows("train"))
-    kept = ids_of(find_copy("voxceleb2", folder, validation=0, minimum_likelihood=-5))["train"]
+        list(find_layout("voxceleb2", folder).rows("train"))
+    kept = ids_of(find_layout("voxceleb2", folder, validation=0, minimum_likelihood=-5))["train"]
     assert kept == ids[::2]
-    assert len(ids_of(find_copy("voxceleb2", folder, validation=0, language="any"))["train"]) == len(ids)
+    assert len(ids_of(find_layout("voxceleb2", folder, validation=0, language="any"))["train"]) == len(ids)
 
 
 def test_parts_together_are_the_whole_and_share_one_table(folder):
     ids = write_voxceleb2(folder)
     write_transcripts(folder / "transcripts.csv", manifest(ids, language=["en"]))
-    copy = find_copy("voxceleb2", folder, validation=0)
-    parts = [copy.one_part(k, 3) for k in range(3)]
+    layout = find_layout("voxceleb2", folder, validation=0)
+    parts = [layout.shard(k, 3) for k in range(3)]
     assert sorted(row["id"] for part in parts for row in part.rows("train")) == ids
     assert len({part._manifest for part in parts}) == 1
     counted = [part.reported for part in parts]
@@ -153,14 +153,14 @@ def test_an_unreadable_folder_is_an_error_and_not_a_gap(folder, monkeypatch):
 
     monkeypatch.setattr(os, "scandir", scandir)
     with pytest.raises(PermissionError, match="id00013"):
-        list(find_copy("voxceleb2", folder, validation=0).rows("train"))
+        list(find_layout("voxceleb2", folder, validation=0).rows("train"))
 
 
 def test_the_published_speakers_are_compared(folder):
     write_meta(folder / "vox2_meta.csv", {f"id{n:05d}": "dev" for n in (12, 13, 16, 17)})
-    copy = find_copy("voxceleb2", folder, validation=0)
-    list(copy.rows("train"))
-    assert copy.reported == {"speakers_missing": 1, "speakers_not_in_meta": 2, "speakers_in_another_set": 1}
+    layout = find_layout("voxceleb2", folder, validation=0)
+    list(layout.rows("train"))
+    assert layout.reported == {"speakers_missing": 1, "speakers_not_in_meta": 2, "speakers_in_another_set": 1}
 
 
 @pytest.mark.skipif(not REALDATA.is_dir(), reason="needs the real vox2_meta.csv (MM_AFFECT_REALDATA)")
@@ -237,11 +237,16 @@ def test_any_folder_with_a_speaker_column_takes_the_same_road(tmp_path):
         for clip, who in (("a/1", "ann"), ("a/deep/2", "bob"), ("b/3", "ann"), ("4", "eve"))
     ]
     write_transcripts(tmp_path / "faces" / "clips.csv", [*rows, {"id": "b/6", "speaker": "ann"}])
-    copy = find_copy("voxceleb2", tmp_path / "faces", validation=0.3)
-    ids = ids_of(copy)
-    assert copy.name == "talking_faces" and sorted(ids["train"] + ids["validation"]) == ["4", "a/1", "a/deep/2", "b/3"]
-    assert copy.describe()["label_fields"][0]["labels"] == ["ann", "bob", "eve"] and ids["validation"]
-    assert copy.reported == {"left_out_without_speaker": 1, "transcript_without_clip": 1}
+    layout = find_layout("voxceleb2", tmp_path / "faces", validation=0.3)
+    ids = ids_of(layout)
+    assert layout.name == "talking_faces" and sorted(ids["train"] + ids["validation"]) == [
+        "4",
+        "a/1",
+        "a/deep/2",
+        "b/3",
+    ]
+    assert layout.describe()["label_fields"][0]["labels"] == ["ann", "bob", "eve"] and ids["validation"]
+    assert layout.reported == {"left_out_without_speaker": 1, "transcript_without_clip": 1}
     splits = load("voxceleb2", tmp_path / "faces", validation=0, cache_dir=tmp_path / "cache")
     row = {r["id"]: r for r in splits["train"]}["a/1"]
     assert row["audio_file"].endswith("a/1.wav") and row["video_file"].endswith("a/1.mp4") and row["group"] == "ann"
@@ -250,30 +255,30 @@ def test_any_folder_with_a_speaker_column_takes_the_same_road(tmp_path):
 def test_a_manifest_without_speakers_is_refused(tmp_path):
     write_transcripts(tmp_path / "clips.csv", [{"id": "a", "transcript": "x"}])
     with pytest.raises(ValueError, match="names no speakers; it needs a `speaker` column"):
-        find_copy("voxceleb2", tmp_path).describe()
+        find_layout("voxceleb2", tmp_path).describe()
 
 
 def test_two_manifests_are_refused(folder):
     for kind in ("csv", "jsonl"):
         (folder / f"transcripts.{kind}").touch()
     with pytest.raises(ValueError, match="transcripts.csv and transcripts.jsonl; keep one"):
-        list(find_copy("voxceleb2", folder).rows("train"))
+        list(find_layout("voxceleb2", folder).rows("train"))
 
 
 def test_wrong_folders_say_what_is_missing_and_whom_to_ask(tmp_path):
     with pytest.raises(ValueError, match=r"tree: found nothing; missing dev[\s\S]*robots.ox.ac.uk"):
-        find_copy("voxceleb2", tmp_path)
+        find_layout("voxceleb2", tmp_path)
 
 
 # memory -----------------------------------------------------------------------------------------------------------
 
 MEASURE = """
 import resource, sys
-from mm_affect.data.corpora.registry import find_copy
+from mm_affect.data.corpora.registry import find_layout
 
 def read(folder):
-    copy = find_copy("voxceleb2", folder)
-    return sum(1 for split in copy.describe()["counts"] for _ in copy.rows(split))
+    layout = find_layout("voxceleb2", folder)
+    return sum(1 for split in layout.describe()["counts"] for _ in layout.rows(split))
 
 def held():
     return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()

@@ -7,7 +7,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from ..data.corpora.registry import find_copy, get_corpus
+from ..data.corpora.registry import find_layout, get_corpus
 from ..data.dataset_card import write_dataset_card
 from ..data.doctor import examine, in_words
 from ..data.parallel_build import build_rows
@@ -39,7 +39,7 @@ def _parser(corpus: str, description: str) -> argparse.ArgumentParser:
     build = commands.add_parser("build", help="write the rows as Parquet, with corpus.json and the card")
     for command in (inspect, build):
         command.add_argument("folder", type=Path, help="the folder (or file) of the copy")
-        add_copy_arguments(command, tuple(known.configs))
+        add_layout_arguments(command, tuple(known.configs))
     build.add_argument("output", type=Path, help="folder of rows to write")
     build.add_argument("--workers", type=int, default=2)
     build.add_argument("--overwrite", action="store_true", help="replace earlier rows in the output folder")
@@ -53,7 +53,7 @@ def _parser(corpus: str, description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def add_copy_arguments(parser: argparse.ArgumentParser, configs: tuple[str, ...] | None = None) -> None:
+def add_layout_arguments(parser: argparse.ArgumentParser, configs: tuple[str, ...] | None = None) -> None:
     """`--config`, `--allow-partial` and `--option name=value`, which `copy_options` reads."""
     parser.add_argument("--config", choices=configs, help="named configuration of the corpus")
     parser.add_argument(
@@ -62,7 +62,7 @@ def add_copy_arguments(parser: argparse.ArgumentParser, configs: tuple[str, ...]
     parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="option of the copy")
 
 
-def copy_options(arguments: argparse.Namespace) -> dict:
+def layout_options(arguments: argparse.Namespace) -> dict:
     """The options of the copy that a command line gives, with `config`."""
     options = {"config": arguments.config} | ({"allow_partial": True} if arguments.allow_partial else {})
     for text in arguments.option:
@@ -77,22 +77,22 @@ def copy_options(arguments: argparse.Namespace) -> dict:
 
 
 def _inspect(arguments: argparse.Namespace) -> int:
-    report = examine(arguments.corpus, arguments.folder, **copy_options(arguments))
+    report = examine(arguments.corpus, arguments.folder, **layout_options(arguments))
     print("\n".join(in_words(report)))
     return 1 if report["problems"] else 0
 
 
 def _build(arguments: argparse.Namespace) -> int:
-    copy = find_copy(arguments.corpus, arguments.folder, **copy_options(arguments))
+    layout = find_layout(arguments.corpus, arguments.folder, **layout_options(arguments))
     access = get_corpus(arguments.corpus).access
 
     def card(folder: Path, record: dict) -> None:
         write_dataset_card(folder, record, access, arguments.command_line)
 
     def progress(done: int, total: int) -> None:
-        print(f"\r{copy.name}: {done} of {total} parts", end="\n" if done == total else "", file=sys.stderr)
+        print(f"\r{layout.name}: {done} of {total} parts", end="\n" if done == total else "", file=sys.stderr)
 
-    record = build_rows(copy, arguments.output, arguments.workers, arguments.overwrite, card, progress)
+    record = build_rows(layout, arguments.output, arguments.workers, arguments.overwrite, card, progress)
     counts = ", ".join(f"{split} {count}" for split, count in record["counts"].items())
     print(f"Rows: {arguments.output} ({counts}; {len(record['dropped'])} left out)")
     return 0

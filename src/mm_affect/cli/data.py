@@ -9,19 +9,19 @@ from pathlib import Path
 def add_data_commands(commands) -> None:
     """Add the four commands to the parser of `mm-affect data`."""
     from ..data.alignment import REDUCERS
-    from .corpus_program import add_copy_arguments
+    from .corpus_program import add_layout_arguments
 
     doctor = commands.add_parser("doctor", help="what a folder holds of a corpus, and what is wrong with it")
     doctor.add_argument("corpus", help="cmu_mosei, cmu_mosi, iemocap, mustard, voxceleb2 ...")
     doctor.add_argument("folder", type=Path)
-    add_copy_arguments(doctor)
+    add_layout_arguments(doctor)
     doctor.add_argument("--json", action="store_true", help="print everything, every dropped clip too, as JSON")
     doctor.set_defaults(run=data_doctor)
     show = commands.add_parser("show", help="print or draw one row")
     show.add_argument("source", help="folder of rows, own corpus, or the name of a corpus (with --data-dir)")
     show.add_argument("id", help="id of the row")
     show.add_argument("--data-dir", type=Path, help="the folder of the corpus that is named")
-    add_copy_arguments(show)
+    add_layout_arguments(show)
     show.add_argument("--plot", type=Path, help="draw frames, sound, words and features (PNG)")
     show.set_defaults(run=data_show)
     align = commands.add_parser("align", help="rows to rows with one step of sound and picture for each word")
@@ -41,13 +41,13 @@ def add_data_commands(commands) -> None:
 def data_doctor(arguments) -> int:
     """`mm-affect data doctor`; 1 if there is a problem."""
     from ..data.doctor import examine, in_words
-    from .corpus_program import copy_options
+    from .corpus_program import layout_options
 
     def progress(split, count):
         if sys.stderr.isatty():
             print(f"\r{split}: {count} rows", end="", file=sys.stderr)
 
-    report = examine(arguments.corpus, arguments.folder, progress=progress, **copy_options(arguments))
+    report = examine(arguments.corpus, arguments.folder, progress=progress, **layout_options(arguments))
     if sys.stderr.isatty():
         print("\r", end="", file=sys.stderr)
     print(json.dumps(report, indent=1) if arguments.json else "\n".join(in_words(report)))
@@ -57,9 +57,9 @@ def data_doctor(arguments) -> int:
 def data_show(arguments) -> None:
     """`mm-affect data show`."""
     from ..data.show import find_row, in_words
-    from .corpus_program import copy_options
+    from .corpus_program import layout_options
 
-    options = copy_options(arguments) if arguments.data_dir is not None else {}
+    options = layout_options(arguments) if arguments.data_dir is not None else {}
     row, corpus, split = find_row(arguments.source, arguments.id, arguments.data_dir, **options)
     print("\n".join(in_words(row, corpus, split)))
     if arguments.plot is not None:

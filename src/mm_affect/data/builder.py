@@ -33,7 +33,7 @@ DEFAULTS = {  # the keys of corpus.json, and what each is where nothing is said
     "alignment": None,  # of rows aligned to words: the reducer, and the extractors that the frames came from
     "manifest_hash": None,
     "split_protocol": None,
-    "copy": None,
+    "layout": None,
     "padding": None,
     "dropped": [],
     "reported": {},
@@ -119,7 +119,7 @@ class AffectBuilder(datasets.ArrowBasedBuilder):
         self._counts[split] = found
         if expected is not None and found != expected and not self.config.allow_partial:
             raise ValueError(
-                f"{corpus['name']}: found {found} rows in {split}, expected {expected}; complete the copy, or pass "
+                f"{corpus['name']}: found {found} rows in {split}, expected {expected}; complete the files, or pass "
                 "allow_partial=True to go on with these counts."
             )
 

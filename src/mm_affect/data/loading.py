@@ -44,7 +44,7 @@ def load(
     rows are read as they are needed. Read rows with `RowReader(dataset)`.
     """
     if data_dir is not None:
-        from .corpora.registry import load_corpus
+        from .corpora.corpus_builder import load_corpus
 
         return load_corpus(str(source), data_dir, config, cache_dir=cache_dir, streaming=streaming, **options)
     if config is not None or options:

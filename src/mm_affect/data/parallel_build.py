@@ -21,7 +21,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from .builder import CORPUS_FILE, DEFAULTS
-from .corpora.layouts import Copy
+from .corpora.layouts import CorpusLayout
 from .corpora.registry import fingerprint
 from .rows import FORMAT, VERSION, check_target, put_in_place, write_split
 from .schema import check_label_fields
@@ -34,7 +34,7 @@ PLAN, DONE = "plan.json", "part.json"
 
 
 def build_rows(
-    copy: Copy,
+    layout: CorpusLayout,
     folder: str | Path,
     workers: int = 1,
     overwrite: bool = False,
@@ -50,29 +50,29 @@ def build_rows(
     """
     folder = Path(os.path.abspath(folder))
     check_target(folder, overwrite)
-    corpus = copy.describe()
+    corpus = layout.describe()
     corpus["label_fields"] = check_label_fields(corpus["label_fields"])
     parts = [
-        (split, k, n) for split, count in corpus["counts"].items() for n in [_parts(copy, count)] for k in range(n)
+        (split, k, n) for split, count in corpus["counts"].items() for n in [_parts(layout, count)] for k in range(n)
     ]
     building = folder.with_name(f".{folder.name}.building")
-    files = fingerprint(copy)
-    _prepare(building, copy, corpus, parts, files)
+    files = fingerprint(layout)
+    _prepare(building, layout, corpus, parts, files)
     waiting = [part for part in parts if _finished(building / _name(part)) is None]
     if progress is not None:
         progress(len(parts) - len(waiting), len(parts))
-    for done, _ in enumerate(_built(copy, corpus, building, waiting, workers), len(parts) - len(waiting) + 1):
+    for done, _ in enumerate(_built(layout, corpus, building, waiting, workers), len(parts) - len(waiting) + 1):
         if progress is not None:
             progress(done, len(parts))
-    record = _assemble(building, copy, corpus, parts, files)
+    record = _assemble(building, layout, corpus, parts, files)
     if beside is not None:
         beside(building, record)
     put_in_place(building, folder)
     return record
 
 
-def _parts(copy: Copy, count: int | None) -> int:
-    if not copy.divisible:
+def _parts(layout: CorpusLayout, count: int | None) -> int:
+    if not layout.shardable:
         return 1
     return UNKNOWN_PARTS if count is None else max(1, min(MOST_PARTS, -(-count // SHARD_ROWS)))
 
@@ -81,7 +81,7 @@ def _name(part: tuple[str, int, int]) -> str:
     return f"{part[0]}-{part[1]:03d}-of-{part[2]:03d}"
 
 
-def _prepare(building: Path, copy: Copy, corpus: dict, parts: list, files: str) -> None:
+def _prepare(building: Path, layout: CorpusLayout, corpus: dict, parts: list, files: str) -> None:
     """The folder of the build: an earlier one with the same plan, or a new one."""
     plan = {
         "format": FORMAT,
@@ -101,15 +101,15 @@ def _prepare(building: Path, copy: Copy, corpus: dict, parts: list, files: str) 
         _write_json(building / PLAN, plan)
 
 
-def _built(copy: Copy, corpus: dict, building: Path, parts: list, workers: int) -> Iterator[None]:
+def _built(layout: CorpusLayout, corpus: dict, building: Path, parts: list, workers: int) -> Iterator[None]:
     """Builds `parts`; yields as each of them is done."""
     if workers < 2 or len(parts) < 2:
         for part in parts:
-            yield _build_part(copy.one_part(*part[1:]), part, corpus, building)
+            yield _build_part(layout.shard(*part[1:]), part, corpus, building)
         return
     pool = ProcessPoolExecutor(min(workers, len(parts)), multiprocessing.get_context("spawn"), _start_worker)
     try:
-        work = [pool.submit(_build_part, copy.one_part(*part[1:]), part, corpus, building) for part in parts]
+        work = [pool.submit(_build_part, layout.shard(*part[1:]), part, corpus, building) for part in parts]
         for done in as_completed(work):
             yield done.result()
     finally:
@@ -128,7 +128,7 @@ def end_with_parent() -> None:
     os._exit(1)
 
 
-def _build_part(copy: Copy, part: tuple[str, int, int], corpus: dict, building: Path) -> None:
+def _build_part(layout: CorpusLayout, part: tuple[str, int, int], corpus: dict, building: Path) -> None:
     target = building / _name(part)
     temporary = target.with_suffix(".tmp")
     for left in (target, temporary):
@@ -136,13 +136,13 @@ def _build_part(copy: Copy, part: tuple[str, int, int], corpus: dict, building: 
             shutil.rmtree(left)
     temporary.mkdir()
     non_finite: Counter = Counter()
-    rows = copy.rows(part[0])
+    rows = layout.rows(part[0])
     count = write_split(temporary, part[0], rows, corpus["label_fields"], corpus["sizes"], SHARD_ROWS, non_finite)
     record = {
         "count": count,
         "non_finite": dict(non_finite),
-        "dropped": copy.dropped,
-        "reported": dict(copy.reported),
+        "dropped": layout.dropped,
+        "reported": dict(layout.reported),
         "files": {path.name: _sha256(path) for path in sorted(temporary.iterdir())},
     }
     _write_json(temporary / DONE, record)
@@ -160,7 +160,7 @@ def _finished(folder: Path) -> dict | None:
     return record if count == record["count"] else None
 
 
-def _assemble(building: Path, copy: Copy, corpus: dict, parts: list, files: str) -> dict:
+def _assemble(building: Path, layout: CorpusLayout, corpus: dict, parts: list, files: str) -> dict:
     """Moves the shards of all parts to their final names and writes corpus.json; returns it."""
     records = {part: json.loads((building / _name(part) / DONE).read_text(encoding="utf-8")) for part in parts}
     counts, non_finite, reported, dropped = dict.fromkeys(corpus["counts"], 0), Counter(), Counter(), []
@@ -170,9 +170,9 @@ def _assemble(building: Path, copy: Copy, corpus: dict, parts: list, files: str)
         reported.update(record["reported"])
         dropped += record["dropped"]
     for split, expected in corpus["counts"].items():
-        if expected is not None and counts[split] != expected and not copy.options["allow_partial"]:
+        if expected is not None and counts[split] != expected and not layout.options["allow_partial"]:
             raise ValueError(
-                f"{corpus['name']}: found {counts[split]} rows in {split}, expected {expected}; complete the copy, or "
+                f"{corpus['name']}: found {counts[split]} rows in {split}, expected {expected}; complete the files, or "
                 "go on with these counts by allow_partial."
             )
     for split in counts:
@@ -183,7 +183,7 @@ def _assemble(building: Path, copy: Copy, corpus: dict, parts: list, files: str)
         for number, shard in enumerate(shards):
             shard.rename(building / f"{split}-{number:05d}-of-{len(shards):05d}.parquet")
     found = {"format": FORMAT, "version": VERSION, "counts": counts, "non_finite": dict(non_finite)}
-    known = {"copy": copy.name, "dropped": dropped, "reported": dict(reported), "manifest_hash": files}
+    known = {"layout": layout.name, "dropped": dropped, "reported": dict(reported), "manifest_hash": files}
     record = found | DEFAULTS | corpus | known | found
     for part in parts:
         shutil.rmtree(building / _name(part))

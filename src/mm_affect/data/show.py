@@ -9,8 +9,8 @@ import pyarrow.compute as pc
 
 from ..messages import did_you_mean
 from ..vocabulary import MODALITIES
-from .corpora.layouts import Copy
-from .corpora.registry import CORPORA, find_copy
+from .corpora.layouts import CorpusLayout
+from .corpora.registry import CORPORA, find_layout
 from .loading import load, read_corpus
 from .ragged import RowReader
 from .schema import NO_LABEL
@@ -29,7 +29,7 @@ def find_row(
     until the row is found. Raises `ValueError`, with the ids that are most alike, if there is no such row.
     """
     if data_dir is not None:
-        return _read_until(clip, find_copy(str(source), Path(data_dir), config, **options))
+        return _read_until(clip, find_layout(str(source), Path(data_dir), config, **options))
     if str(source) in CORPORA and not Path(source).exists():
         raise ValueError(f"{source} is the name of a corpus; say where its files are with --data-dir.")
     corpus, ids = read_corpus(source), []
@@ -42,17 +42,17 @@ def find_row(
     raise _unknown(clip, ids, str(source))
 
 
-def _read_until(clip: str, copy: Copy) -> tuple[dict, dict, str]:
-    corpus, ids = copy.describe(), []
+def _read_until(clip: str, layout: CorpusLayout) -> tuple[dict, dict, str]:
+    corpus, ids = layout.describe(), []
     absent = dict.fromkeys(("transcript", "spans", "audio_file", "video_file", "start", "end"))
     absent |= {modality: np.zeros((0, corpus["sizes"].get(modality, 1)), np.float32) for modality in MODALITIES}
     for split in corpus["counts"]:
-        for row in copy.rows(split):
+        for row in layout.rows(split):
             if row["id"] == clip:
                 return absent | {name: value for name, value in row.items() if value is not None}, corpus, split
             if len(ids) < COMPARED:
                 ids.append(row["id"])
-        dropped = next((lost["reason"] for lost in copy.dropped if lost["id"] == clip), None)
+        dropped = next((lost["reason"] for lost in layout.dropped if lost["id"] == clip), None)
         if dropped is not None:
             raise ValueError(f"{corpus['name']} has `{clip}`, but it makes no row: {dropped}.")
     raise _unknown(clip, ids, corpus["name"])

@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 from huggingface_hub import EvalResult, EvalResultEntry, ModelCard, ModelCardData, eval_result_entries_to_yaml
 
-from ..data.corpora.registry import CORPORA
+from ..data.corpora.registry import CORPORA, get_corpus
 from ..data.licenses import license_of_card, slug
 from ..data.schema import weak_in_words
 from ..data.splits import protocol_in_words
@@ -201,7 +201,7 @@ def _corpus_table(corpus: dict) -> str:
         ["split protocol", protocol_in_words(corpus["split_protocol"])],
         ["manifest hash", f"`{corpus['manifest_hash']}`" if corpus["manifest_hash"] else "none"],
     ]
-    access = next((known.access for known in CORPORA.values() if corpus["name"].startswith(known.title)), None)
+    access = next((known.access for known in map(get_corpus, CORPORA) if corpus["name"].startswith(known.title)), None)
     if access:
         rows.insert(2, ["how to get it", access])
     for name, count in corpus.get("labels_used", {}).items():

@@ -36,7 +36,7 @@ def push_rows(
     """
     folder = Path(folder)
     record = read_corpus(folder)
-    owner = {other.title: name for name, other in CORPORA.items()}.get(record["name"], corpus)
+    owner = {get_corpus(name).title: name for name in CORPORA}.get(record["name"], corpus)
     known = None if (corpus or owner) is None else get_corpus(corpus or owner)
     visibility = visibility or ("public" if known and not known.gated else "private")
     if visibility not in VISIBILITY:

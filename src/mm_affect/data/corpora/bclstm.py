@@ -14,7 +14,7 @@ import numpy as np
 
 from ..readers.tables import read_lines
 from .folds import carve_validation
-from .layouts import Copy, Option, Wanted, unique_ids
+from .layouts import CorpusLayout, LayoutFile, LayoutOption, deduplicate_ids
 
 
 CLASSES = ["negative", "positive"]
@@ -23,27 +23,27 @@ COUNTS = {"train": 1447, "test": 752}
 FILES = {"text": "text_{}.csv", "audio": "audio_{}0.csv", "visual": "video_{}0.csv"}
 
 
-class BcLstm(Copy):
+class BcLstmLayout(CorpusLayout):
     """A subclass gives `about` (name, license, citation). Validation is whole videos of the training split."""
 
     name = "bclstm"
     title = "the bc-LSTM csv files"
     about: dict
-    wanted = (
-        Wanted("transcripts.csv", "id, words and label of every utterance"),
-        Wanted("text_train.csv", "text vectors of train, and which rows these are"),
-        Wanted("text_test.csv", "text vectors of test, and which rows these are"),
-        Wanted("audio_train0.csv", "audio vectors of train"),
-        Wanted("audio_test0.csv", "audio vectors of test"),
-        Wanted("video_train0.csv", "visual vectors of train"),
-        Wanted("video_test0.csv", "visual vectors of test"),
+    files = (
+        LayoutFile("transcripts.csv", "id, words and label of every utterance"),
+        LayoutFile("text_train.csv", "text vectors of train, and which rows these are"),
+        LayoutFile("text_test.csv", "text vectors of test, and which rows these are"),
+        LayoutFile("audio_train0.csv", "audio vectors of train"),
+        LayoutFile("audio_test0.csv", "audio vectors of test"),
+        LayoutFile("video_train0.csv", "visual vectors of train"),
+        LayoutFile("video_test0.csv", "visual vectors of test"),
     )
-    known_options = {
-        "validation": Option("the share of training rows whose videos become the validation split", 0.2),
+    extra_options = {
+        "validation": LayoutOption("the share of training rows whose videos become the validation split", 0.2),
     }
 
     @staticmethod
-    def find(folder: Path, wanted: Wanted) -> list[Path]:
+    def find_files(folder: Path, wanted: LayoutFile) -> list[Path]:
         """In the folder itself, or in `audio` or `video` below it, as the authors publish them."""
         homes = (Path(folder), Path(folder) / "audio", Path(folder) / "video")
         return [home / wanted.path for home in homes if (home / wanted.path).is_file()]
@@ -90,7 +90,7 @@ class BcLstm(Copy):
 
     @cached_property
     def _ids(self) -> list[str]:
-        unique, twice = unique_ids(line[0] for line in self._transcripts)
+        unique, twice = deduplicate_ids(line[0] for line in self._transcripts)
         self.reported.update({"duplicate": twice} if twice else {})
         return unique
 
@@ -134,7 +134,7 @@ class BcLstm(Copy):
 
     def _path(self, modality: str, home: str) -> Path:
         name = FILES[modality].format(home)
-        found = self.find(self.folder, Wanted(name, ""))
+        found = self.find_files(self.folder, LayoutFile(name, ""))
         if not found:
             raise FileNotFoundError(f"{self.folder} has no {name}, nor has a folder `audio` or `video` in it.")
         return found[0]

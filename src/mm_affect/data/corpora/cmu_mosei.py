@@ -15,14 +15,14 @@ import numpy as np
 from ...vocabulary import EMOTIONS
 from ..readers.tables import number, read_table, read_text
 from .cmu_mosi import FOLDS, IN_FILE, SENTIMENT
-from .cmu_raw_release import Clip, RawRelease
-from .cmu_sdk import SdkCopy
+from .cmu_raw_release import Clip, RawReleaseLayout
+from .cmu_sdk import SdkLayout
 from .cmu_segment_labels import Segments, read_segments
 from .folds import split_of
-from .hhmpn import Hhmpn
-from .layouts import Copy, Corpus, Wanted, known_number, unique_ids
-from .mmsa_pickle import MmsaPickle
-from .mult_pickle import MultPickle
+from .hhmpn import HhmpnLayout
+from .layouts import Corpus, CorpusLayout, LayoutFile, deduplicate_ids, finite_or_none
+from .mmsa_pickle import MmsaPickleLayout
+from .mult_pickle import MultPickleLayout
 
 
 NAME = "CMU-MOSEI"
@@ -53,11 +53,11 @@ START_TOLERANCE = 0.05  # seconds by which sources differ
 
 def mosei_labels(values: np.ndarray) -> dict:
     """Sentiment and the intensities of the emotions; emotions are unknown if one of them is not finite."""
-    emotions = [known_number(value) for value in values[1:]]
-    return {"sentiment": known_number(values[0]), "emotion": None if None in emotions else emotions}
+    emotions = [finite_or_none(value) for value in values[1:]]
+    return {"sentiment": finite_or_none(values[0]), "emotion": None if None in emotions else emotions}
 
 
-class MoseiSdk(SdkCopy):
+class MoseiSdkLayout(SdkLayout):
     """Computational sequences."""
 
     corpus, about, label_fields, counts = "cmu_mosei", ABOUT, [SENTIMENT, EMOTION], BY_FOLDS
@@ -66,7 +66,7 @@ class MoseiSdk(SdkCopy):
         return mosei_labels(values)
 
 
-class MoseiRaw(RawRelease):
+class MoseiRawLayout(RawReleaseLayout):
     """`Raw/Transcript/Segmented/Combined/<video>.txt` has lines `video___k___start___end___text`.
 
     The k of clips and of labels differ, so they are joined by their starts.
@@ -94,7 +94,7 @@ class MoseiRaw(RawRelease):
         return matched
 
 
-class MoseiMult(MultPickle):
+class MoseiMultLayout(MultPickleLayout):
     """`mosei_senti_data.pkl`: sentiment; emotions too, if the label sequence or `mosei.csv` is beside it.
 
     They are joined by video and start; where the table has no such segment, emotions are unknown.
@@ -102,8 +102,8 @@ class MoseiMult(MultPickle):
 
     stem, about, label_field, counts = "mosei_senti", ABOUT | {"split_protocol": IN_FILE}, SENTIMENT, PROCESSED
     beside = (
-        Wanted("*Labels*.csd", "emotions, joined by video and start", required=False),
-        Wanted("mosei.csv", "the same as a table", required=False),
+        LayoutFile("*Labels*.csd", "emotions, joined by video and start", required=False),
+        LayoutFile("mosei.csv", "the same as a table", required=False),
     )
 
     @property
@@ -125,28 +125,28 @@ class MoseiMult(MultPickle):
 
     @cached_property
     def _table(self) -> dict[str, Segments] | None:
-        found = [path for wanted in self.beside for path in self.find(self.folder, wanted)]
+        found = [path for wanted in self.beside for path in self.find_files(self.folder, wanted)]
         return read_segments(found[0], COLUMNS)[0] if found else None
 
 
-class MoseiMmsa(MmsaPickle):
+class MoseiMmsaLayout(MmsaPickleLayout):
     """`aligned_50.pkl` and `unaligned_50.pkl`: sentiment alone."""
 
     about, label_field, counts = ABOUT | {"split_protocol": IN_FILE}, SENTIMENT, PROCESSED
 
 
-class MoseiHhmpn(Hhmpn):
+class MoseiHhmpnLayout(HhmpnLayout):
     """Which of the six emotions are present."""
 
     about, counts = ABOUT | {"split_protocol": IN_FILE}, PROCESSED
 
 
-class MoseiLabels(Copy):
+class MoseiLabelsLayout(CorpusLayout):
     """Labels and times alone, of `mosei.csv`."""
 
     name = "labels_csv"
     title = "labels and times alone (mosei.csv)"
-    wanted = (Wanted("mosei.csv", "times, sentiment and six emotions of every segment"),)
+    files = (LayoutFile("mosei.csv", "times, sentiment and six emotions of every segment"),)
 
     def describe(self) -> dict:
         fields = [SENTIMENT, EMOTION]
@@ -157,17 +157,17 @@ class MoseiLabels(Copy):
             lines = zip(segments.ids, segments.times.tolist(), segments.values, strict=True)
             for clip, (start, end), values in lines:
                 if _is_in(self, video, clip, split):
-                    labels = self.note_labels(mosei_labels(values), [SENTIMENT, EMOTION])
+                    labels = self.audit_labels(mosei_labels(values), [SENTIMENT, EMOTION])
                     yield {"id": clip, "group": video, "start": start, "end": end, "labels": labels}
 
     @cached_property
     def _segments(self) -> dict[str, Segments]:
-        segments, twice = read_segments(self.folder / self.wanted[0].path, COLUMNS)
+        segments, twice = read_segments(self.folder / self.files[0].path, COLUMNS)
         self.reported.update({"duplicate": twice} if twice else {})
         return segments
 
 
-class MoseiClasses(Copy):
+class MoseiClassesLayout(CorpusLayout):
     """Times and classes of `CMU_MOSEI_Labels.csv`, as s3prl derives them.
 
     `label6` is the strongest emotion, and happy where there is none; `label7` is not the rounded sentiment.
@@ -175,7 +175,7 @@ class MoseiClasses(Copy):
 
     name = "classes_csv"
     title = "classes and times alone (CMU_MOSEI_Labels.csv of s3prl)"
-    wanted = (Wanted("CMU_MOSEI_Labels.csv", "times and classes of every segment"),)
+    files = (LayoutFile("CMU_MOSEI_Labels.csv", "times and classes of every segment"),)
 
     def describe(self) -> dict:
         fields = [
@@ -185,8 +185,8 @@ class MoseiClasses(Copy):
         return ABOUT | {"label_fields": fields, "sizes": {}, "extractors": {}, "counts": BY_FOLDS, "padding": None}
 
     def rows(self, split: str) -> Iterator[dict]:
-        lines = list(read_table(self.folder / self.wanted[0].path, ("file", "index", "start", "end", *CLASS_COLUMNS)))
-        ids, twice = unique_ids(f"{cells['file']}[{cells['index']}]" for _, cells in lines)
+        lines = list(read_table(self.folder / self.files[0].path, ("file", "index", "start", "end", *CLASS_COLUMNS)))
+        ids, twice = deduplicate_ids(f"{cells['file']}[{cells['index']}]" for _, cells in lines)
         self.reported.update({"duplicate": twice} if twice and split == "train" else {})
         for clip, (where, cells) in zip(ids, lines, strict=True):
             if _is_in(self, cells["file"], clip, split):
@@ -195,11 +195,11 @@ class MoseiClasses(Copy):
                 yield {"id": clip, "group": cells["file"], "labels": labels} | times
 
 
-def _is_in(copy: Copy, video: str, clip: str, split: str) -> bool:
+def _is_in(layout: CorpusLayout, video: str, clip: str, split: str) -> bool:
     """Whether a video is in a split; what is in no fold is noted as dropped, once."""
     home = split_of("cmu_mosei").get(video)
     if home is None and split == "train":
-        copy.dropped.append({"id": clip, "reason": "its video is in no official fold"})
+        layout.dropped.append({"id": clip, "reason": "its video is in no official fold"})
     return home == split
 
 
@@ -228,6 +228,14 @@ CORPUS = Corpus(
         "Ask the CMU MultiComp Lab (http://multicomp.cs.cmu.edu/resources/cmu-mosei-dataset/), whose SDK "
         "(https://github.com/CMU-MultiComp-Lab/CMU-MultimodalSDK) describes the files."
     ),
-    copies=(MoseiSdk, MoseiRaw, MoseiHhmpn, MoseiMult, MoseiMmsa, MoseiLabels, MoseiClasses),
+    layouts=(
+        MoseiSdkLayout,
+        MoseiRawLayout,
+        MoseiHhmpnLayout,
+        MoseiMultLayout,
+        MoseiMmsaLayout,
+        MoseiLabelsLayout,
+        MoseiClassesLayout,
+    ),
     counts=BY_FOLDS,
 )

@@ -4,15 +4,15 @@
 from pathlib import Path
 
 from ..readers.tables import read_text
-from .bclstm import BcLstm
-from .cmu_raw_release import Clip, RawRelease, sentiment_of
-from .cmu_sdk import SdkCopy
+from .bclstm import BcLstmLayout
+from .cmu_raw_release import Clip, RawReleaseLayout, sentiment_of
+from .cmu_sdk import SdkLayout
 from .cmu_segment_labels import Segments
 from .layouts import Corpus
-from .mfn_h5 import MfnH5
-from .misa_pickle import MisaPickle
-from .mmsa_pickle import MmsaPickle
-from .mult_pickle import MultPickle
+from .mfn_h5 import MfnH5Layout
+from .misa_pickle import MisaPickleLayout
+from .mmsa_pickle import MmsaPickleLayout
+from .mult_pickle import MultPickleLayout
 
 
 NAME = "CMU-MOSI"
@@ -38,7 +38,7 @@ SENTIMENT = {
 }
 
 
-class MosiSdk(SdkCopy):
+class MosiSdkLayout(SdkLayout):
     """Computational sequences."""
 
     corpus, about, label_fields, counts = "cmu_mosi", ABOUT, [SENTIMENT], COUNTS
@@ -47,7 +47,7 @@ class MosiSdk(SdkCopy):
         return sentiment_of(values)
 
 
-class MosiRaw(RawRelease):
+class MosiRawLayout(RawReleaseLayout):
     """`Raw/Transcript/Segmented/<video>.annotprocessed` has lines `k_DELIM_text`; k counts from 1, labels from 0."""
 
     corpus, about, label_fields, counts = "cmu_mosi", ABOUT, [SENTIMENT], COUNTS
@@ -65,31 +65,31 @@ class MosiRaw(RawRelease):
         return [numbered.get(k + 1, Clip(k + 1, "")) for k in range(len(segments.ids))]
 
 
-class MosiMult(MultPickle):
+class MosiMultLayout(MultPickleLayout):
     """`mosi_data.pkl`: audio has 5 features, visual 20."""
 
     stem, about, label_field, counts = "mosi", ABOUT | {"split_protocol": IN_FILE}, SENTIMENT, COUNTS
 
 
-class MosiMmsa(MmsaPickle):
+class MosiMmsaLayout(MmsaPickleLayout):
     """`aligned_50.pkl` and `unaligned_50.pkl`."""
 
     about, label_field, counts = ABOUT | {"split_protocol": IN_FILE}, SENTIMENT, COUNTS
 
 
-class MosiMisa(MisaPickle):
+class MosiMisaLayout(MisaPickleLayout):
     """`train.pkl`, `dev.pkl` and `test.pkl`."""
 
     about, label_field, counts = ABOUT | {"split_protocol": IN_FILE}, SENTIMENT, COUNTS
 
 
-class MosiMfn(MfnH5):
+class MosiMfnLayout(MfnH5Layout):
     """`y_train.h5` and so on."""
 
     about, label_field, counts = ABOUT | {"split_protocol": IN_FILE}, SENTIMENT, COUNTS
 
 
-class MosiBcLstm(BcLstm):
+class MosiBcLstmLayout(BcLstmLayout):
     """The binary label, on another split."""
 
     about = {"name": f"{NAME}, bc-LSTM features", "license": LICENSE, "citation": CITATION}
@@ -117,6 +117,14 @@ CORPUS = Corpus(
         "Ask the CMU MultiComp Lab (http://multicomp.cs.cmu.edu/resources/cmu-mosi-dataset/), whose SDK "
         "(https://github.com/CMU-MultiComp-Lab/CMU-MultimodalSDK) describes the files."
     ),
-    copies=(MosiSdk, MosiRaw, MosiMult, MosiMmsa, MosiMisa, MosiMfn, MosiBcLstm),
+    layouts=(
+        MosiSdkLayout,
+        MosiRawLayout,
+        MosiMultLayout,
+        MosiMmsaLayout,
+        MosiMisaLayout,
+        MosiMfnLayout,
+        MosiBcLstmLayout,
+    ),
     counts=COUNTS,
 )

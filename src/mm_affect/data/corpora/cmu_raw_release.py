@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .cmu_segment_labels import Segments, read_segments
 from .folds import split_of
-from .layouts import Copy, Wanted, known_number
+from .layouts import CorpusLayout, LayoutFile, finite_or_none
 
 
 SOUND, PICTURES = (".wav", ".flac"), (".mp4", ".avi", ".mkv")
@@ -28,7 +28,7 @@ class Clip:
     start: float | None = None
 
 
-class RawRelease(Copy):
+class RawReleaseLayout(CorpusLayout):
     """A subclass gives `about`, `corpus`, `label_fields`, `label_columns`, `counts`, `labels_of`, `clips` and `match`."""
 
     name = "raw"
@@ -38,21 +38,21 @@ class RawRelease(Copy):
     label_fields: list[dict]
     label_columns: tuple[str, ...]
     counts: dict[str, int]
-    divisible = True
-    wanted = (
-        Wanted("Raw/Transcript", "what is said in each clip"),
-        Wanted("*Labels*.csd", "labels and their times (or a csv)"),
-        Wanted("Raw/Audio", "sound", required=False),
-        Wanted("Raw/Video*", "pictures", required=False),
+    shardable = True
+    files = (
+        LayoutFile("Raw/Transcript", "what is said in each clip"),
+        LayoutFile("*Labels*.csd", "labels and their times (or a csv)"),
+        LayoutFile("Raw/Audio", "sound", required=False),
+        LayoutFile("Raw/Video*", "pictures", required=False),
     )
 
     @staticmethod
-    def find(folder: Path, wanted: Wanted) -> list[Path]:
-        """As `Copy.find`; labels may also be in `mosei.csv`, or in the folder above."""
-        found = Copy.find(folder, wanted)
+    def find_files(folder: Path, wanted: LayoutFile) -> list[Path]:
+        """Like `CorpusLayout.find_files`; labels may also be in `mosei.csv`, or in the folder above."""
+        found = CorpusLayout.find_files(folder, wanted)
         if not found and "Labels" in wanted.path:
             places = [(home, name) for home in (folder, Path(folder) / "Raw") for name in (wanted.path, "mosei.csv")]
-            found = [path for home, name in places for path in Copy.find(home, Wanted(name, ""))]
+            found = [path for home, name in places for path in CorpusLayout.find_files(home, LayoutFile(name, ""))]
         return found
 
     def clips(self, video: str) -> list[Clip]:
@@ -78,12 +78,12 @@ class RawRelease(Copy):
 
     def rows(self, split: str) -> Iterator[dict]:
         homes = split_of(self.corpus)
-        if split == "train" and self.part[0] == 0:
+        if split == "train" and self.shard_index == 0:
             for video in self._segments:
                 if video not in homes:
                     reason = "its video is in no official fold"
                     self.dropped += [{"id": clip, "reason": reason} for clip in self._segments[video].ids]
-        for video in self.share(video for video in sorted(self._segments) if homes.get(video) == split):
+        for video in self.select_shard(video for video in sorted(self._segments) if homes.get(video) == split):
             yield from self._video_rows(video)
 
     def _video_rows(self, video: str) -> Iterator[dict]:
@@ -102,7 +102,7 @@ class RawRelease(Copy):
             self.reported.update(
                 f"no_{key}" for key, m in lacking.items() if row[key] is None and m in self.options["modalities"]
             )
-            yield row | {"labels": self.note_labels(self.labels_of(segments.values[k]), self.label_fields)}
+            yield row | {"labels": self.audit_labels(self.labels_of(segments.values[k]), self.label_fields)}
 
     # files ------------------------------------------------------------------------------------------------------------
 
@@ -124,8 +124,8 @@ class RawRelease(Copy):
     def _media(self) -> dict[str, dict[str, str]]:
         """`audio` and `video` -> name of the file without ending -> path. Two files of a name: the first is taken."""
         found: dict[str, dict[str, str]] = {"audio": {}, "video": {}}
-        for wanted in self.wanted[2:]:
-            for top in self.find(self.folder, wanted):
+        for wanted in self.files[2:]:
+            for top in self.find_files(self.folder, wanted):
                 for folder, below, names in os.walk(top):
                     below.sort()
                     for name in sorted(names):
@@ -137,11 +137,11 @@ class RawRelease(Copy):
 
     @cached_property
     def _segments(self) -> dict[str, Segments]:
-        segments, twice = read_segments(self.find(self.folder, self.wanted[1])[0], self.label_columns)
+        segments, twice = read_segments(self.find_files(self.folder, self.files[1])[0], self.label_columns)
         self.reported.update({"duplicate": twice} if twice else {})
         return segments
 
 
 def sentiment_of(values) -> dict:
     """The one label of CMU-MOSI."""
-    return {"sentiment": known_number(values[0])}
+    return {"sentiment": finite_or_none(values[0])}

@@ -15,7 +15,7 @@ import numpy as np
 from ..alignment import REDUCERS, align, inside
 from ..readers.csd import ComputationalSequence, shared_videos
 from .folds import split_of
-from .layouts import Copy, Option, Wanted
+from .layouts import CorpusLayout, LayoutFile, LayoutOption
 
 
 FEATURES = {  # modality -> name patterns of its sequence, the preferred ones first
@@ -33,7 +33,7 @@ ROOTS = {  # what the root of a sequence says of it; roots that say none of thes
 }
 
 
-class SdkCopy(Copy):
+class SdkLayout(CorpusLayout):
     """A subclass gives `about` (name, license, citation, split_protocol), `corpus` (whose folds are taken), `label_fields`, `counts`, and
     `labels_of`. Words and features may be missing; rows then have labels and times alone."""
 
@@ -43,30 +43,32 @@ class SdkCopy(Copy):
     about: dict
     label_fields: list[dict]
     counts: dict[str, int]
-    divisible = True
-    wanted = (
-        Wanted("*Labels*.csd", "labels and their times"),
-        Wanted(WORDS[0], "words and their times", required=False),
-        *(Wanted(patterns[0], f"{modality} features", required=False) for modality, patterns in FEATURES.items()),
+    shardable = True
+    files = (
+        LayoutFile("*Labels*.csd", "labels and their times"),
+        LayoutFile(WORDS[0], "words and their times", required=False),
+        *(LayoutFile(patterns[0], f"{modality} features", required=False) for modality, patterns in FEATURES.items()),
     )
-    known_options = {
-        "align": Option('"words": one step for each word, "none": frames as they are', "words", ("words", "none")),
-        "reducer": Option("what a word takes of the frames that it overlaps", "mean", REDUCERS),
+    extra_options = {
+        "align": LayoutOption(
+            '"words": one step for each word, "none": frames as they are', "words", ("words", "none")
+        ),
+        "reducer": LayoutOption("what a word takes of the frames that it overlaps", "mean", REDUCERS),
     }
 
     @classmethod
-    def recognize(cls, folder: Path) -> bool:
+    def matches(cls, folder: Path) -> bool:
         """Labels alone, beside the raw release, are labels of that."""
-        found = [bool(cls.find(folder, wanted)) for wanted in cls.wanted]
+        found = [bool(cls.find_files(folder, wanted)) for wanted in cls.files]
         return found[0] and (any(found[1:]) or not (Path(folder) / "Raw").is_dir())
 
     @staticmethod
-    def find(folder: Path, wanted: Wanted) -> list[Path]:
-        """As `Copy.find`, with the other names that a sequence may have; of several versions the last by name counts."""
+    def find_files(folder: Path, wanted: LayoutFile) -> list[Path]:
+        """Like `CorpusLayout.find_files`, with the other names that a sequence may have; of several versions the last by name counts."""
         for patterns in (WORDS, *FEATURES.values()):
             if wanted.path in patterns:
                 return next((found[-1:] for pattern in patterns if (found := sorted(Path(folder).glob(pattern)))), [])
-        return Copy.find(folder, wanted)[:1]
+        return CorpusLayout.find_files(folder, wanted)[:1]
 
     def describe(self) -> dict:
         sizes = {}
@@ -98,22 +100,22 @@ class SdkCopy(Copy):
                     f"{labels.path} has {labels.size} labels per segment; expected {', '.join(names)}: is it the file of "
                     "another corpus?"
                 )
-            if split == "train" and self.part[0] == 0:
+            if split == "train" and self.shard_index == 0:
                 self._report_strangers(labels, homes)
-            for video in self.share(video for video in labels.videos if homes.get(video) == split):
+            for video in self.select_shard(video for video in labels.videos if homes.get(video) == split):
                 yield from self._video_rows(video, opened)
 
     @cached_property
     def _paths(self) -> dict[str, Path]:
         """`labels`, `words` and modalities -> their files, of those that are there and asked for."""
         kinds = {
-            "labels": self.wanted[0],
-            "words": self.wanted[1],
-            **dict(zip(FEATURES, self.wanted[2:], strict=True)),
+            "labels": self.files[0],
+            "words": self.files[1],
+            **dict(zip(FEATURES, self.files[2:], strict=True)),
         }
         if "text" not in self.options["modalities"] and self.options["align"] != "words":
             del kinds["words"]
-        found = {kind: self.find(self.folder, wanted) for kind, wanted in kinds.items()}
+        found = {kind: self.find_files(self.folder, wanted) for kind, wanted in kinds.items()}
         paths = {
             kind: files[0]
             for kind, files in found.items()
@@ -151,7 +153,7 @@ class SdkCopy(Copy):
                 row["transcript"] = " ".join("".join(words[i].split()) for i in members[k])
                 row["spans"] = np.clip(spoken - start, 0, end - start)
             row |= {modality: part[k] for modality, part in steps.items()}
-            yield row | {"labels": self.note_labels(self.labels_of(values[k]), self.label_fields)}
+            yield row | {"labels": self.audit_labels(self.labels_of(values[k]), self.label_fields)}
 
     def _steps(
         self,

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..readers.csd import ComputationalSequence
 from ..readers.tables import number, read_table
-from .layouts import unique_ids
+from .layouts import deduplicate_ids
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def read_segments(path: Path, columns: tuple[str, ...]) -> tuple[dict[str, Segme
     segments, doubled = {}, 0
     for video, lines in found.items():
         values = np.array([numbers for _, numbers in lines])
-        ids, twice = unique_ids(clip for clip, _ in lines)
+        ids, twice = deduplicate_ids(clip for clip, _ in lines)
         segments[video] = Segments(ids, values[:, :2], values[:, 2:])
         doubled += twice
     return segments, doubled

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from ...vocabulary import EMOTIONS
-from .layouts import Wanted
-from .split_dicts import SplitPickle, text_of
+from .layouts import LayoutFile
+from .split_dicts import SplitPickleLayout, text_of
 
 
 FILE = "train_valid_test.pt"
@@ -26,12 +26,12 @@ SYNONYMS = {  # how files and papers call them -> our names
 }  # fmt: skip
 
 
-class Hhmpn(SplitPickle):
+class HhmpnLayout(SplitPickleLayout):
     """A subclass gives `about` (name, license, citation, split_protocol) and `counts`."""
 
     name = "hhmpn"
     title = "the torch file of HHMPN and TAILOR (train_valid_test.pt)"
-    wanted = (Wanted(FILE, "word-aligned features and the emotions that are present"),)
+    files = (LayoutFile(FILE, "word-aligned features and the emotions that are present"),)
     array_keys = {"text": "src-text", "audio": "src-audio", "visual": "src-visual"}
     needed = ("tgt",)
 

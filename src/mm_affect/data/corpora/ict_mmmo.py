@@ -2,7 +2,7 @@
 """ICT-MMMO: sentiment from 1 to 5 of 340 film reviews on video (Woellmer et al. 2013), in the h5 files of MFN."""
 
 from .layouts import Corpus
-from .mfn_h5 import MfnH5
+from .mfn_h5 import MfnH5Layout
 
 
 LICENSE = "ICT-MMMO research data, for research alone"
@@ -13,7 +13,7 @@ CITATION = (
 COUNTS = {"train": 220, "validation": 40, "test": 80}
 
 
-class MmmoH5(MfnH5):
+class IctMmmoLayout(MfnH5Layout):
     """Known copies lack the text of the training split."""
 
     about = {
@@ -38,6 +38,6 @@ CORPUS = Corpus(
     license=LICENSE,
     citation=CITATION,
     access="The h5 files are in https://github.com/pliang279/MFN (new_data/mmmo); the videos are with USC ICT.",
-    copies=(MmmoH5,),
+    layouts=(IctMmmoLayout,),
     counts=COUNTS,
 )

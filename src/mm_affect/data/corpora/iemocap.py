@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .layouts import Copy, Corpus, Option, Wanted
-from .mult_pickle import MultPickle
+from .layouts import Corpus, CorpusLayout, LayoutFile, LayoutOption
+from .mult_pickle import MultPickleLayout
 
 
 LICENSE = "IEMOCAP license of the University of Southern California, signed for research; no redistribution"
@@ -49,7 +49,7 @@ _TRANSCRIPT = re.compile(r"^(Ses\S+)\s+\[[^\]]*\]:\s*(.*)$")
 _ALIGNED = re.compile(r"^\s*(\d+)\s+(\d+)\s+-?\d+\s+(\S+)")
 
 
-class IemocapRelease(Copy):
+class IemocapReleaseLayout(CorpusLayout):
     """The full release: `Session1` to `Session5`, in the folder itself or in `IEMOCAP_full_release` below it.
 
     Sound comes from the sentence's own wav. Where pictures are wanted and the dialogue's avi is there, both come from
@@ -58,19 +58,19 @@ class IemocapRelease(Copy):
 
     name = "release"
     title = "the full release (Session1 to Session5)"
-    divisible = True
-    wanted = (
-        Wanted("Session?/dialog/EmoEvaluation", "labels and times of the utterances"),
-        Wanted("Session?/dialog/transcriptions", "what is said", required=False),
-        Wanted("Session?/sentences/wav", "sound of each utterance", required=False),
-        Wanted("Session?/sentences/ForcedAlignment", "times of the words", required=False),
-        Wanted("Session?/dialog/avi/DivX", "pictures of each dialogue", required=False),
-        Wanted("Session?/dialog/wav", "sound of each dialogue", required=False),
+    shardable = True
+    files = (
+        LayoutFile("Session?/dialog/EmoEvaluation", "labels and times of the utterances"),
+        LayoutFile("Session?/dialog/transcriptions", "what is said", required=False),
+        LayoutFile("Session?/sentences/wav", "sound of each utterance", required=False),
+        LayoutFile("Session?/sentences/ForcedAlignment", "times of the words", required=False),
+        LayoutFile("Session?/dialog/avi/DivX", "pictures of each dialogue", required=False),
+        LayoutFile("Session?/dialog/wav", "sound of each dialogue", required=False),
     )
-    known_options = {
-        "label_set": Option("which utterances and classes", "four", tuple(CLASSES)),
-        "fold": Option("the session that is the test split", 5, SESSIONS),
-        "validation": Option(
+    extra_options = {
+        "label_set": LayoutOption("which utterances and classes", "four", tuple(CLASSES)),
+        "fold": LayoutOption("the session that is the test split", 5, SESSIONS),
+        "validation": LayoutOption(
             "the session before the test session, dialogues drawn from the other four, or none",
             "session",
             ("session", "dialogues", "none"),
@@ -78,9 +78,11 @@ class IemocapRelease(Copy):
     }
 
     @staticmethod
-    def find(folder: Path, wanted: Wanted) -> list[Path]:
-        """As `Copy.find`, one folder further down if the release was unpacked with its own folder."""
-        return Copy.find(folder, wanted) or Copy.find(Path(folder) / "IEMOCAP_full_release", wanted)
+    def find_files(folder: Path, wanted: LayoutFile) -> list[Path]:
+        """Like `CorpusLayout.find_files`, one folder further down if the release was unpacked with its own folder."""
+        return CorpusLayout.find_files(folder, wanted) or CorpusLayout.find_files(
+            Path(folder) / "IEMOCAP_full_release", wanted
+        )
 
     def describe(self) -> dict:
         fold, way = self.options["fold"], self.options["validation"]
@@ -106,7 +108,7 @@ class IemocapRelease(Copy):
         }
 
     def rows(self, split: str) -> Iterator[dict]:
-        for dialogue in self.share(path for path, home in self._splits.items() if home == split):
+        for dialogue in self.select_shard(path for path, home in self._splits.items() if home == split):
             yield from self._dialogue_rows(dialogue)
 
     # splits and counts --------------------------------------------------------------------------------------------
@@ -121,7 +123,7 @@ class IemocapRelease(Copy):
         fold, way = self.options["fold"], self.options["validation"]
         dialogues = [
             path
-            for folder in self.find(self.folder, self.wanted[0])
+            for folder in self.find_files(self.folder, self.files[0])
             for path in sorted(folder.glob("Ses*.txt"))
             if folder.parent.parent.name.removeprefix("Session").isdecimal()
         ]
@@ -301,7 +303,7 @@ def _lines(path: Path) -> list[str]:
         raise ValueError(f"{path} is not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8.") from error
 
 
-class IemocapMult(MultPickle):
+class IemocapMultLayout(MultPickleLayout):
     """The MulT pickle: four emotions, each present or not, in segments whose origin the file does not name."""
 
     stem = "iemocap"
@@ -329,8 +331,8 @@ CORPUS = Corpus(
     license=LICENSE,
     citation=CITATION,
     access="Sign the license at https://sail.usc.edu/iemocap/iemocap_release.htm and the University sends a link.",
-    copies=(IemocapRelease, IemocapMult),
-    configs={name: {"copy": "release", "label_set": name} for name in CLASSES}
-    | {"multilabel": {"copy": "mult_pickle"}},
+    layouts=(IemocapReleaseLayout, IemocapMultLayout),
+    configs={name: {"layout": "release", "label_set": name} for name in CLASSES}
+    | {"multilabel": {"layout": "mult_pickle"}},
     counts={"four": 4490, "four_excited_as_happy": 5531, "six": 7380, "multilabel": 4453},
 )

@@ -1,5 +1,10 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Copy: one layout of a corpus that users hold, recognized by its files, and read row by row; Corpus: all of them."""
+"""Base classes of the corpus readers: `Corpus` and `CorpusLayout`, one arrangement of the files of a corpus.
+
+Users hold the same corpus in different arrangements of files, depending on who released or preprocessed it: SDK
+sequences, pickles of a paper, the raw media. Each of them is a `CorpusLayout`, which recognizes its files and reads
+them row by row.
+"""
 
 import math
 import os
@@ -14,8 +19,14 @@ from ...vocabulary import MODALITIES
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """One file or folder that a copy is made of: a name relative to the copy, or a glob pattern such as `**/*.csd`."""
+class LayoutFile:
+    """A file or folder of a layout.
+
+    Args:
+        path: name relative to the folder of the corpus, or a glob pattern such as `**/*.csd`.
+        purpose: what the file holds, shown to users.
+        required: False if rows can be read without it.
+    """
 
     path: str
     purpose: str
@@ -23,85 +34,105 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Option:
-    """What a user may choose about a copy; `choices` None: any value, which the copy checks."""
+class LayoutOption:
+    """An option of a layout.
+
+    Args:
+        purpose: what the option does, shown to users.
+        default: its value where the user gives none.
+        choices: the allowed values; with None any value is passed on, and the layout checks it.
+    """
 
     purpose: str
     default: object = None
-    choices: tuple | None = None
+    choices: tuple[object, ...] | None = None
 
 
 COMMON_OPTIONS = {
-    "modalities": Option("the modalities that rows carry", MODALITIES),
-    "allow_partial": Option("go on with a copy that lacks splits or clips", False, (False, True)),
+    "modalities": LayoutOption("the modalities that rows carry", MODALITIES),
+    "allow_partial": LayoutOption("accept files in which splits or clips are missing", False, (False, True)),
 }
 
 
-class Copy:
-    """The base of every layout. A subclass gives the class attributes, `describe` and `rows`.
+class CorpusLayout:
+    """Base class of all layouts. Subclasses set the class attributes and implement `describe` and `rows`.
 
-    `name` is stable, shown to users and recorded; `title` says the layout in words. Making a copy opens nothing.
-    While `rows` runs it appends {"id", "reason"} to `dropped`, and counts in `reported` what it kept though it is odd
-    (`out_of_range`, `duplicate`, `no_emotion`, ...).
+    Creating a layout opens no file. While `rows` runs, it appends `{"id", "reason"}` to `dropped` for every clip that is
+    left out, and counts in `reported` the clips that are kept although something about them is unusual (`out_of_range`,
+    `duplicate`, `no_emotion`, ...).
 
-    A copy whose `rows` loops over independent groups (videos, dialogues, speakers) loops over `self.share(groups)` and
-    says `divisible = True`: several processes then read one part each, numbered by `part`.
+    A layout whose `rows` iterates over independent groups (videos, dialogues, speakers) passes them through
+    `select_shard` and sets `shardable = True`, so that several processes can read one shard each.
+
+    Class attributes:
+        name: stable identifier, shown to users and recorded in corpus.json.
+        title: description of the layout in a few words.
+        files: the files of the layout.
+        extra_options: its options besides `COMMON_OPTIONS`.
+        shardable: True if `rows` can be divided with `shard`.
+
+    Args:
+        folder: folder of the corpus.
+        options: option name -> value. Raises `ValueError` for an unknown option or a value that is not allowed.
     """
 
     name: str
     title: str
-    wanted: tuple[Wanted, ...] = ()
-    known_options: dict[str, Option] = {}
-    divisible = False
-    part: tuple[int, int] = (0, 1)  # number of this part, and of how many
+    files: tuple[LayoutFile, ...] = ()
+    extra_options: dict[str, LayoutOption] = {}
+    shardable = False
 
     def __init__(self, folder: Path, options: dict | None = None):
-        self.folder = Path(os.path.abspath(folder))  # rows name their media by whole paths
-        self.options = check_options(options or {}, self.all_options(), self.title)
+        self.folder = Path(os.path.abspath(folder))  # rows hold absolute media paths
+        self.options = check_options(options or {}, self.available_options(), self.title)
+        self.shard_index, self.num_shards = 0, 1
         self.dropped: list[dict] = []
         self.reported: Counter = Counter()
 
     @classmethod
-    def all_options(cls) -> dict[str, Option]:
-        """The options of this layout and those that every layout has."""
-        return COMMON_OPTIONS | cls.known_options
+    def available_options(cls) -> dict[str, LayoutOption]:
+        """Return the options of this layout, including those common to all layouts."""
+        return COMMON_OPTIONS | cls.extra_options
 
     @classmethod
-    def recognize(cls, folder: Path) -> bool:
-        """Whether `folder` holds this layout: by names, then at most a header."""
-        return all(cls.find(folder, wanted) for wanted in cls.wanted if wanted.required)
+    def matches(cls, folder: Path) -> bool:
+        """Return True if `folder` holds this layout, judged by file names and at most a file header."""
+        return all(cls.find_files(folder, file) for file in cls.files if file.required)
 
     @staticmethod
-    def find(folder: Path, wanted: Wanted) -> list[Path]:
-        """What matches `wanted`, sorted. A name without `*` is looked up, not searched for."""
+    def find_files(folder: Path, file: LayoutFile) -> list[Path]:
+        """Return the sorted paths that match `file`. Only paths that contain a wildcard are searched for."""
         folder = Path(folder)
-        if any(character in wanted.path for character in "*?["):
-            return sorted(folder.glob(wanted.path))
-        return [folder / wanted.path] if (folder / wanted.path).exists() else []
+        if any(character in file.path for character in "*?["):
+            return sorted(folder.glob(file.path))
+        return [folder / file.path] if (folder / file.path).exists() else []
 
     def describe(self) -> dict:
-        """The corpus in the keys of corpus.json: `name`, `license`, `citation`, `label_fields`, `sizes`, `extractors`,
-        `split_protocol`, `padding` (how it was stripped, or None), and `counts`, the rows that each split must have
-        (None where no number is documented)."""
+        """Return the description of the corpus, with the keys of corpus.json.
+
+        Returns:
+            `name`, `license`, `citation`, `label_fields`, `sizes`, `extractors`, `split_protocol`, `padding` (how
+            padding was detected, or None) and `counts`, the number of rows that each split must have (None where no
+            number is documented).
+        """
         raise NotImplementedError
 
     def rows(self, split: str) -> Iterator[dict]:
-        """The rows of one split, one after the other; memory does not grow with their number."""
+        """Iterate over the rows of a split, in constant memory."""
         raise NotImplementedError
 
-    def one_part(self, number: int, parts: int) -> "Copy":
-        """A new copy that reads this part, to be sent to another process."""
-        part = type(self)(self.folder, self.options)
-        part.part = (number, parts)
-        return part
+    def shard(self, index: int, num_shards: int) -> "CorpusLayout":
+        """Return a new layout that reads shard `index` of `num_shards`; it can be sent to another process."""
+        shard = type(self)(self.folder, self.options)
+        shard.shard_index, shard.num_shards = index, num_shards
+        return shard
 
-    def share(self, groups: Iterable) -> Iterator:
-        """The groups of this part: every n-th one, in their order."""
-        first, parts = self.part
-        return islice(groups, first, None, parts)
+    def select_shard(self, groups: Iterable) -> Iterator:
+        """Iterate over the groups of this shard: every `num_shards`-th one, in their order."""
+        return islice(groups, self.shard_index, None, self.num_shards)
 
-    def note_labels(self, labels: dict, fields: list[dict]) -> dict:
-        """`labels`, after counting in `reported` what is unknown, outside its range, or without any class."""
+    def audit_labels(self, labels: dict, fields: list[dict]) -> dict:
+        """Count missing, out-of-range and empty labels in `reported`, and return `labels` unchanged."""
         for column in fields:
             value, bounds = labels.get(column["name"]), column.get("range")
             numbers = value if isinstance(value, list) else [value]
@@ -117,11 +148,18 @@ class Copy:
 
 @dataclass(frozen=True)
 class Corpus:
-    """A corpus and every layout of it that is read, the preferred ones first.
+    """A published corpus and the layouts in which it can be read.
 
-    `access` says in one sentence whom to ask for the files; `gated`: its license asks that copies are not given to
-    everyone. `configs` are named sets of options, the first of which is the default; the option `copy` in one of them
-    names the layout that it needs.
+    Args:
+        name: identifier, as in `load(name, data_dir)`.
+        title: name for display.
+        license: license of the corpus.
+        citation: paper to cite.
+        access: one sentence that says where to get the files.
+        layouts: the layouts of the corpus, preferred ones first.
+        gated: True if the license restricts redistribution.
+        configs: name -> options; the first one is the default. The option `layout` of a config selects a layout.
+        counts: documented numbers, shown by `mm-affect data doctor`.
     """
 
     name: str
@@ -129,14 +167,18 @@ class Corpus:
     license: str
     citation: str
     access: str
-    copies: tuple[type[Copy], ...]
+    layouts: tuple[type[CorpusLayout], ...]
     gated: bool = True
     configs: dict[str, dict] = field(default_factory=lambda: {"default": {}})
     counts: dict[str, int] = field(default_factory=dict)
 
 
-def unique_ids(ids: Iterable[str]) -> tuple[list[str], int]:
-    """`ids` with `#2`, `#3`, ... behind those that were there before, and how many these are."""
+def deduplicate_ids(ids: Iterable[str]) -> tuple[list[str], int]:
+    """Append `#2`, `#3`, ... to repeated ids.
+
+    Returns:
+        The unique ids, and the number of ids that were changed.
+    """
     seen: Counter = Counter()
     unique = []
     for clip in ids:
@@ -145,13 +187,17 @@ def unique_ids(ids: Iterable[str]) -> tuple[list[str], int]:
     return unique, sum(seen.values()) - len(seen)
 
 
-def known_number(value) -> float | None:
-    """A label as a float; None (unknown) where it is not finite."""
+def finite_or_none(value: float) -> float | None:
+    """Return a label as a float, or None (unknown) if it is not finite."""
     return float(value) if math.isfinite(value) else None
 
 
-def check_options(options: dict, known: dict[str, Option], title: str) -> dict:
-    """Every known option with its value; raises `ValueError` for an unknown name or a value that is no choice."""
+def check_options(options: dict, known: dict[str, LayoutOption], title: str) -> dict:
+    """Return the value of every known option, with defaults filled in.
+
+    Raises:
+        ValueError: if an option is unknown or its value is not among its choices.
+    """
     for name, value in options.items():
         if name not in known:
             raise ValueError(f"{title} has no option {name!r}.{did_you_mean(name, known)}")
@@ -159,7 +205,7 @@ def check_options(options: dict, known: dict[str, Option], title: str) -> dict:
         if choices is not None and value not in choices:
             raise ValueError(f"Option `{name}` is {value!r}; expected one of {', '.join(map(repr, choices))}.")
     values = {name: option.default for name, option in known.items()} | options
-    modalities = values.get("modalities", MODALITIES)
+    modalities = values["modalities"]
     if isinstance(modalities, str) or not modalities or not set(modalities) <= set(MODALITIES):
         raise ValueError(f"Option `modalities` is {modalities!r}; expected a list of {', '.join(MODALITIES)}.")
     return values

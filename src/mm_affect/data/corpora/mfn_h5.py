@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .layouts import Copy, Wanted, known_number
+from .layouts import CorpusLayout, LayoutFile, finite_or_none
 from .padding import without_padding
 from .split_dicts import FILE_SPLITS, check_lengths, numbers_of, sequences
 
@@ -21,7 +21,7 @@ FILES = {"text": ("text_{}_emb.h5", "text_{}.h5"), "audio": ("audio_{}.h5",), "v
 LABELS = "y_{}.h5"
 
 
-class MfnH5(Copy):
+class MfnH5Layout(CorpusLayout):
     """A subclass gives `about` (name, license, citation, split_protocol), `label_field` and `counts`."""
 
     name = "mfn_h5"
@@ -29,19 +29,21 @@ class MfnH5(Copy):
     about: dict
     label_field: dict
     counts: dict[str, int]
-    wanted = (
-        *(Wanted(LABELS.format(s), f"labels of {s}") for s in FILE_SPLITS.values()),
+    files = (
+        *(LayoutFile(LABELS.format(s), f"labels of {s}") for s in FILE_SPLITS.values()),
         *(
-            Wanted(names[0].format(s), f"{modality} features of {s}", required=False)
+            LayoutFile(names[0].format(s), f"{modality} features of {s}", required=False)
             for modality, names in FILES.items()
             for s in FILE_SPLITS.values()
         ),
     )
 
     @staticmethod
-    def find(folder: Path, wanted: Wanted) -> list[Path]:
-        """As `Copy.find`; `_emb` may be missing in the name."""
-        return Copy.find(folder, wanted) or Copy.find(folder, Wanted(wanted.path.replace("_emb", ""), ""))
+    def find_files(folder: Path, wanted: LayoutFile) -> list[Path]:
+        """Like `CorpusLayout.find_files`; `_emb` may be missing in the name."""
+        return CorpusLayout.find_files(folder, wanted) or CorpusLayout.find_files(
+            folder, LayoutFile(wanted.path.replace("_emb", ""), "")
+        )
 
     def describe(self) -> dict:
         return self.about | {
@@ -62,7 +64,7 @@ class MfnH5(Copy):
                     start, stop = self._bounds[0][modality][split][index]
                     row[modality] = parts[split][index, start:stop].astype(np.float32)
             self.reported.update(f"no_{modality}_features" for modality in absent)
-            yield row | {"labels": self.note_labels({name: known_number(value)}, [self.label_field])}
+            yield row | {"labels": self.audit_labels({name: finite_or_none(value)}, [self.label_field])}
 
     @cached_property
     def _labels(self) -> dict[str, np.ndarray]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..readers.legacy_pickle import read_pickle
-from .layouts import Copy, Wanted, known_number
+from .layouts import CorpusLayout, LayoutFile, finite_or_none
 from .split_dicts import numbers_of, text_of, unique_by_split
 
 
@@ -21,7 +21,7 @@ FILES = {"train": "train.pkl", "validation": "dev.pkl", "test": "test.pkl"}
 PLACES = {"audio": 2, "visual": 1}  # where a modality stands in the features of a clip
 
 
-class MisaPickle(Copy):
+class MisaPickleLayout(CorpusLayout):
     """A subclass gives `about` (name, license, citation, split_protocol), `label_field` and `counts`."""
 
     name = "misa_pickle"
@@ -29,11 +29,11 @@ class MisaPickle(Copy):
     about: dict
     label_field: dict
     counts: dict[str, int]
-    wanted = tuple(Wanted(path, f"words, features and labels of {split}") for split, path in FILES.items())
+    files = tuple(LayoutFile(path, f"words, features and labels of {split}") for split, path in FILES.items())
 
     @classmethod
-    def recognize(cls, folder: Path) -> bool:
-        return any(cls.find(folder, wanted) for wanted in cls.wanted)
+    def matches(cls, folder: Path) -> bool:
+        return any(cls.find_files(folder, wanted) for wanted in cls.files)
 
     def describe(self) -> dict:
         first = next(clip for clips in self._splits.values() for clip in clips)
@@ -55,7 +55,7 @@ class MisaPickle(Copy):
             for modality, place in PLACES.items():
                 if modality in self.options["modalities"]:
                     row[modality] = features[place].astype(np.float32)
-            yield row | {"labels": self.note_labels({name: known_number(value)}, [self.label_field])}
+            yield row | {"labels": self.audit_labels({name: finite_or_none(value)}, [self.label_field])}
 
     @cached_property
     def _splits(self) -> dict[str, list]:

@@ -12,25 +12,25 @@ from functools import cached_property
 
 import numpy as np
 
-from .layouts import Wanted, known_number
+from .layouts import LayoutFile, finite_or_none
 from .padding import by_lengths, without_padding
-from .split_dicts import FILE_SPLITS, PicklePair, check_lengths, numbers_of, sequences, text_of
+from .split_dicts import FILE_SPLITS, PicklePairLayout, check_lengths, numbers_of, sequences, text_of
 
 
 UNIMODAL = {"T": "sentiment_text", "A": "sentiment_audio", "V": "sentiment_visual"}
 
 
-class MmsaPickle(PicklePair):
+class MmsaPickleLayout(PicklePairLayout):
     """A subclass gives `about` (name, license, citation, split_protocol), `label_field` and `counts`."""
 
     name = "mmsa_pickle"
     title = "the MMSA pickle (aligned_50.pkl, unaligned_50.pkl)"
     label_field: dict
-    files = {
-        "words": Wanted("aligned_50.pkl", "word-aligned features, transcripts and labels", required=False),
-        "none": Wanted("unaligned_50.pkl", "features at their own rates, transcripts and labels", required=False),
+    file_by_alignment = {
+        "words": LayoutFile("aligned_50.pkl", "word-aligned features, transcripts and labels", required=False),
+        "none": LayoutFile("unaligned_50.pkl", "features at their own rates, transcripts and labels", required=False),
     }
-    wanted = tuple(files.values())
+    files = tuple(file_by_alignment.values())
     array_keys = {"text": "text", "audio": "audio", "visual": "vision"}
     needed = ("id", "raw_text", "regression_labels")
 
@@ -50,7 +50,7 @@ class MmsaPickle(PicklePair):
         }
         for index, clip in enumerate(self._ids[split]):
             group, text = clip.rpartition("_")[0] or clip, text_of(part["raw_text"][index])
-            known = {name: known_number(values[index]) for name, values in labels.items()}
+            known = {name: finite_or_none(values[index]) for name, values in labels.items()}
             yield index, {"id": clip, "group": group, "transcript": text}, known
 
     def _where(self, split: str) -> str:

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from .layouts import Wanted, known_number, unique_ids
-from .split_dicts import PicklePair, check_lengths, read_dict, sequences, splits_in, text_of
+from .layouts import LayoutFile, deduplicate_ids, finite_or_none
+from .split_dicts import PicklePairLayout, check_lengths, read_dict, sequences, splits_in, text_of
 
 
-class MultPickle(PicklePair):
+class MultPickleLayout(PicklePairLayout):
     """A subclass gives `stem`, `about` (name, license, citation, split_protocol), `label_field` and `counts`.
 
     Labels that the chosen file lacks come from the other, joined by the id of the clip, never by position.
@@ -25,16 +25,18 @@ class MultPickle(PicklePair):
     name = "mult_pickle"
     stem: str
     label_field: dict
-    beside: tuple[Wanted, ...] = ()  # other files that a subclass reads
+    beside: tuple[LayoutFile, ...] = ()  # other files that a subclass reads
     array_keys = {"text": "text", "audio": "audio", "visual": "vision"}
 
     def __init_subclass__(cls):
-        cls.files = {
-            "words": Wanted(f"{cls.stem}_data.pkl", "word-aligned features and labels", required=False),
-            "none": Wanted(f"{cls.stem}_data_noalign.pkl", "features at their own rates, and labels", required=False),
+        cls.file_by_alignment = {
+            "words": LayoutFile(f"{cls.stem}_data.pkl", "word-aligned features and labels", required=False),
+            "none": LayoutFile(
+                f"{cls.stem}_data_noalign.pkl", "features at their own rates, and labels", required=False
+            ),
         }
-        cls.wanted = (*cls.files.values(), *cls.beside)
-        cls.title = f"the MulT pickle ({cls.files['words'].path})"
+        cls.files = (*cls.file_by_alignment.values(), *cls.beside)
+        cls.title = f"the MulT pickle ({cls.file_by_alignment['words'].path})"
 
     @property
     def label_fields(self) -> list[dict]:
@@ -54,7 +56,7 @@ class MultPickle(PicklePair):
 
     @property
     def _other(self) -> Path:
-        return self.folder / self.files["none" if self._align == "words" else "words"].path
+        return self.folder / self.file_by_alignment["none" if self._align == "words" else "words"].path
 
     @cached_property
     def _other_splits(self) -> dict[str, dict]:
@@ -84,7 +86,7 @@ class MultPickle(PicklePair):
                     f"{self.path.name} takes its labels from {path.name}, but one of them has no `id`: clips are "
                     "joined by id, never by position."
                 )
-            if unique_ids(ids)[1] or unique_ids(clip_ids(self._splits[split], len(self._ids[split]), ""))[1]:
+            if deduplicate_ids(ids)[1] or deduplicate_ids(clip_ids(self._splits[split], len(self._ids[split]), ""))[1]:
                 raise ValueError(f"{path.name} and {self.path.name} cannot be joined: ids of {split} are there twice.")
         check_lengths({"labels": part["labels"], "id": ids}, f"{path}, split {split}")
         return dict(zip(ids, self._read_labels(part["labels"], f"{path}, `labels` of {split}"), strict=True))
@@ -96,7 +98,7 @@ class MultPickle(PicklePair):
         if values.shape[1:] != shape:
             raise ValueError(f"{where} has shape {values.shape}; expected (clips, {shape[0]}, {shape[1]}).")
         if shape == (1, 1):
-            return [{name: known_number(value)} for value in values[:, 0, 0]]
+            return [{name: finite_or_none(value)} for value in values[:, 0, 0]]
         return [{name: present} for present in values[:, :, 1].astype(float).tolist()]
 
 

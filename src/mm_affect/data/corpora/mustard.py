@@ -21,7 +21,7 @@ import numpy as np
 
 from ..readers.legacy_pickle import read_pickle
 from .folds import carve_validation, load_folds
-from .layouts import Copy, Corpus, Option, Wanted
+from .layouts import Corpus, CorpusLayout, LayoutFile, LayoutOption
 
 
 LICENSE = "MIT (annotations and transcripts); the clips belong to the owners of the shows"
@@ -46,43 +46,43 @@ PROVENANCE = {  # what the authors' repository says of its features
     "visual": "ResNet-152, pool5, a step for each frame",
 }
 JSON, FOLDS, VIDEOS, BERT, AUDIO, RESNET = WANTED = (
-    Wanted("sarcasm_data.json", "utterances, contexts, speakers and labels"),
-    Wanted("split_indices.p", "the five official folds (also shipped with this package)", required=False),
-    Wanted("utterances_final", "the videos, <id>.mp4", required=False),
-    Wanted("bert-output.jsonl", "BERT features of the utterances", required=False),
-    Wanted("audio_features.p", "audio features of the utterances", required=False),
-    Wanted("features/utterances_final/resnet_pool5.hdf5", "ResNet features of the frames", required=False),
+    LayoutFile("sarcasm_data.json", "utterances, contexts, speakers and labels"),
+    LayoutFile("split_indices.p", "the five official folds (also shipped with this package)", required=False),
+    LayoutFile("utterances_final", "the videos, <id>.mp4", required=False),
+    LayoutFile("bert-output.jsonl", "BERT features of the utterances", required=False),
+    LayoutFile("audio_features.p", "audio features of the utterances", required=False),
+    LayoutFile("features/utterances_final/resnet_pool5.hdf5", "ResNet features of the frames", required=False),
 )
 FEATURES = {"text": BERT, "audio": AUDIO, "visual": RESNET}
 
 
-class MustardRepository(Copy):
+class MustardRepositoryLayout(CorpusLayout):
     """The authors' repository, or its `data` folder: the json, and what else of it is there."""
 
     name = "repository"
     title = "the authors' repository (sarcasm_data.json)"
-    wanted = WANTED
-    known_options = {
-        "protocol": Option(
+    files = WANTED
+    extra_options = {
+        "protocol": LayoutOption(
             "the official folds, or test on Friends",
             "speaker_dependent",
             ("speaker_dependent", "speaker_independent"),
         ),
-        "fold": Option("the official fold that is tested", 1, (1, 2, 3, 4, 5)),
-        "validation": Option("the share of the training rows that become the validation split", 0.1),
-        "transcript": Option(
+        "fold": LayoutOption("the official fold that is tested", 1, (1, 2, 3, 4, 5)),
+        "validation": LayoutOption("the share of the training rows that become the validation split", 0.1),
+        "transcript": LayoutOption(
             "the utterance, the context before it, or both with the name of each speaker",
             "utterance",
             ("utterance", "context", "dialogue"),
         ),
-        "laughter": Option("csv file of where laughter begins (columns id, start): clips end there"),
+        "laughter": LayoutOption("csv file of where laughter begins (columns id, start): clips end there"),
     }
 
     @staticmethod
-    def find(folder: Path, wanted: Wanted) -> list[Path]:
-        """As `Copy.find`, also below `data` and, for the videos, below `data/videos`."""
+    def find_files(folder: Path, wanted: LayoutFile) -> list[Path]:
+        """Like `CorpusLayout.find_files`, also below `data` and, for the videos, below `data/videos`."""
         places = (Path(folder) / place for place in ("", "data", "videos", "data/videos"))
-        return next(filter(None, (Copy.find(place, wanted) for place in places)), [])
+        return next(filter(None, (CorpusLayout.find_files(place, wanted) for place in places)), [])
 
     def describe(self) -> dict:
         counts = {
@@ -150,7 +150,7 @@ class MustardRepository(Copy):
 
     @cached_property
     def _clips(self) -> dict[str, dict]:
-        path = self.find(self.folder, JSON)[0]
+        path = self.find_files(self.folder, JSON)[0]
         try:
             clips = json.loads(path.read_bytes())
         except ValueError as error:
@@ -192,7 +192,7 @@ class MustardRepository(Copy):
 
     def _check_folds(self) -> None:
         """The user's own `split_indices.p`, positions in the json, must be the folds that are shipped."""
-        found = self.find(self.folder, FOLDS)
+        found = self.find_files(self.folder, FOLDS)
         if not found or len(self._clips) != UTTERANCES:
             return
         clips, folds = list(self._clips), read_pickle(found[0])
@@ -210,7 +210,7 @@ class MustardRepository(Copy):
 
     @cached_property
     def _videos(self) -> Path | None:
-        return next(iter(self.find(self.folder, VIDEOS)), None)
+        return next(iter(self.find_files(self.folder, VIDEOS)), None)
 
     def _count_strangers(self) -> None:
         if self._videos is not None:
@@ -225,7 +225,7 @@ class MustardRepository(Copy):
             return None  # the features are those of the utterance alone
         if modality != "text" and self.options["laughter"] is not None:
             return None  # they cannot be cut
-        return next(iter(self.find(self.folder, FEATURES[modality])), None)
+        return next(iter(self.find_files(self.folder, FEATURES[modality])), None)
 
     def _bert(self, wanted: set[str]) -> Iterator[np.ndarray | None]:
         """(word pieces, 768) for each utterance of the json, in its order, which is that of the lines of the file."""
@@ -313,7 +313,7 @@ CORPUS = Corpus(
     license=LICENSE,
     citation=CITATION,
     access="Annotations and links to the videos are at https://github.com/soujanyaporia/MUStARD.",
-    copies=(MustardRepository,),
+    layouts=(MustardRepositoryLayout,),
     gated=False,
     configs={name: {"protocol": name} for name in ("speaker_dependent", "speaker_independent")},
     counts={"utterances": UTTERANCES},

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..readers.legacy_pickle import read_pickle
-from .layouts import Copy, Option, Wanted, unique_ids
+from .layouts import CorpusLayout, LayoutFile, LayoutOption, deduplicate_ids
 from .padding import without_padding
 
 
@@ -69,8 +69,8 @@ def arrays_of(splits: dict[str, dict], keys: dict[str, str], path: Path) -> dict
 
 
 def unique_by_split(names: dict[str, list[str]]) -> tuple[dict[str, list[str]], int]:
-    """As `unique_ids`, over all splits together."""
-    flat, twice = unique_ids(clip for clips in names.values() for clip in clips)
+    """As `deduplicate_ids`, over all splits together."""
+    flat, twice = deduplicate_ids(clip for clips in names.values() for clip in clips)
     flat = iter(flat)
     return {split: [next(flat) for _ in clips] for split, clips in names.items()}, twice
 
@@ -111,7 +111,7 @@ def _listed(part: dict) -> str:
     return ", ".join(f"`{text_of(name)}`" for name in list(part)[:8]) or "nothing"
 
 
-class SplitPickle(Copy):
+class SplitPickleLayout(CorpusLayout):
     """The base of these layouts: one row for each clip, its features without their padding.
 
     A subclass gives `about` (name, license, citation, split_protocol), `counts`, `array_keys` (modality -> key of the file),
@@ -154,7 +154,7 @@ class SplitPickle(Copy):
             for modality, parts in self._arrays.items():
                 start, stop = self._bounds[0][modality][split][index]
                 row[modality] = parts[split][index, start:stop].astype(np.float32)
-            yield row | {"labels": self.note_labels(labels, self.label_fields)}
+            yield row | {"labels": self.audit_labels(labels, self.label_fields)}
 
     @cached_property
     def _contents(self) -> dict:
@@ -186,29 +186,31 @@ class SplitPickle(Copy):
         return unique
 
 
-class PicklePair(SplitPickle):
+class PicklePairLayout(SplitPickleLayout):
     """One such file aligned to words, and one that is not. Both may be there: the option `align` chooses one.
 
-    A subclass gives `files`, the value of `align` -> the file that it means, too.
+    A subclass gives `file_by_alignment`, the value of `align` -> the file that it means, too.
     """
 
-    files: dict[str, Wanted]
-    known_options = {
-        "align": Option('"words": the aligned file, "none": the other; by default the one that is there', None, (None, "words", "none"))
+    file_by_alignment: dict[str, LayoutFile]
+    extra_options = {
+        "align": LayoutOption('"words": the aligned file, "none": the other; by default the one that is there', None, (None, "words", "none"))
     }  # fmt: skip
 
     @classmethod
-    def recognize(cls, folder: Path) -> bool:
-        return any(cls.find(folder, wanted) for wanted in cls.files.values())
+    def matches(cls, folder: Path) -> bool:
+        return any(cls.find_files(folder, wanted) for wanted in cls.file_by_alignment.values())
 
     @property
     def path(self) -> Path:
-        return self.folder / self.files[self._align].path
+        return self.folder / self.file_by_alignment[self._align].path
 
     @cached_property
     def _align(self) -> str:
         asked = self.options["align"]
-        there = [align for align, wanted in self.files.items() if self.find(self.folder, wanted)]
+        there = [align for align, wanted in self.file_by_alignment.items() if self.find_files(self.folder, wanted)]
         if asked is not None and asked not in there:
-            raise ValueError(f"{self.folder} has no {self.files[asked].path}, which align={asked!r} reads.")
+            raise ValueError(
+                f"{self.folder} has no {self.file_by_alignment[asked].path}, which align={asked!r} reads."
+            )
         return asked or there[0]

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from .layouts import Copy, Option, Wanted
+from .layouts import CorpusLayout, LayoutFile, LayoutOption
 from .transcripts import Transcripts
 
 
@@ -21,11 +21,13 @@ NAMED = 1000  # dropped clips that are listed by id; all of them are counted
 ENGLISH = ("en", "eng", "english")
 MANIFESTS = ("csv", "jsonl", "parquet")
 JOIN_OPTIONS = {
-    "transcripts": Option("manifest of transcripts (csv, jsonl or Parquet: id, transcript, likelihood, language)"),
-    "minimum_likelihood": Option("clips whose transcript is less likely are left out"),
-    "language": Option("English clips alone, or any", "english", ("english", "any")),
-    "validation": Option("the share of the speakers, or of the videos, that is the validation split", 0.02),
-    "validation_by": Option(
+    "transcripts": LayoutOption(
+        "manifest of transcripts (csv, jsonl or Parquet: id, transcript, likelihood, language)"
+    ),
+    "minimum_likelihood": LayoutOption("clips whose transcript is less likely are left out"),
+    "language": LayoutOption("English clips alone, or any", "english", ("english", "any")),
+    "validation": LayoutOption("the share of the speakers, or of the videos, that is the validation split", 0.02),
+    "validation_by": LayoutOption(
         "whether validation has speakers of its own, or only videos of its own",
         "speaker",
         ("speaker", "video"),
@@ -33,7 +35,7 @@ JOIN_OPTIONS = {
 }
 
 
-class TalkingFaces(Copy):
+class TalkingFacesLayout(CorpusLayout):
     """Any folder of clips, at any depth, beside a `clips` manifest whose `speaker` column says who speaks.
 
     The id of a clip is its path without the ending; a sound file and a video file of one id are one clip. The manifest
@@ -42,14 +44,14 @@ class TalkingFaces(Copy):
 
     name = "talking_faces"
     title = "a folder of talking faces (clips.csv, clips.jsonl or clips.parquet with id and speaker)"
-    divisible = True
-    wanted = (Wanted("clips.*", "id and speaker of every clip, perhaps its transcript"),)
-    known_options = JOIN_OPTIONS
+    shardable = True
+    files = (LayoutFile("clips.*", "id and speaker of every clip, perhaps its transcript"),)
+    extra_options = JOIN_OPTIONS
     manifest_name = "clips"
     endings = SOUND + PICTURES
 
     @classmethod
-    def recognize(cls, folder: Path) -> bool:
+    def matches(cls, folder: Path) -> bool:
         return bool(cls._manifests(Path(folder)))
 
     def describe(self) -> dict:
@@ -72,7 +74,7 @@ class TalkingFaces(Copy):
 
     def rows(self, split: str) -> Iterator[dict]:
         self._check_manifest()
-        if split == "train" and self.part[0] == 0:
+        if split == "train" and self.shard_index == 0:
             self._count_strangers()
         for clip, files in self._walk(self._roots[split]):
             told = self._manifest.find(clip) if self._manifest else None
@@ -85,8 +87,8 @@ class TalkingFaces(Copy):
             else:
                 self._drop(clip, *reason)
 
-    def one_part(self, number: int, parts: int) -> "TalkingFaces":
-        part = super().one_part(number, parts)
+    def shard(self, number: int, parts: int) -> "TalkingFacesLayout":
+        part = super().shard(number, parts)
         part._manifest = self._manifest  # one table of transcripts for all
         return part
 
@@ -189,8 +191,8 @@ class TalkingFaces(Copy):
     def _walk(self, roots: Sequence[Path]) -> Iterator[tuple[str, list[str]]]:
         """(id, files) of every clip of this part, in the order of the ids."""
         files, folders = _listing([str(root) for root in roots], self.endings)
-        yield from self.share(sorted(files.items()))
-        for name, same in self.share(sorted(folders.items())):
+        yield from self.select_shard(sorted(files.items()))
+        for name, same in self.select_shard(sorted(folders.items())):
             yield from walk(same, self.endings, f"{name}/")
 
     # which split ----------------------------------------------------------------------------------------------------

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
-from .layouts import Corpus, Wanted
-from .talking_faces import JOIN_OPTIONS, TalkingFaces
+from .layouts import Corpus, LayoutFile
+from .talking_faces import JOIN_OPTIONS, TalkingFacesLayout
 
 
 LICENSE = "CC BY 4.0 (metadata); the videos belong to their owners"
@@ -24,23 +24,23 @@ CITATION = "J. S. Chung, A. Nagrani, A. Zisserman: VoxCeleb2: Deep Speaker Recog
 TREES = {"train": "dev", "validation": "dev", "test": "test"}
 
 
-class VoxCeleb2Tree(TalkingFaces):
+class VoxCeleb2Layout(TalkingFacesLayout):
     """`dev` and `test`, each with `aac` (sound) and `mp4` (pictures): `<speaker>/<video>/<clip>.m4a` or `.mp4`."""
 
     name = "tree"
     title = "the tree of folders (dev/aac, dev/mp4, test/aac, test/mp4)"
-    wanted = (
-        Wanted("dev", "the clips of training, below dev/aac and dev/mp4"),
-        Wanted("test", "the clips of the test speakers", required=False),
-        Wanted("transcripts.*", "transcripts from a speech recognizer", required=False),
-        Wanted("vox2_meta.csv", "the speakers and their published split", required=False),
+    files = (
+        LayoutFile("dev", "the clips of training, below dev/aac and dev/mp4"),
+        LayoutFile("test", "the clips of the test speakers", required=False),
+        LayoutFile("transcripts.*", "transcripts from a speech recognizer", required=False),
+        LayoutFile("vox2_meta.csv", "the speakers and their published split", required=False),
     )
-    known_options = JOIN_OPTIONS
+    extra_options = JOIN_OPTIONS
     manifest_name = "transcripts"
     endings = (".m4a", ".mp4")
 
     @classmethod
-    def recognize(cls, folder: Path) -> bool:
+    def matches(cls, folder: Path) -> bool:
         """Whether `dev/aac` or `dev/mp4` is there."""
         return any((Path(folder) / "dev" / kind).is_dir() for kind in ("aac", "mp4"))
 
@@ -48,7 +48,7 @@ class VoxCeleb2Tree(TalkingFaces):
         return super().describe() | {"name": "VoxCeleb2", "license": LICENSE, "citation": CITATION}
 
     def rows(self, split: str) -> Iterator[dict]:
-        if split == "train" and self.part[0] == 0:
+        if split == "train" and self.shard_index == 0:
             self._compare_with_meta()
         yield from super().rows(split)
 
@@ -118,6 +118,6 @@ CORPUS = Corpus(
     license=LICENSE,
     citation=CITATION,
     access="See https://www.robots.ox.ac.uk/~vgg/data/voxceleb/vox2.html for the clips and vox2_meta.csv.",
-    copies=(VoxCeleb2Tree, TalkingFaces),
+    layouts=(VoxCeleb2Layout, TalkingFacesLayout),
     counts={"clips in dev": 1092009, "speakers in dev": 5994, "speakers in test": 118},
 )

@@ -7,16 +7,17 @@ from importlib import resources
 
 import numpy as np
 import pytest
-from fixture_copies.mult_pickle import write_mult_pickle
-from fixture_copies.sdk import write_sdk
-from fixture_copies.sequences import padded, random_sequences
+from fixture_layouts.mult_pickle import write_mult_pickle
+from fixture_layouts.sdk import write_sdk
+from fixture_layouts.sequences import padded, random_sequences
 
 from mm_affect.data import RowReader, check_label, check_label_field, load, write_rows
 from mm_affect.data.corpora import folds
+from mm_affect.data.corpora.corpus_builder import CorpusBuilder
 from mm_affect.data.corpora.folds import carve_validation, folds_hash, load_folds, split_of
-from mm_affect.data.corpora.layouts import unique_ids
+from mm_affect.data.corpora.layouts import deduplicate_ids
 from mm_affect.data.corpora.padding import by_lengths, padded_side, without_padding, zero_ends
-from mm_affect.data.corpora.registry import CORPORA, CorpusBuilder, find_copy, fingerprint, get_corpus
+from mm_affect.data.corpora.registry import CORPORA, find_layout, fingerprint, get_corpus
 from mm_affect.data.readers.tables import read_table, read_text
 
 
@@ -26,29 +27,29 @@ VIDEOS = [load_folds("cmu_mosi")[split][0] for split in ("train", "validation", 
 # corpora and their copies -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("corpus", CORPORA.values(), ids=CORPORA)
+@pytest.mark.parametrize("corpus", map(get_corpus, CORPORA), ids=CORPORA)
 def test_every_corpus_says_what_a_user_needs(corpus):
     assert corpus.license and corpus.citation and corpus.access.endswith(".") and "http" in corpus.access
-    names = [copy.name for copy in corpus.copies]
+    names = [layout.name for layout in corpus.layouts]
     assert len(set(names)) == len(names)
-    for copy in corpus.copies:
-        assert copy.title and copy.wanted and all(wanted.purpose for wanted in copy.wanted)
+    for layout in corpus.layouts:
+        assert layout.title and layout.files and all(wanted.purpose for wanted in layout.files)
     for settings in corpus.configs.values():
-        assert settings.get("copy", names[0]) in names
+        assert settings.get("layout", names[0]) in names
 
 
 @pytest.mark.parametrize("corpus", CORPORA)
 def test_an_empty_folder_is_told_what_was_looked_for_and_whom_to_ask(corpus, tmp_path):
-    with pytest.raises(ValueError, match="holds no copy") as error:
-        find_copy(corpus, tmp_path)
-    known = CORPORA[corpus]
+    with pytest.raises(ValueError, match="holds no layout") as error:
+        find_layout(corpus, tmp_path)
+    known = get_corpus(corpus)
     assert known.access in str(error.value) and known.license in str(error.value)
-    assert all(copy.name in str(error.value) for copy in known.copies)
+    assert all(layout.name in str(error.value) for layout in known.layouts)
 
 
 def test_a_folder_that_is_not_there(tmp_path):
     with pytest.raises(FileNotFoundError, match="does not exist. Ask the CMU"):
-        find_copy("cmu_mosi", tmp_path / "nowhere")
+        find_layout("cmu_mosi", tmp_path / "nowhere")
 
 
 def test_a_folder_that_may_not_be_read(tmp_path, monkeypatch):
@@ -56,14 +57,14 @@ def test_a_folder_that_may_not_be_read(tmp_path, monkeypatch):
         "mm_affect.data.corpora.registry.os.access", lambda path, mode: False
     )  # root may read everything
     with pytest.raises(PermissionError, match="may not be read by this user"):
-        find_copy("cmu_mosi", tmp_path)
+        find_layout("cmu_mosi", tmp_path)
 
 
 def test_a_configuration_whose_copy_is_not_there(tmp_path):
     write_mult_pickle(tmp_path, "iemocap", ids=None, classes=4)
-    assert find_copy("iemocap", tmp_path).name == "mult_pickle", "without a configuration the one that fits is taken"
+    assert find_layout("iemocap", tmp_path).name == "mult_pickle", "without a configuration the one that fits is taken"
     with pytest.raises(ValueError, match="can be read as release; looked for:\n  release: found nothing"):
-        find_copy("iemocap", tmp_path, "six")
+        find_layout("iemocap", tmp_path, "six")
 
 
 def test_a_misspelled_corpus_is_suggested(tmp_path):
@@ -71,17 +72,17 @@ def test_a_misspelled_corpus_is_suggested(tmp_path):
         get_corpus("cmu_mosey")
 
 
-def test_several_copies_in_one_folder(tmp_path):
+def test_several_layouts_in_one_folder(tmp_path):
     write_sdk(tmp_path, VIDEOS)
     write_mult_pickle(tmp_path)
-    assert find_copy("cmu_mosi", tmp_path).name == "sdk"
-    assert find_copy("cmu_mosi", tmp_path, copy="mult_pickle").name == "mult_pickle"
-    assert find_copy("cmu_mosi", tmp_path / "mosi_data.pkl").name == "mult_pickle"
-    with pytest.raises(ValueError, match="no copy 'mult'; known: sdk, raw, mult_pickle"):
-        find_copy("cmu_mosi", tmp_path, copy="mult")
+    assert find_layout("cmu_mosi", tmp_path).name == "sdk"
+    assert find_layout("cmu_mosi", tmp_path, layout="mult_pickle").name == "mult_pickle"
+    assert find_layout("cmu_mosi", tmp_path / "mosi_data.pkl").name == "mult_pickle"
+    with pytest.raises(ValueError, match="no layout 'mult'; known: sdk, raw, mult_pickle"):
+        find_layout("cmu_mosi", tmp_path, layout="mult")
     (tmp_path / "other.bin").touch()
-    with pytest.raises(ValueError, match="other.bin holds no copy"):
-        find_copy("cmu_mosi", tmp_path / "other.bin")
+    with pytest.raises(ValueError, match="other.bin holds no layout"):
+        find_layout("cmu_mosi", tmp_path / "other.bin")
 
 
 @pytest.mark.parametrize(
@@ -98,26 +99,31 @@ def test_several_copies_in_one_folder(tmp_path):
 def test_options_are_checked(tmp_path, options, message):
     write_sdk(tmp_path, VIDEOS)
     with pytest.raises(ValueError, match=message):
-        find_copy("cmu_mosi", tmp_path, **options)
+        find_layout("cmu_mosi", tmp_path, **options)
 
 
 # load ------------------------------------------------------------------------------------------------------------
 
 
 def test_counts_are_asserted_and_a_partial_copy_is_asked_for(tmp_path):
-    write_sdk(tmp_path / "copy", VIDEOS)
+    write_sdk(tmp_path / "corpus", VIDEOS)
     with pytest.raises(ValueError, match="CMU-MOSI: found 2 rows in train, expected 1284; .*allow_partial=True"):
-        load("cmu_mosi", tmp_path / "copy", cache_dir=tmp_path)
-    rows = load("cmu_mosi", tmp_path / "copy", allow_partial=True, cache_dir=tmp_path)
+        load("cmu_mosi", tmp_path / "corpus", cache_dir=tmp_path)
+    rows = load("cmu_mosi", tmp_path / "corpus", allow_partial=True, cache_dir=tmp_path)
     assert {split: len(part) for split, part in rows.items()} == {"train": 2, "validation": 2, "test": 2}
-    record = CorpusBuilder(find_copy("cmu_mosi", tmp_path / "copy", allow_partial=True), "cmu_mosi", tmp_path).record
-    assert record["counts"] == {"train": 2, "validation": 2, "test": 2} and record["copy"] == "sdk"
+    record = CorpusBuilder(
+        find_layout("cmu_mosi", tmp_path / "corpus", allow_partial=True), "cmu_mosi", tmp_path
+    ).record
+    assert record["counts"] == {"train": 2, "validation": 2, "test": 2} and record["layout"] == "sdk"
     assert record["reported"] == {"video_without_labels": 90}
 
 
 def test_splits_without_rows_are_left_out(tmp_path):
-    write_sdk(tmp_path / "copy", VIDEOS[1:])
-    assert list(load("cmu_mosi", tmp_path / "copy", allow_partial=True, cache_dir=tmp_path)) == ["validation", "test"]
+    write_sdk(tmp_path / "corpus", VIDEOS[1:])
+    assert list(load("cmu_mosi", tmp_path / "corpus", allow_partial=True, cache_dir=tmp_path)) == [
+        "validation",
+        "test",
+    ]
     write_sdk(tmp_path / "strange", ["no_such_video"])
     with pytest.raises(ValueError, match="holds no rows of CMU-MOSI"):
         load("cmu_mosi", tmp_path / "strange", allow_partial=True, cache_dir=tmp_path)
@@ -138,7 +144,7 @@ def test_load_without_data_dir(tmp_path):
 
 
 def test_a_repaired_file_is_read_again_and_an_unchanged_one_is_not(tmp_path, monkeypatch):
-    folder, cache = tmp_path / "copy", tmp_path / "cache"
+    folder, cache = tmp_path / "corpus", tmp_path / "cache"
     truth = write_mult_pickle(folder)
 
     def labels():
@@ -163,16 +169,16 @@ def test_a_repaired_file_is_read_again_and_an_unchanged_one_is_not(tmp_path, mon
 
 def test_options_are_part_of_the_fingerprint(tmp_path):
     write_sdk(tmp_path, VIDEOS)
-    prints = {fingerprint(find_copy("cmu_mosi", tmp_path, reducer=reducer)) for reducer in ("mean", "max")}
+    prints = {fingerprint(find_layout("cmu_mosi", tmp_path, reducer=reducer)) for reducer in ("mean", "max")}
     assert len(prints) == 2
 
 
 def test_rows_of_a_corpus_become_a_folder_of_rows(tmp_path):
     """What `load` gives of a copy, and what `write_rows` writes of it, are the same rows."""
-    write_sdk(tmp_path / "copy", VIDEOS)
-    copy = find_copy("cmu_mosi", tmp_path / "copy", allow_partial=True)
-    write_rows(tmp_path / "rows", {split: copy.rows(split) for split in ("train", "test")}, copy.describe())
-    loaded = load("cmu_mosi", tmp_path / "copy", allow_partial=True, cache_dir=tmp_path)
+    write_sdk(tmp_path / "corpus", VIDEOS)
+    layout = find_layout("cmu_mosi", tmp_path / "corpus", allow_partial=True)
+    write_rows(tmp_path / "rows", {split: layout.rows(split) for split in ("train", "test")}, layout.describe())
+    loaded = load("cmu_mosi", tmp_path / "corpus", allow_partial=True, cache_dir=tmp_path)
     written = load(tmp_path / "rows", cache_dir=tmp_path)
     for split in ("train", "test"):
         for left, right in zip(RowReader(loaded[split]), RowReader(written[split]), strict=True):
@@ -303,7 +309,7 @@ def test_lengths_that_cannot_be(lengths, message):
 
 
 def test_ids_become_unique():
-    assert unique_ids(["a", "b", "a", "a"]) == (["a", "b", "a#2", "a#3"], 2)
+    assert deduplicate_ids(["a", "b", "a", "a"]) == (["a", "b", "a#2", "a#3"], 2)
 
 
 def test_tables_name_the_line(tmp_path):
