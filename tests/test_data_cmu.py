@@ -8,22 +8,22 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from fixture_layouts.bclstm import write_bclstm
+from fixture_layouts.bclstm_csv import write_bclstm
+from fixture_layouts.cmu_raw_release import write_mosei_raw, write_mosi_raw
+from fixture_layouts.cmu_sdk import write_sdk
 from fixture_layouts.csd import write_csd
-from fixture_layouts.hhmpn import TOKENS, write_hhmpn
+from fixture_layouts.hhmpn_torch import TOKENS, write_hhmpn
 from fixture_layouts.mfn_h5 import write_mfn_h5
 from fixture_layouts.misa_pickle import write_misa_pickle
 from fixture_layouts.mmsa_pickle import write_mmsa_pickle
 from fixture_layouts.mult_pickle import write_mult_pickle
-from fixture_layouts.raw_release import write_mosei_raw, write_mosi_raw
-from fixture_layouts.sdk import write_sdk
 
 from mm_affect.data import load
 from mm_affect.data.builder import to_table
 from mm_affect.data.corpora.corpus_builder import CorpusBuilder
-from mm_affect.data.corpora.folds import load_folds
 from mm_affect.data.corpora.layouts import CorpusLayout
 from mm_affect.data.corpora.mult_pickle import MultPickleLayout
+from mm_affect.data.corpora.official_folds import load_folds
 from mm_affect.data.corpora.registry import find_layout
 
 

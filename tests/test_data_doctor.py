@@ -10,7 +10,7 @@ from fixture_layouts.mustard import write_features, write_json
 from fixture_layouts.voxceleb2 import write_voxceleb2
 
 from mm_affect.cli.main import main
-from mm_affect.data.corpora.folds import load_folds
+from mm_affect.data.corpora.official_folds import load_folds
 from mm_affect.data.doctor import examine, in_words
 from mm_affect.data.show import find_row
 from mm_affect.evaluation.row_plot import plot_row

@@ -7,15 +7,15 @@ from importlib import resources
 
 import numpy as np
 import pytest
+from fixture_layouts.cmu_sdk import write_sdk
 from fixture_layouts.mult_pickle import write_mult_pickle
-from fixture_layouts.sdk import write_sdk
 from fixture_layouts.sequences import padded, random_sequences
 
 from mm_affect.data import RowReader, check_label, check_label_field, load, write_rows
 from mm_affect.data.corpora import folds
 from mm_affect.data.corpora.corpus_builder import CorpusBuilder
-from mm_affect.data.corpora.folds import carve_validation, folds_hash, load_folds, split_of
 from mm_affect.data.corpora.layouts import deduplicate_ids
+from mm_affect.data.corpora.official_folds import carve_validation, folds_hash, load_folds, split_of
 from mm_affect.data.corpora.padding import by_lengths, padded_side, without_padding, zero_ends
 from mm_affect.data.corpora.registry import CORPORA, find_layout, fingerprint, get_corpus
 from mm_affect.data.readers.tables import read_table, read_text
@@ -56,7 +56,7 @@ def test_a_folder_that_may_not_be_read(tmp_path, monkeypatch):
     monkeypatch.setattr(
         "mm_affect.data.corpora.registry.os.access", lambda path, mode: False
     )  # root may read everything
-    with pytest.raises(PermissionError, match="may not be read by this user"):
+    with pytest.raises(PermissionError, match="is not readable for this user"):
         find_layout("cmu_mosi", tmp_path)
 
 
@@ -154,7 +154,7 @@ def test_a_repaired_file_is_read_again_and_an_unchanged_one_is_not(tmp_path, mon
     before = labels()
     assert before == pytest.approx([clip["label"] for clip in truth["train"]], abs=1e-6)
     with monkeypatch.context() as context:
-        context.setattr("mm_affect.data.corpora.split_dicts.read_pickle", lambda path: pytest.fail("read again"))
+        context.setattr("mm_affect.data.corpora.split_pickle.read_pickle", lambda path: pytest.fail("read again"))
         assert labels() == before
     state = (folder / "mosi_data.pkl").stat()
 

@@ -11,7 +11,7 @@ import pytest
 from fixture_layouts.mustard import write_features, write_folds, write_json
 
 from mm_affect.data import load, read_pickle
-from mm_affect.data.corpora.folds import load_folds
+from mm_affect.data.corpora.official_folds import load_folds
 from mm_affect.data.corpora.registry import find_layout
 
 

@@ -18,7 +18,7 @@ from huggingface_hub import DatasetCard
 from mm_affect.cli.corpus_program import main
 from mm_affect.data import RowReader, load, read_corpus
 from mm_affect.data import parallel_build as shards
-from mm_affect.data.corpora.folds import load_folds
+from mm_affect.data.corpora.official_folds import load_folds
 from mm_affect.data.corpora.registry import find_layout
 from mm_affect.data.dataset_card import write_dataset_card
 from mm_affect.data.parallel_build import build_rows

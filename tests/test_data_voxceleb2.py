@@ -15,7 +15,7 @@ from fixture_layouts.voxceleb2 import write_meta, write_transcripts, write_voxce
 from mm_affect.data import load
 from mm_affect.data.corpora.registry import find_layout
 from mm_affect.data.corpora.talking_faces import walk
-from mm_affect.data.corpora.transcripts import Transcripts, clip_id
+from mm_affect.data.corpora.transcript_table import Transcripts, clip_id
 from mm_affect.data.corpora.voxceleb2 import read_meta
 
 

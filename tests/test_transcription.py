@@ -37,7 +37,7 @@ from mm_affect import (
 )
 from mm_affect.cli.main import main
 from mm_affect.data import load, read_manifest
-from mm_affect.data.corpora.transcripts import Transcripts
+from mm_affect.data.corpora.transcript_table import Transcripts
 from mm_affect.features.log_mel import LogMelExtractor
 from mm_affect.features.media import read_audio
 from mm_affect.preparation.speech_recognizers import load_recognizer

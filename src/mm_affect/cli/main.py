@@ -23,7 +23,7 @@ Recognize emotion, sentiment and sarcasm from text, audio and video.
 The road from clips to a checkpoint:
   mm-affect data sample corpus/                       generate the synthetic sample corpus, laid out as your own would be
   mm-affect data check corpus/                        count, and say what is wrong
-  mm-affect data doctor mustard folder/               the same of a published corpus, in whatever copy you hold
+  mm-affect data doctor mustard folder/               the same for a published corpus, in any known layout
   mm-affect data show corpus/ clip1 --plot clip1.png  one row: words, sound, frames, features, labels
   mm-affect extract corpus/ rows/                     clips to features
   mm-affect train config.json                         train every seed, select on validation, write results and card

@@ -37,7 +37,7 @@ def load(
 ) -> datasets.DatasetDict | datasets.IterableDatasetDict:
     """The splits of a corpus, of an own-corpus folder, or of a folder that `write_rows` made.
 
-    `load("cmu_mosei", data_dir)` reads the copy of a corpus that a folder holds; `config` and `options` are told in
+    `load("cmu_mosei", data_dir)` reads a published corpus from a folder; `config` and `options` are described in
     `load_corpus`. For a folder of rows or an own corpus, `source` is that folder.
 
     Data sets are memory-mapped from `cache_dir` (default: that of `datasets`); with `streaming` nothing is cached and

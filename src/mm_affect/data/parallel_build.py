@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""A copy of a corpus to a folder of Parquet rows: by several processes, in parts that survive an interruption.
+"""A published corpus to a folder of Parquet rows: by several processes, in parts that survive an interruption.
 
 Work in progress stands beside the folder as `.<name>.building`: a plan, and one folder for each finished part with a
 record of its files and their hashes. The next build goes on from there if its plan is the same (same files, options,
@@ -41,12 +41,12 @@ def build_rows(
     beside: Callable[[Path, dict], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict:
-    """Write the rows of every split of `copy` to `folder`, as `write_rows` lays them out; return corpus.json.
+    """Write the rows of every split of `layout` to `folder`, as `write_rows` lays them out; return corpus.json.
 
     An interrupted build is continued, or replaced if anything changed since. `folder` appears when it is complete;
     before that `beside` is called with it and corpus.json, to put more files in it. `progress` is called with the
     number of parts that are done, and of all. Raises `ValueError` if a split has another number of rows than is
-    documented, unless the copy has the option `allow_partial`.
+    documented, unless the layout has the option `allow_partial`.
     """
     folder = Path(os.path.abspath(folder))
     check_target(folder, overwrite)

@@ -25,7 +25,7 @@ def find_row(
 ) -> tuple[dict, dict, str]:
     """The row `clip`, the corpus it is from (in the keys of corpus.json), and its split.
 
-    `source` is a folder of rows or an own corpus; with `data_dir` it is the name of a corpus, whose copy there is read
+    `source` is a folder of rows or an own corpus; with `data_dir` it is the name of a corpus, whose files there are read
     until the row is found. Raises `ValueError`, with the ids that are most alike, if there is no such row.
     """
     if data_dir is not None:

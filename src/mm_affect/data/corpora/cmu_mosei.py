@@ -18,11 +18,11 @@ from .cmu_mosi import FOLDS, IN_FILE, SENTIMENT
 from .cmu_raw_release import Clip, RawReleaseLayout
 from .cmu_sdk import SdkLayout
 from .cmu_segment_labels import Segments, read_segments
-from .folds import split_of
-from .hhmpn import HhmpnLayout
+from .hhmpn_torch import HhmpnLayout
 from .layouts import Corpus, CorpusLayout, LayoutFile, deduplicate_ids, finite_or_none
 from .mmsa_pickle import MmsaPickleLayout
 from .mult_pickle import MultPickleLayout
+from .official_folds import split_of
 
 
 NAME = "CMU-MOSEI"

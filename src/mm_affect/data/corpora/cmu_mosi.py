@@ -4,7 +4,7 @@
 from pathlib import Path
 
 from ..readers.tables import read_text
-from .bclstm import BcLstmLayout
+from .bclstm_csv import BcLstmLayout
 from .cmu_raw_release import Clip, RawReleaseLayout, sentiment_of
 from .cmu_sdk import SdkLayout
 from .cmu_segment_labels import Segments

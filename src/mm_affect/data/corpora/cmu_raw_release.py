@@ -12,8 +12,8 @@ from functools import cached_property
 from pathlib import Path
 
 from .cmu_segment_labels import Segments, read_segments
-from .folds import split_of
 from .layouts import CorpusLayout, LayoutFile, finite_or_none
+from .official_folds import split_of
 
 
 SOUND, PICTURES = (".wav", ".flac"), (".mp4", ".avi", ".mkv")

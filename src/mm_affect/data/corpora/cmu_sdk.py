@@ -14,8 +14,8 @@ import numpy as np
 
 from ..alignment import REDUCERS, align, inside
 from ..readers.csd import ComputationalSequence, shared_videos
-from .folds import split_of
 from .layouts import CorpusLayout, LayoutFile, LayoutOption
+from .official_folds import split_of
 
 
 FEATURES = {  # modality -> name patterns of its sequence, the preferred ones first

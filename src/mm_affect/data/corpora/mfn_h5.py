@@ -14,7 +14,7 @@ import numpy as np
 
 from .layouts import CorpusLayout, LayoutFile, finite_or_none
 from .padding import without_padding
-from .split_dicts import FILE_SPLITS, check_lengths, numbers_of, sequences
+from .split_pickle import FILE_SPLITS, check_lengths, numbers_of, sequences
 
 
 FILES = {"text": ("text_{}_emb.h5", "text_{}.h5"), "audio": ("audio_{}.h5",), "visual": ("video_{}.h5",)}

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..readers.legacy_pickle import read_pickle
 from .layouts import CorpusLayout, LayoutFile, finite_or_none
-from .split_dicts import numbers_of, text_of, unique_by_split
+from .split_pickle import numbers_of, text_of, unique_by_split
 
 
 FILES = {"train": "train.pkl", "validation": "dev.pkl", "test": "test.pkl"}

@@ -14,7 +14,7 @@ import numpy as np
 
 from .layouts import LayoutFile, finite_or_none
 from .padding import by_lengths, without_padding
-from .split_dicts import FILE_SPLITS, PicklePairLayout, check_lengths, numbers_of, sequences, text_of
+from .split_pickle import FILE_SPLITS, PicklePairLayout, check_lengths, numbers_of, sequences, text_of
 
 
 UNIMODAL = {"T": "sentiment_text", "A": "sentiment_audio", "V": "sentiment_visual"}

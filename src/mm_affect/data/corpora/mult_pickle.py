@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from .layouts import LayoutFile, deduplicate_ids, finite_or_none
-from .split_dicts import PicklePairLayout, check_lengths, read_dict, sequences, splits_in, text_of
+from .split_pickle import PicklePairLayout, check_lengths, read_dict, sequences, splits_in, text_of
 
 
 class MultPickleLayout(PicklePairLayout):

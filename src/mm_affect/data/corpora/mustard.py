@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from ..readers.legacy_pickle import read_pickle
-from .folds import carve_validation, load_folds
 from .layouts import Corpus, CorpusLayout, LayoutFile, LayoutOption
+from .official_folds import carve_validation, load_folds
 
 
 LICENSE = "MIT (annotations and transcripts); the clips belong to the owners of the shows"

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from .layouts import CorpusLayout, LayoutFile, LayoutOption
-from .transcripts import Transcripts
+from .transcript_table import Transcripts
 
 
 SOUND = (".wav", ".flac", ".m4a", ".mp3", ".ogg")

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from ..readers.tables import read_lines
-from .folds import carve_validation
 from .layouts import CorpusLayout, LayoutFile, LayoutOption, deduplicate_ids
+from .official_folds import carve_validation
 
 
 CLASSES = ["negative", "positive"]

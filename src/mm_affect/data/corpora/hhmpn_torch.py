@@ -15,7 +15,7 @@ import numpy as np
 
 from ...vocabulary import EMOTIONS
 from .layouts import LayoutFile
-from .split_dicts import SplitPickleLayout, text_of
+from .split_pickle import SplitPickleLayout, text_of
 
 
 FILE = "train_valid_test.pt"
