@@ -114,7 +114,7 @@ def compare(corpus: dict[str, ComputationalSequence], sample: int) -> tuple[int,
     """How many segments were aligned by all, and the seconds of each, the arrays being in memory."""
     spent, count, clock = Counter(), 0, time.perf_counter
     for video in np.random.default_rng(1).permutation(shared_videos(corpus.values())):
-        texts, times = corpus["words"].words(video)
+        _texts, times = corpus["words"].words(video)
         segments = corpus[SEGMENTS].intervals(video)
         start = clock()
         members = inside(segments, times)

@@ -15,19 +15,19 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy starts its threads
 
-import tempfile  # noqa: E402
-import time  # noqa: E402
-from collections import Counter  # noqa: E402
-from pathlib import Path  # noqa: E402
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
+import numpy as np
+import torch
 
-from mm_affect.data.rows import write_split  # noqa: E402
-from mm_affect.features.faces import FaceDescriptor  # noqa: E402
-from mm_affect.features.log_mel import LogMelExtractor  # noqa: E402
-from mm_affect.features.media import iter_audio, iter_frames, probe  # noqa: E402
-from mm_affect.features.vgg16 import VGG16  # noqa: E402
+from mm_affect.data.rows import write_split
+from mm_affect.features.faces import FaceDescriptor
+from mm_affect.features.log_mel import LogMelExtractor
+from mm_affect.features.media import iter_audio, iter_frames, probe
+from mm_affect.features.vgg16 import VGG16
 
 
 CONVOLUTIONS = [64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512]
@@ -100,8 +100,10 @@ def main() -> None:
         with torch.inference_mode():
             cost = fastest(lambda: network(images), 2) / arguments.vgg
         kilobytes = FULLY_CONNECTED[-1] * 4 / 1000
-        for rate in (1, 10, 25):
-            rows.append((f"VGG-16 alone, {rate} frames a second", cost * rate * seconds, kilobytes * 1000 * rate))
+        rows += [
+            (f"VGG-16 alone, {rate} frames a second", cost * rate * seconds, kilobytes * 1000 * rate)
+            for rate in (1, 10, 25)
+        ]
     print(f"{'':32} {'x real time':>11} {'KB/s':>8} | {CLIPS:,} clips, {HOURS} h: {'core hours':>10} {'GB':>8}")
     for name, taken, size in rows:
         times = seconds / taken

@@ -11,13 +11,13 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy starts its threads
 
-import time  # noqa: E402
-from collections.abc import Callable  # noqa: E402
+import time
+from collections.abc import Callable
 
-import kaldi_native_fbank  # noqa: E402
-import numpy as np  # noqa: E402
+import kaldi_native_fbank
+import numpy as np
 
-from mm_affect.features.log_mel import INT16_SCALE, LogMelExtractor  # noqa: E402
+from mm_affect.features.log_mel import INT16_SCALE, LogMelExtractor
 
 
 SECONDS = 30

@@ -9,8 +9,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 
-import torch  # noqa: E402
-from transformers.utils import logging  # noqa: E402
+import torch
+from transformers.utils import logging
 
 
 torch.set_num_threads(1)

@@ -36,7 +36,7 @@ def random_model(**fields) -> TailorForAffect:
     model = TailorForAffect(TailorConfig(**({"feature_sizes": SIZES, "tasks": TASKS} | SMALL | fields))).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if "norm.weight" in name or "norms" in name and name.endswith("weight"):
+            if "norm.weight" in name or ("norms" in name and name.endswith("weight")):
                 parameter.uniform_(0.7, 1.3)
             else:
                 parameter.normal_(std=0.3)

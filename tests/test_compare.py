@@ -125,7 +125,7 @@ def test_one_bad_config_is_reported_and_the_others_go_on(compare, trained, tmp_p
     write_config(tmp_path, "wrong", model={"encoder": "rnn"})
     (tmp_path / "broken.json").write_text("{")
     table, errors = compare(tmp_path, tmp_path / "none.json", good, code=1)
-    assert [line for line in cells(table)[1]] == ["good"] and trained == ["absent", "good", "wrong"]
+    assert list(cells(table)[1]) == ["good"] and trained == ["absent", "good", "wrong"]
     for name, sentence in (
         ("none", "There is no config file"), ("typo", "Unknown config field 'trainning'"), ("broken", "is not JSON"),
         ("absent", "nowhere is neither a corpus"), ("wrong", "`encoder` is 'rnn'"),

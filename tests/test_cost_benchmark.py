@@ -21,7 +21,7 @@ from mm_affect.vocabulary import MODALITIES
 
 
 TASKS = [Task("emotion", labels=("happy", "sad"))]
-STEPS = {m: 5 for m in MODALITIES}
+STEPS = dict.fromkeys(MODALITIES, 5)
 
 
 # floating point operations ----------------------------------------------------------------------------------------

@@ -621,7 +621,7 @@ def test_mosei_raw_is_joined_on_start_times(tmp_path, segmented):
     """The labels' segments start at 0 and 0.98 s; the clips are numbered the other way round."""
     write_sdk(tmp_path, MOSEI, "CMU_MOSEI", kinds=[])
     clips = [(7, 0.99, 2.0, "the ___second"), (3, 0.0, 0.95, "the first"), (9, 50.0, 51.0, "unlabeled")]
-    write_mosei_raw(tmp_path, {video: clips for video in MOSEI}, segmented)
+    write_mosei_raw(tmp_path, dict.fromkeys(MOSEI, clips), segmented)
     layout = find_layout("cmu_mosei", tmp_path)
     first, second = rows_of(layout)["test"]
     assert first["transcript"] == "the first" and second["transcript"] == "the ___second"

@@ -95,7 +95,7 @@ def test_counts_that_nobody_documented_are_no_problem(tmp_path):
 def test_a_row_of_the_sample_corpus_in_words(capsys):
     assert main(["data", "show", str(sample_corpus()), "sample_00001"]) == 0
     told = capsys.readouterr().out
-    row, corpus, split = find_row(sample_corpus(), "sample_00001")
+    row, _corpus, split = find_row(sample_corpus(), "sample_00001")
     assert f"(SYNTHETIC), {split}, group {row['group']}" in told
     assert row["transcript"] in told and str(row["video_file"]) in told
     assert f"{row['spans'][0][0]:.2f}-{row['spans'][0][1]:.2f} {row['transcript'].split()[0]}" in told

@@ -53,8 +53,18 @@ def test_a_field_declared_twice_is_named():
 
 @pytest.mark.parametrize(
     ("value", "field"),
-    [(3.5, SENTIMENT), (float("nan"), SENTIMENT), ("1", SENTIMENT), (2, SARCASM), (-1, SARCASM), (0.0, SARCASM)]
-    + [(True, SARCASM), ([1.0], EMOTION), ([1.0, float("inf")], EMOTION), (1.0, EMOTION)],
+    [
+        (3.5, SENTIMENT),
+        (float("nan"), SENTIMENT),
+        ("1", SENTIMENT),
+        (2, SARCASM),
+        (-1, SARCASM),
+        (0.0, SARCASM),
+        (True, SARCASM),
+        ([1.0], EMOTION),
+        ([1.0, float("inf")], EMOTION),
+        (1.0, EMOTION),
+    ],
 )
 def test_a_wrong_label_is_one_sentence_with_its_place(value, field):
     with pytest.raises(ValueError, match=f"row 7: `{field['name']}`"):

@@ -126,7 +126,7 @@ def test_rows_are_batched_by_their_length(recognizer, reading, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "clip, sentence",
+    ("clip", "sentence"),
     [
         (lambda folder: Clip(), "There is nothing to recognize: give a clip"),
         (lambda folder: Clip(None, "  "), "There is nothing to recognize: give a clip"),

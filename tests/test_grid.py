@@ -108,7 +108,7 @@ def test_less_may_be_better(search, trained):
 
 
 def test_a_point_that_fails_does_not_cost_the_others(search, trained):
-    out, errors, lines = search("--grid", "training.learning_rate=0.1,5,0.01", code=1)
+    out, _errors, lines = search("--grid", "training.learning_rate=0.1,5,0.01", code=1)
     assert [line["best"] for line in lines] == ["", "", "*"] and len(trained) == 3
     assert (
         lines[1]["failure"] == "The model diverged."

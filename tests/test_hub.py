@@ -88,7 +88,7 @@ def test_a_checkpoint_without_a_run_is_pushed_as_it_is(finished, hub):
     assert {*REQUIRED} <= hub.repository(NAME).files("main").keys()
 
 
-@pytest.mark.parametrize("name", (*REQUIRED, *OF_A_RUN))
+@pytest.mark.parametrize("name", [*REQUIRED, *OF_A_RUN])
 def test_an_unfinished_run_is_refused(finished, hub, name):
     (finished / name).unlink()
     with pytest.raises(FileNotFoundError, match=f"no {name}, so it is neither a finished run nor a whole checkpoint"):
@@ -129,7 +129,7 @@ def test_what_is_to_be_private_never_goes_where_everybody_reads(finished, hub):
 
 
 @pytest.mark.parametrize(
-    "token, told",
+    ("token", "told"),
     [
         (None, "There is no token for the Hub; run `hf auth login`"),
         ("hf_wrong", "The Hub does not know this token"),
@@ -148,7 +148,7 @@ def test_who_may_not_write_is_told(finished, hub, monkeypatch, capsys, token, to
 
 @pytest.mark.parametrize("headers", [{"Retry-After": "7"}, {"RateLimit": '"api";r=0;t=7'}])
 @pytest.mark.parametrize(
-    "method, path, status",
+    ("method", "path", "status"),
     [
         ("POST", "/repos/create", 429),
         ("GET", "/api/models/", 429),
@@ -174,7 +174,7 @@ def test_a_hub_that_is_down_for_a_moment_is_tried_again(finished, hub, path, sta
     assert sorted(visible(hub, "one")) == SENT and hub.waits == [1]
 
 
-@pytest.mark.parametrize("path, waits", [("/commit/", [1, 2, 4, 8]), ("/preupload/", [1, 2, 4, 8, 8])])
+@pytest.mark.parametrize(("path", "waits"), [("/commit/", [1, 2, 4, 8]), ("/preupload/", [1, 2, 4, 8, 8])])
 def test_a_hub_that_stays_busy_is_given_up_on(finished, hub, path, waits):
     """By us, or by huggingface_hub, not by one many times within the other."""
     hub.fail("POST", path, 429, times=99)
@@ -184,7 +184,7 @@ def test_a_hub_that_stays_busy_is_given_up_on(finished, hub, path, waits):
 
 
 @pytest.mark.parametrize(
-    "status, error, told",
+    ("status", "error", "told"),
     [
         (403, PermissionError, "may not write to org/ef-lf"),
         (404, ConnectionError, "cannot do this now .status 404: a fault that was asked for"),
@@ -202,7 +202,7 @@ def test_a_refused_commit_shows_nothing(finished, hub, status, error, told):
     assert sorted(visible(hub)) == SENT
 
 
-@pytest.mark.parametrize("method, path", [("PUT", "/lfs/"), ("POST", "/commit/")])
+@pytest.mark.parametrize(("method", "path"), [("PUT", "/lfs/"), ("POST", "/commit/")])
 def test_a_cut_connection_shows_nothing_and_the_next_push_completes_it(finished, hub, method, path):
     hub.fail(method, path, "cut", times=99)
     with pytest.raises(ConnectionError, match="No answer from .*what was uploaded is not uploaded again"):
@@ -301,7 +301,7 @@ def test_a_download_that_breaks_off_goes_on(finished, hub):
 
 
 @pytest.mark.parametrize(
-    "name, token, error, told",
+    ("name", "token", "error", "told"),
     [
         ("org/none", WRITER, FileNotFoundError, "There is no model org/none on the Hub, or it is private"),
         ("org/none", None, FileNotFoundError, "There is no model org/none on the Hub, or it is private"),
@@ -327,9 +327,11 @@ def test_what_cannot_be_fetched_is_told(hub, monkeypatch, name, token, error, to
         pull(name)
 
 
-@pytest.mark.parametrize("status, told", [(429, "asks for fewer requests"), (503, "cannot do this now .status 503")])
 @pytest.mark.parametrize(
-    "method, path", [("HEAD", "/config.json"), ("GET", "/api/models"), ("GET", "/model.safetensors")]
+    ("status", "told"), [(429, "asks for fewer requests"), (503, "cannot do this now .status 503")]
+)
+@pytest.mark.parametrize(
+    ("method", "path"), [("HEAD", "/config.json"), ("GET", "/api/models"), ("GET", "/model.safetensors")]
 )
 def test_a_hub_that_gives_nothing_is_told(finished, hub, method, path, status, told):
     push(finished, NAME)

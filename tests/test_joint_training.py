@@ -352,7 +352,7 @@ def test_an_absent_class_is_said(tmp_path):
     for row in rows["validation"]:
         row["labels"]["emotion"] = row["labels"]["emotion"] and [row["labels"]["emotion"][0], 0.0]
     write_rows(tmp_path / "rows", rows, {"name": "poor", "label_fields": FIELDS, "sizes": SIZES})
-    with pytest.warns(UserWarning) as said:
+    with pytest.warns(UserWarning, match="has no sample") as said:
         prepare(tmp_path, data=str(tmp_path / "rows"))
     sentences = [str(warning.message) for warning in said]
     assert any("yes of the task 'sarcasm' has no sample in the training split of" in text for text in sentences)

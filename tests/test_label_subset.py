@@ -73,10 +73,10 @@ def test_they_reach_another_process():
 
 
 @pytest.mark.parametrize(
-    "share, used", [(0.5, {"emotion", "sentiment"}), ({"emotion": 0.5}, {"emotion", "sentiment"})]
+    ("share", "used"), [(0.5, {"emotion", "sentiment"}), ({"emotion": 0.5}, {"emotion", "sentiment"})]
 )
 def test_a_run_trains_on_them_alone(tmp_path, share, used):
-    splits, corpus, tasks, processor = prepare(tmp_path / "run", tasks=TASKS, label_fraction=share)
+    splits, corpus, tasks, _processor = prepare(tmp_path / "run", tasks=TASKS, label_fraction=share)
     rows, counts = splits["train"], corpus["labels_used"]
     assert counts.keys() == used and all({"emotion", "sentiment"} == row["labels"].keys() for row in rows)
     assert len(labeled(rows, "emotion")) == counts["emotion"]["used"] == round(counts["emotion"]["known"] / 2)

@@ -67,7 +67,7 @@ def test_a_step_is_five_frames_side_by_side_and_the_tail_is_zero():
 
 
 @pytest.mark.parametrize(
-    "samples, steps", [(0, 0), (399, 0), (400, 1), (400 + 160 * 4, 1), (400 + 160 * 5, 2), (16000, 20)]
+    ("samples", "steps"), [(0, 0), (399, 0), (400, 1), (400 + 160 * 4, 1), (400 + 160 * 5, 2), (16000, 20)]
 )
 def test_number_of_steps(samples, steps):
     assert LogMelExtractor()(noise(samples)).shape == (steps, 200)
@@ -135,7 +135,7 @@ def test_saved_alone_it_loads_again(tmp_path):
     extractor = LogMelExtractor(sampling_rate=8000)
     extractor.save_pretrained(tmp_path)
     for kind in (AutoFeatureExtractor, LogMelExtractor):
-        found, unused = kind.from_pretrained(tmp_path, return_unused_kwargs=True)
+        found, _unused = kind.from_pretrained(tmp_path, return_unused_kwargs=True)
         assert found.describe() == extractor.describe() and found.to_dict() == extractor.to_dict()
     saved = json.loads((tmp_path / "preprocessor_config.json").read_text())
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(saved | {"stack": 2}))
@@ -157,7 +157,7 @@ def test_a_description_that_does_not_fit_is_refused(change):
 
 
 @pytest.mark.parametrize(
-    "waveform, message",
+    ("waveform", "message"),
     [
         (np.zeros((16000, 2), np.float32), "one channel"),
         (np.zeros(16000, np.int16), "divide 16-bit integers"),
@@ -170,7 +170,7 @@ def test_bad_waveforms_are_refused_with_a_sentence(waveform, message):
 
 
 @pytest.mark.parametrize(
-    "parameters, message", [({"stack": 0}, "five parameters"), ({"num_mel_bins": 200}, "too many")]
+    ("parameters", "message"), [({"stack": 0}, "five parameters"), ({"num_mel_bins": 200}, "too many")]
 )
 def test_impossible_parameters_are_refused_with_a_sentence(parameters, message):
     with pytest.raises(ValueError, match=message):

@@ -170,7 +170,7 @@ def test_frames_of_a_variable_rate_go_by_their_time_stamps(tmp_path):
 
 @pytest.mark.parametrize("read", [read_audio, lambda source: list(iter_frames(source, 5)), probe])
 @pytest.mark.parametrize(
-    "content, message",
+    ("content", "message"),
     [(None, "does not exist"), (b"", "empty"), (b"just some text\n" * 99, "not media"), ("cut", "cut off")],
 )
 @pytest.mark.parametrize("suffix", ["mp4", "wav", "txt"])
@@ -223,7 +223,7 @@ def test_a_cut_wav_is_refused_without_soundfile_too(tmp_path, monkeypatch):
         read_audio(path)
 
 
-@pytest.mark.parametrize("suffix, options", [("mp4", {"movflags": "faststart"}), ("mkv", {})])
+@pytest.mark.parametrize(("suffix", "options"), [("mp4", {"movflags": "faststart"}), ("mkv", {})])
 def test_a_container_cut_in_the_middle_is_refused(tmp_path, suffix, options):
     path = write_clip(tmp_path / f"whole.{suffix}", seconds=8.0, options=options)
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
@@ -232,7 +232,7 @@ def test_a_container_cut_in_the_middle_is_refused(tmp_path, suffix, options):
             read(path)
 
 
-@pytest.mark.parametrize("start, end", [(-1, 1), (1, 1), (1.5, 1), (2.5, 2.7), (0, 9), (float("nan"), 1)])
+@pytest.mark.parametrize(("start", "end"), [(-1, 1), (1, 1), (1.5, 1), (2.5, 2.7), (0, 9), (float("nan"), 1)])
 def test_an_interval_outside_the_file_is_refused(tmp_path, clip, start, end):
     for path in (clip, write_wav(tmp_path / "a.wav", tone(2.0))):
         with pytest.raises(MediaError, match="cannot be taken from it"):

@@ -5,6 +5,7 @@ import itertools
 import re
 import sys
 import types
+from pathlib import Path
 
 import datasets
 import numpy as np
@@ -79,7 +80,7 @@ def stacked(logits: list[dict]) -> dict:
 
 
 def test_a_file_by_its_path_and_by_its_bytes(recognizer, video):
-    content = open(video, "rb").read()
+    content = Path(video).read_bytes()
     found = recognizer(video)
     assert found["source"] == video and all(found["steps"][m] for m in ("audio", "visual"))
     for clip in (content, bytearray(content), {"bytes": content, "path": None}, {"video": {"bytes": content}}):

@@ -218,7 +218,7 @@ def test_who_is_held_out_does_not_depend_on_the_other_clips(tmp_path):
 
 
 def test_speakers_unseen_in_training_are_measured_apart(folder):
-    options, rows, processor, survey = surveyed(folder)
+    options, _rows, processor, survey = surveyed(folder)
     others = rows_of_others(open_rows(folder, "validation"), survey, TOKENIZER, options)
     assert others and not {row["group"] for row in others} & set(survey.speakers)
     collator = PretrainingCollator(processor, TOKENIZER, survey.speakers)

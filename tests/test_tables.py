@@ -129,7 +129,7 @@ def test_the_mean_of_two_metrics_selects_epoch_and_seed(results):
     assert selection.best_of(Path(results["config"]["output_dir"])) == int(best)
 
 
-@pytest.mark.parametrize("wrong, words", [
+@pytest.mark.parametrize(("wrong", "words"), [
     ("emotion.wacc+loss", "whose mean says nothing"),
     ("emotion.wacc+emotion.hamming_loss", "whose mean says nothing"),
     ("emotion.wacc+emotion.f2", "'emotion.f2', which is not measured"),
@@ -215,7 +215,7 @@ def test_what_is_no_modality_is_refused(wrong):
 # the configs of the paper ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("folder, seeds", [("khare_tables", 10), ("khare_sample", 3)])
+@pytest.mark.parametrize(("folder", "seeds"), [("khare_tables", 10), ("khare_sample", 3)])
 def test_the_configs_differ_in_the_model_alone(folder, seeds):
     late, plain, pretrained = (json.loads(path.read_text()) for path in sorted((CONFIGS / folder).glob("*.json")))
     named = {

@@ -465,7 +465,7 @@ def test_a_run_that_cannot_start_says_why_and_leaves_nothing(spoken, encoder, tm
         shutil.copytree(encoder, folder)
         (folder / {"no tokenizer": "tokenizer.json", "no weights": "model.safetensors"}[case]).unlink()
     elif case == "other words":
-        save_encoder(folder, WORDS + ["more"])
+        save_encoder(folder, [*WORDS, "more"])
     elif case == "no transcripts":
         fields, folder = {"data": run_config(tmp_path)["data"]}, encoder
     elif case != "nowhere":

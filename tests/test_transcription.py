@@ -164,7 +164,7 @@ def test_ctc_says_the_collapsed_tokens_and_their_mean_likelihood(ctc, tmp_path):
         token = int(frame.argmax())
         if token not in (0, last):
             sure.append(float(frame[token]))
-            said += {"|": " ", **{m: "" for m in ("<s>", "</s>", "<unk>")}}.get(names[token], names[token])
+            said += {"|": " ", **dict.fromkeys(("<s>", "</s>", "<unk>"), "")}.get(names[token], names[token])
         last = token
     assert len(sure) > 3 and said.strip(), "or this random model shows nothing"
     assert text == " ".join(said.split(" ")).strip() and language is None

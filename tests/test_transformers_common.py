@@ -85,7 +85,7 @@ NOT_APPLICABLE_TO_CROSS_MODAL = NOT_APPLICABLE | {
 }
 
 
-class parameterized:  # noqa: N801, the name of the package it stands in for
+class parameterized:
     """Runs a test once per case, as the package of this name does."""
 
     @staticmethod

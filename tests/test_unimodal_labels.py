@@ -274,9 +274,9 @@ def test_without_the_ends_of_the_scale_the_outermost_labels_stand_for_them():
     """D^L is their distance: here 1.5 - (-0.5) = 2 labels for a feature as far as they are apart."""
     labels = start([1.5, -0.5, 0.5, 1.0], {"clamp": False})
     fused = torch.tensor([[2.0, 0], [-2, 0], [1, 0], [1, 0]])
-    views = {"fusion": fused, "text": fused + torch.tensor([[0, 0], [0, 0], [-4, 0], [-1, 0]])} | {
-        m: fused for m in ("audio", "visual")
-    }
+    views = {"fusion": fused, "text": fused + torch.tensor([[0, 0], [0, 0], [-4, 0], [-1, 0]])} | dict.fromkeys(
+        ("audio", "visual"), fused
+    )
     for _ in range(2):
         labels.update(Observation(torch.arange(4), views, {}))
         labels.finish_epoch()

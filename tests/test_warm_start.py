@@ -88,7 +88,7 @@ def test_seeds_draw_what_is_new_as_they_do_without_pretraining(pretrained):
     assert torch.equal(heads[0], heads[1]) and not torch.equal(heads[0], heads[2])
 
 
-@pytest.mark.parametrize("labels, kept", [(["happy", "sad"], True), (["sad", "happy"], False)])
+@pytest.mark.parametrize(("labels", "kept"), [(["happy", "sad"], True), (["sad", "happy"], False)])
 def test_a_head_is_taken_if_its_classes_are_in_the_same_order(tmp_path, labels, kept):
     folder = save_pretrained(tmp_path / "with_emotion", tasks=[EMOTION | {"labels": labels}])
     config, corpus, tasks, processor = prepare(folder)

@@ -142,7 +142,7 @@ def test_soft_labels_are_the_probabilities(label, tmp_path):
 
 @pytest.mark.parametrize(("task", "words"), [("sarcasm", []), ("emotion", ["--threshold", "0.3,0.6"])])
 def test_uncertain_decisions_are_unknown(label, tmp_path, task, words):
-    read, scores = probabilities("train", task)
+    _read, scores = probabilities("train", task)
     decided = scores.max(1)
     if task == "emotion":
         decided = np.where(scores > [0.3, 0.6], scores, 1 - scores).min(1)

@@ -31,7 +31,7 @@ def glove(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "word, token",
+    ("word", "token"),
     [
         ("Well,", "Well"),
         ("“don’t!”", "don't"),
@@ -85,7 +85,7 @@ def test_gzip_and_a_line_of_counts_give_the_same_vectors(glove, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text, message",
+    ("text", "message"),
     [
         ("the 1 2 3\ncat 1 2\n", "Line 2 of .* has 2 numbers after its word, expected 3"),
         ("the 1 2 3\ncat 1 x 3\n", "Line 2 of .* could not convert"),

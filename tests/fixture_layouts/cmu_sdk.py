@@ -36,5 +36,5 @@ def write_sdk(
     }
     for kind in kinds:
         name, (features, intervals) = contents[kind]
-        write_csd(folder / f"{name}.csd", name, {v: (features, intervals) for v in videos})
+        write_csd(folder / f"{name}.csd", name, dict.fromkeys(videos, (features, intervals)))
     return labels

@@ -243,11 +243,9 @@ def _seed_table(results: dict) -> str:
     keys, subset = list(_primary_scores(results, full_subset(results))), full_subset(results)
     rows = []
     for seed, run in results["seeds"].items():
+        measured = [scores.get(key) for key in keys for scores in (run["validation"], run["test"].get(subset, {}))]
         row = [seed, run["epochs"], run["best_epoch"], f"{run['seconds']:.1f}"]
-        for key in keys:
-            for scores in (run["validation"], run["test"].get(subset, {})):
-                row.append("–" if scores.get(key) is None else f"{scores[key]:.3f}")
-        rows.append(row)
+        rows.append(row + ["–" if score is None else f"{score:.3f}" for score in measured])
     scores = [f"`{key}` {split}" for key in keys for split in ("validation", "test")]
     return markdown_table(["seed", "epochs", "best epoch", "seconds", *scores], rows)
 

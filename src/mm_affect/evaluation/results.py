@@ -136,8 +136,15 @@ def latex_table(header: list[str], rows: list[list[str]]) -> str:
     lines = [" & ".join(str(cell).translate(escape) for cell in line) + r" \\" for line in [header, *rows]]
     columns = "l" + "r" * (len(header) - 1)
     return "\n".join(
-        [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"]
-        + [r"\end{tabular}"]
+        [
+            rf"\begin{{tabular}}{{{columns}}}",
+            r"\toprule",
+            lines[0],
+            r"\midrule",
+            *lines[1:],
+            r"\bottomrule",
+            r"\end{tabular}",
+        ]
     )
 
 

@@ -110,11 +110,11 @@ def select_runs(
         if config.architecture in wanted:
             subjects.append(BenchmarkedRun(config.name, config, scores[metric]))
     measured = {subject.config.architecture for subject in subjects}
-    for name in dict.fromkeys(wanted):
-        if name not in measured:
-            subjects.append(
-                BenchmarkedRun(name.removeprefix("mm_affect_"), RunConfig(name, str(rows), "", architecture=name))
-            )
+    subjects += [
+        BenchmarkedRun(name.removeprefix("mm_affect_"), RunConfig(name, str(rows), "", architecture=name))
+        for name in dict.fromkeys(wanted)
+        if name not in measured
+    ]
     return subjects, metric
 
 

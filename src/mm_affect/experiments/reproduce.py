@@ -277,8 +277,14 @@ def _format_value(value: float | None) -> str:
 def format_comparison(lines: list[ComparisonRow]) -> str:
     """The comparison as a GitHub table."""
     rows = [
-        [f"`{line.metric}`", line.seeds, line.published, line.here]
-        + ["–" if line.difference is None else f"{line.difference:+.4f}", line.verdict]
+        [
+            f"`{line.metric}`",
+            line.seeds,
+            line.published,
+            line.here,
+            "–" if line.difference is None else f"{line.difference:+.4f}",
+            line.verdict,
+        ]
         for line in lines
     ]
     return markdown_table(["metric", "", "published", "here", "difference", "verdict"], rows)

@@ -145,7 +145,7 @@ def _open(source: Source) -> io.BufferedIOBase:
     elif not os.path.isfile(source):
         raise MediaError(f"{_name(source)} does not exist, or is not a file.")
     else:
-        file, size = open(source, "rb"), os.path.getsize(source)
+        file, size = open(source, "rb"), os.path.getsize(source)  # noqa: SIM115, the caller closes it
     if size == 0:
         file.close()
         raise MediaError(f"{_name(source)} is empty (0 bytes).")
@@ -263,7 +263,7 @@ class _PCMWave:
     """The part of soundfile.SoundFile that is used here, for PCM WAV and without soundfile."""
 
     def __init__(self, file: io.BufferedIOBase):
-        self._file = wave.open(file)
+        self._file = wave.open(file)  # noqa: SIM115, open as long as the reader
         self.samplerate, self._width = self._file.getframerate(), self._file.getsampwidth()
         header = self._file.getnframes()
         position = file.tell()

@@ -222,7 +222,7 @@ def read_label_vectors(config: EmoEmbConfig) -> dict[str, np.ndarray]:
         vectors = HashedWordVectors(size)
     else:
         vectors = WordVectors.from_glove(
-            source, {word for label in sum(map(list, words.values()), []) for word in label.split()}
+            source, {word for labels in words.values() for label in labels for word in label.split()}
         )
     if vectors.size != size:
         raise ValueError(

@@ -224,6 +224,6 @@ def read(path: Path) -> tuple[dict[str, torch.Tensor], list[str]]:
             facts = file.metadata() or {}
             if {name: facts.get(name) for name in FORMAT} != FORMAT:
                 raise ValueError(f"{path} is no file of generated labels of this version.")
-            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(facts["ids"])
+            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(facts["ids"])  # noqa: SIM118, no iterator
     except SafetensorError as error:
         raise ValueError(f"{path} is damaged ({error}); train the run again.") from None

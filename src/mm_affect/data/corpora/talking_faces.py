@@ -146,9 +146,10 @@ class TalkingFacesLayout(CorpusLayout):
         if told is None or told["transcript"] is None:
             return "left_out_without_transcript", "the manifest has no transcript of it"
         language, least = told["language"], self.options["minimum_likelihood"]
-        if self.options["language"] == "english" and "language" in self._manifest.columns:
-            if (language or "").lower().replace("_", "-").partition("-")[0] not in ENGLISH:
-                return "left_out_not_english", f"its language is {language or 'not given'}"
+        code = (language or "").lower().replace("_", "-").partition("-")[0]
+        only_english = self.options["language"] == "english" and "language" in self._manifest.columns
+        if only_english and code not in ENGLISH:
+            return "left_out_not_english", f"its language is {language or 'not given'}"
         if least is not None and (told["likelihood"] is None or told["likelihood"] < least):
             return "left_out_as_unlikely", f"its likelihood is {told['likelihood']}, less than {least}"
         return None

@@ -33,7 +33,7 @@ STORAGES = {
 class Storage:
     """The values that tensors are views of: `count` of them, known once `read` was given their bytes."""
 
-    __slots__ = ("kind", "count", "_values")
+    __slots__ = ("_values", "count", "kind")
     __hash__ = None
 
     def __init__(self, kind: str, count: int):
@@ -64,7 +64,7 @@ class Storage:
 class Tensor:
     """A tensor as the file describes it, before its storage is known."""
 
-    __slots__ = ("storage", "offset", "shape", "strides", "_array")
+    __slots__ = ("_array", "offset", "shape", "storage", "strides")
     __hash__ = None
 
     def __init__(self, storage, offset, shape, strides, requires_grad=False, hooks=None, metadata=None):

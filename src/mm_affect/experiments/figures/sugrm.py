@@ -8,7 +8,7 @@ them if they are training rows: `mm-affect plot runs/sugrm --rows rows/ --split 
 import textwrap
 from collections.abc import Callable
 from functools import partial
-from itertools import cycle
+from itertools import cycle, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -154,7 +154,7 @@ def plot_labels(history: LabelHistory, views: dict[str, str], path: str | Path, 
         panel.set_xlabel("epoch")
         panel.xaxis.get_major_locator().set_params(integer=True)
     figure.suptitle(f"{title}\nlabels generated from {history.origin}, {len(history.ids)} training clips")
-    names = [f"share {low:.3g} to {high:.3g}" for low, high in zip(edges, edges[1:])]
+    names = [f"share {low:.3g} to {high:.3g}" for low, high in pairwise(edges)]
     rows = [
         [task, epoch, int(np.isfinite(labels[task][epoch]).sum()), change, *map(float, shares[task][epoch])]
         for task in views
@@ -165,7 +165,7 @@ def plot_labels(history: LabelHistory, views: dict[str, str], path: str | Path, 
 
 def compute_mean_changes(labels: np.ndarray) -> list[float | None]:
     """Mean absolute change from each epoch to the next, of `(epochs, samples)`, over samples that have both labels."""
-    return [_mean(np.abs(after - before)) for before, after in zip(labels, labels[1:])]
+    return [_mean(np.abs(after - before)) for before, after in pairwise(labels)]
 
 
 def _mean(values: np.ndarray) -> float | None:

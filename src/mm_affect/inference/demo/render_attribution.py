@@ -1,6 +1,7 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Marks as HTML: words shaded by their weight, the loudness of the sound in colors, a film strip with bars."""
 
+import itertools
 from base64 import b64encode
 from html import escape
 
@@ -113,7 +114,7 @@ def resample_weights(pieces: list[Segment], steps: int, parts: int) -> np.ndarra
         known[piece.first : piece.last] += 1
     borders = np.linspace(0, steps, parts + 1)
     found = np.zeros(parts)
-    for i, (first, last) in enumerate(zip(borders, borders[1:])):
+    for i, (first, last) in enumerate(itertools.pairwise(borders)):
         stretch = slice(int(first), max(int(first) + 1, int(np.ceil(last))))
         found[i] = weights[stretch].sum() / max(known[stretch].sum(), 1)
     return found

@@ -1,6 +1,7 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
 """The time line of one task as HTML: what is answered when, every score as a curve, and who says what when."""
 
+import itertools
 from html import escape
 
 import numpy as np
@@ -61,7 +62,7 @@ def render_class_curves(task: Task, windows: list[dict], duration: float) -> tup
 def strongest_labels(task: Task, windows: list[dict], duration: float) -> list[tuple[float, float, str]]:
     """Start, end and strongest label of each stretch: half-way from one window's middle to the next."""
     middles = [(window["start"] + window["end"]) / 2 for window in windows]
-    borders = [0.0, *((a + b) / 2 for a, b in zip(middles, middles[1:])), duration]
+    borders = [0.0, *((a + b) / 2 for a, b in itertools.pairwise(middles)), duration]
     labels = [max(w["tasks"][task.name]["scores"].items(), key=lambda item: item[1])[0] for w in windows]
     return list(zip(borders, borders[1:], labels))
 

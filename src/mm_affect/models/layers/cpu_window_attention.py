@@ -38,7 +38,9 @@ def join_windows(parts: list[Windows], size: int) -> Windows:
     places = torch.cat([part.places + i * size for i, part in enumerate(parts)], dim=1)
     real = [part.places >= 0 if part.real is None else part.real for part in parts]
     whole = all(part.real is None for part in parts)
-    return Windows(places, None if whole else torch.cat(real, dim=1), sum((part.counts for part in parts), []))
+    return Windows(
+        places, None if whole else torch.cat(real, dim=1), [count for part in parts for count in part.counts]
+    )
 
 
 class Subset:

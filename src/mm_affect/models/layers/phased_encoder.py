@@ -219,7 +219,9 @@ class PhasedLayer(GradientCheckpointingLayer):
                 for number, turn in enumerate(turns, start=1)
                 for i, part in enumerate(parts)
             ])  # fmt: skip
-            read = self.attend(sum(turns, []), torch.cat([hidden] * len(turns)), memory, phase.cross)
+            read = self.attend(
+                [pair for turn in turns for pair in turn], torch.cat([hidden] * len(turns)), memory, phase.cross
+            )
             hidden = read.unflatten(0, (len(turns), -1)).sum(0)
         blocks = list(self.self_attention.values())
         memory = torch.cat([block.remember(part) for block, part in zip(blocks, hidden.split(phase.counts))])

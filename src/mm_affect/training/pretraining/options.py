@@ -123,7 +123,7 @@ class PretrainingOptions:
         try:
             return cls(**values)
         except (StrictDataclassError, TypeError) as error:
-            raise ValueError(f"{path}: {str(error.__cause__ or error)}") from None
+            raise ValueError(f"{path}: {error.__cause__ or error!s}") from None
 
     def to_dict(self) -> dict:
         return asdict(self)

@@ -6,6 +6,7 @@ length, with some chance, cut into batches of so many steps, and the batches are
 a row group is read about once an epoch, however large the corpus.
 """
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -29,7 +30,7 @@ class BatchPlan:
         self.places, self.steps = np.asarray(places), np.asarray(steps)
         self.batch_steps, self.pool_rows, self.seed = batch_steps, pool_rows, seed
         bounds = np.searchsorted(self.places, starts)
-        self.groups = [np.arange(*ends) for ends in zip(bounds[:-1], bounds[1:]) if ends[0] < ends[1]]
+        self.groups = [np.arange(*ends) for ends in itertools.pairwise(bounds) if ends[0] < ends[1]]
         self._made = (None, [])
         sizes = sorted(len(group) for group in self.groups)
         self.groups_at_once = 1 + int(np.searchsorted(np.cumsum(sizes), pool_rows))  # in one pool, at most

@@ -46,8 +46,10 @@ class Survey:
     def sentences(self) -> list[str]:
         """What was found, for the reader of the log."""
         said = [
-            f"{len(self.training)} clips of {len(self.speakers)} speakers to train on, {len(self.held_out)} held out to measure, "
-            f"{int(self.steps.sum())} steps of audio."
+            (
+                f"{len(self.training)} clips of {len(self.speakers)} speakers to train on, {len(self.held_out)} held out to measure, "
+                f"{int(self.steps.sum())} steps of audio."
+            )
         ]
         said += [f"{count} clips left out: {reason}." for reason, count in self.left_out.items()]
         if self.silent:
