@@ -18,7 +18,7 @@ from mm_affect.evaluation.cards import write_card
 from mm_affect.evaluation.results import read_results
 from mm_affect.training import run as experiments
 from mm_affect.training.config import RunConfig
-from mm_affect.training.joint_corpora import JointRows, join
+from mm_affect.training.joint_corpora import JointRows, join_corpora
 from mm_affect.training.mixture import Mixture, MixtureSampler
 from mm_affect.training.trainer import AffectTrainer
 
@@ -140,7 +140,7 @@ def test_a_bad_mixture_is_refused(tmp_path, fields, sentence):
 
 
 def test_joint_rows_tell_all_labels_in_the_words_of_the_first_corpus():
-    splits, fields = join(str(tiny_rows()), [other()])
+    splits, fields = join_corpora(str(tiny_rows()), [other()])
     rows = splits["train"]
     assert [field["name"] for field in fields] == ["sentiment", "sarcasm", "emotion", "arguing"]
     assert rows.sizes == [32, 20] and len(rows) == 52
