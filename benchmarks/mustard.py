@@ -75,7 +75,7 @@ def main() -> None:
                         sys.exit(1)
                 changes = {"name": f"{config.name}-{text}", "data": str(weak), "output_dir": str(place / name)}
                 folds.append(run(RunConfig.from_dict(config.to_dict() | changes), command, resume=True))
-            folders[name] = [Path(fold["config"]["output_dir"]) for fold in folds]
+            folders[name] = [Path(fold.config["output_dir"]) for fold in folds]
             combined.append(combine_folds(folds, f"{config.name}-{text}", PROTOCOL))
             keep(combined[-1])
         found = compare_folds(folders["weak_sentiment"], folders["alone"], METRIC)

@@ -122,7 +122,7 @@ def main() -> None:
                 "modalities": names.split("+"),
             }
             folds.append(run(RunConfig.load(options.config, changes), command, resume=True))
-        scores = [fold["summary"][names]["emotion.accuracy"]["mean"] for fold in folds]
+        scores = [fold.summary[names]["emotion.accuracy"].mean for fold in folds]
         print(f"{name}: by fold " + " ".join(f"{score:.3f}" for score in scores))
         combined.append(combine_folds(folds, name, PROTOCOL))
         keep(combined[-1])

@@ -5,6 +5,7 @@ import ast
 import os
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,11 @@ import numpy as np
 from mm_affect.evaluation.cards import write_card
 from mm_affect.evaluation.predictions import FILE, Predictions, read_predictions
 from mm_affect.evaluation.results import (
+    Results,
+    SeedResult,
     format_score,
-    full_subset,
     markdown_table,
     read_results,
-    summarize,
     write_results,
 )
 from mm_affect.evaluation.significance import paired_bootstrap, parts_of
@@ -33,7 +34,7 @@ def folder(name: str) -> Path:
     return found
 
 
-def combine_folds(folds: list[dict], name: str, protocol: str) -> dict:
+def combine_folds(folds: list[Results], name: str, protocol: str) -> Results:
     """One result from those of every fold: each seed's scores become their mean over the folds."""
     first = folds[0]
 
@@ -41,18 +42,18 @@ def combine_folds(folds: list[dict], name: str, protocol: str) -> dict:
         return {key: _mean([score[key] for score in scores]) for key in scores[0]}
 
     seeds = {}
-    for seed in first["seeds"]:
-        runs = [fold["seeds"][seed] for fold in folds]
-        seeds[seed] = {
-            "epochs": round(sum(run["epochs"] for run in runs) / len(runs), 1),
-            "best_epoch": round(sum(run["best_epoch"] for run in runs) / len(runs), 1),
-            "seconds": round(sum(run["seconds"] for run in runs), 1),
-            "validation": mean([run["validation"] for run in runs]),
-            "test": {subset: mean([run["test"][subset] for run in runs]) for subset in runs[0]["test"]},
-        }
-    corpus = first["corpus"] | {"split_protocol": protocol}
-    seconds = round(sum(fold["seconds"] for fold in folds), 1)
-    return first | {"name": name, "corpus": corpus, "seeds": seeds, "summary": summarize(seeds), "seconds": seconds}
+    for seed in first.seeds:
+        runs = [fold.seeds[seed] for fold in folds]
+        seeds[seed] = SeedResult(
+            epochs=round(sum(run.epochs for run in runs) / len(runs), 1),
+            best_epoch=round(sum(run.best_epoch for run in runs) / len(runs), 1),
+            validation=mean([run.validation for run in runs]),
+            test={subset: mean([run.test[subset] for run in runs]) for subset in runs[0].test},
+            seconds=round(sum(run.seconds for run in runs), 1),
+        )
+    corpus = replace(first.corpus, split_protocol=protocol)
+    seconds = round(sum(fold.seconds for fold in folds), 1)
+    return replace(first, name=name, corpus=corpus, seeds=seeds, seconds=seconds)
 
 
 def compare_folds(one: list[Path], other: list[Path], metric: str) -> str:
@@ -62,7 +63,7 @@ def compare_folds(one: list[Path], other: list[Path], metric: str) -> str:
     Raises:
         ValueError: the runs have other seeds.
     """
-    seeds = [list(read_results(folds[0] / "results.json")["seeds"]) for folds in (one, other)]
+    seeds = [list(read_results(folds[0] / "results.json").seeds) for folds in (one, other)]
     if seeds[0] != seeds[1]:
         raise ValueError(f"{one[0]} has the seeds {', '.join(seeds[0])} and {other[0]} {', '.join(seeds[1])}.")
     parts = [
@@ -85,29 +86,29 @@ def _mean(values: list) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def keep(results: dict) -> None:
+def keep(results: Results) -> None:
     """Write results and card to `model_cards/<name>/`, from which README's table is made.
 
     What the program that made them says of itself (recipe, what to compare with) becomes their notes.
     """
-    program = shlex.split(results["command"])[1]
+    program = shlex.split(results.command)[1]
     told = ast.get_docstring(ast.parse((ROOT / program).read_text(encoding="utf-8")))
-    results = results | {"notes": f"`{program}`, the program that made this card, says:\n\n{told}"}
-    target = ROOT / "model_cards" / results["name"]
+    results = replace(results, notes=f"`{program}`, the program that made this card, says:\n\n{told}")
+    target = ROOT / "model_cards" / results.name
     target.mkdir(parents=True, exist_ok=True)
     write_results(target / "results.json", results)
     write_card(results, target)
     print(f"kept: {target / 'results.json'}")
 
 
-def show(runs: list[dict], metric: str) -> None:
+def show(runs: list[Results], metric: str) -> None:
     """The runs' test scores with all their modalities."""
     lines = [
         [
-            run["name"],
-            full_subset(run),
-            format_score(run["summary"][full_subset(run)][metric]),
-            f"{run['seconds']:.0f}",
+            run.name,
+            run.full_subset,
+            format_score(run.summary[run.full_subset][metric]),
+            f"{run.seconds:.0f}",
         ]
         for run in runs
     ]

@@ -5,21 +5,20 @@ from pathlib import Path
 
 from mm_affect.evaluation.cards import write_card
 from mm_affect.evaluation.metrics import primary_metric
-from mm_affect.evaluation.results import format_score, full_subset, markdown_table, read_results
+from mm_affect.evaluation.results import Results, format_score, markdown_table, read_results
 
 
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- results: made by `make cards` -->", "<!-- end of results -->"
 
 
-def results_rows(results: dict) -> list[list[str]]:
+def results_rows(results: Results) -> list[list[str]]:
     """One line per run: its first task's primary metric with each group of modalities that was trained."""
-    task = results["tasks"][0]
+    task = results.tasks[0]
     metric = f"{task['name']}.{primary_metric(task)[0]}"
-    score = format_score(results["summary"][full_subset(results)][metric])
-    corpus = results["corpus"]["name"] + (" (SYNTHETIC)" if results["corpus"]["synthetic"] else "")
-    seeds = f"{len(results['seeds'])}"
-    return [[results["name"], corpus, full_subset(results).replace("+", " + "), metric, score, seeds]]
+    score = format_score(results.summary[results.full_subset][metric])
+    seeds = f"{len(results.seeds)}"
+    return [[results.name, results.corpus.title, results.full_subset.replace("+", " + "), metric, score, seeds]]
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ import datasets
 import numpy as np
 
 from mm_affect.data import make_sample_corpus, write_rows
+from mm_affect.evaluation.results import SeedResult, summarize
 from mm_affect.preparation.extraction.corpus import extract_corpus
 from mm_affect.training import run as experiments
 from mm_affect.training.config import RunConfig
@@ -55,6 +56,12 @@ def make_rows(split: str, seed: int = 0) -> list[dict]:
         }
         rows.append(row)
     return rows
+
+
+def summarize_seeds(seeds: dict) -> dict:
+    """Return the `summary` of results.json for its `seeds`, both as JSON."""
+    summary = summarize({seed: SeedResult.from_dict(run) for seed, run in seeds.items()})
+    return {subset: {key: score.to_dict() for key, score in scores.items()} for subset, scores in summary.items()}
 
 
 def write_tiny_rows(folder: Path, **corpus) -> Path:

@@ -13,6 +13,7 @@ from transformers import AutoModel
 
 from mm_affect import Task
 from mm_affect.cli.main import main
+from mm_affect.evaluation.results import CorpusRecord, Environment, ModelRecord, Results, SeedResult
 from mm_affect.experiments.backbone_benchmark import BACKBONES, benchmark_config, benchmark_task, format_tables
 from mm_affect.features.processor import AffectProcessor
 from mm_affect.training import run as experiments
@@ -170,9 +171,11 @@ def test_other_tasks_are_shown_by_their_usual_metrics(benchmark, trained):
 
 
 def test_a_dash_is_what_was_not_measured():
-    corpus = {"name": "c", "synthetic": False}
+    corpus = CorpusRecord("c", False, None, {}, None, None, {})
     task = {"name": "mood", "problem_type": "regression", "labels": ["mood"]}
-    results = {"name": "EF-AVG", "tasks": [task], "corpus": corpus, "seeds": {"0": {}}, "summary": {"text": {}}}
+    seeds = {"0": SeedResult(1, 1, {}, {"text": {"mood.older": 0.5}}, 1.0)}
+    environment = Environment({}, "CPU")
+    results = Results("EF-AVG", ModelRecord("", 1), {}, [task], corpus, seeds, environment, "", 1.0, "")
     assert ["EF-AVG", "–"] in cells_of(format_tables([results], {}))
 
 

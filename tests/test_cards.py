@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from corpora import sample_run
+from corpora import sample_run, summarize_seeds
 from huggingface_hub import EvalResultEntry, ModelCard, parse_eval_result_entries
 
 from mm_affect import AffectProcessor, FusionConfig, FusionForAffect, Task
 from mm_affect.cli.main import main
 from mm_affect.evaluation.cards import write_card
 from mm_affect.evaluation.metrics import compute_task_metrics
-from mm_affect.evaluation.results import SUBSETS, read_results, summarize
+from mm_affect.evaluation.results import SUBSETS, Results, read_results
 
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -79,7 +79,7 @@ def make_results(synthetic=False, license="CC BY-NC-SA 4.0", subsets=SUBSETS, se
             },
         },
         "seeds": runs,
-        "summary": summarize(runs),
+        "summary": summarize_seeds(runs),
         "versions": {"python": "3.11.7", "torch": "2.13.0"},
         "command": "mm-affect train run.json --seeds 0 1",
         "device": "CPU, 1 thread",
@@ -94,7 +94,7 @@ def results():
 
 
 def card_of(results, folder):
-    return write_card(results, folder).read_text(encoding="utf-8")
+    return write_card(Results.from_dict(results), folder).read_text(encoding="utf-8")
 
 
 def table_rows(text):
@@ -154,7 +154,7 @@ def test_tables_show_the_numbers_of_the_results(results, tmp_path):
 def test_one_seed_and_undefined_values(tmp_path):
     results = make_results(seeds=1)
     results["seeds"]["0"]["test"]["text+audio+visual"]["emotion.wacc"] = None
-    results["summary"] = summarize(results["seeds"])
+    results["summary"] = summarize_seeds(results["seeds"])
     text = card_of(results, tmp_path)
     assert "over 1 seed (0)" in text and "None" not in text and "nan" not in text
     assert ["–", "0"] in table_rows(text)["wacc"]
@@ -225,10 +225,10 @@ def test_a_benchmark_says_of_itself_what_its_cards_note(results, tmp_path, monke
     (tmp_path / "benchmarks").mkdir()
     (tmp_path / "benchmarks" / "tiny.py").write_text('"""Tiny.\n\n    Two lines.\n    """')
     results["command"] = "python benchmarks/tiny.py --config 'a b.json'"
-    realdata.keep(results)
+    realdata.keep(Results.from_dict(results))
     folder = tmp_path / "model_cards" / results["name"]
     told = "`benchmarks/tiny.py`, the program that made this card, says:\n\nTiny.\n\nTwo lines."
-    assert read_results(folder / "results.json")["notes"] == told
+    assert read_results(folder / "results.json").notes == told
     assert f"## Notes\n\n{told}\n\n## How" in (folder / "README.md").read_text(encoding="utf-8")
 
 
@@ -251,7 +251,7 @@ def test_the_card_is_the_same_each_time_and_wrong_results_write_nothing(results,
     assert card_of(results, tmp_path) == card_of(results, tmp_path)
     results["summary"]["text"]["sentiment.mae"]["mean"] = 0.0
     with pytest.raises(ValueError, match="summary"):
-        write_card(results, tmp_path / "new")
+        card_of(results, tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 

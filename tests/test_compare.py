@@ -4,6 +4,7 @@
 import csv
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from tailor_by_hand import SMALL
 
 from mm_affect.cli.main import main
 from mm_affect.evaluation.comparison import Shown, columns_of, comparison_csv, comparison_table
+from mm_affect.evaluation.results import read_results
 from mm_affect.features.processor import AffectProcessor
 from mm_affect.models.tailor import TailorConfig
 from mm_affect.tasks import Task
@@ -189,12 +191,12 @@ def test_what_cannot_be_compared_is_refused_before_training(compare, trained, tm
 
 
 def finished_run(**changes):
-    return json.loads((tiny_run() / "results.json").read_text()) | changes
+    return replace(read_results(tiny_run() / "results.json"), **changes)
 
 
 def test_columns_follow_the_first_task_of_each_run():
     sentiment = finished_run()
-    emotion = finished_run(name="emotion", tasks=sentiment["tasks"][::-1])
+    emotion = finished_run(name="emotion", tasks=sentiment.tasks[::-1])
     assert columns_of([sentiment]) == ["sentiment.mae", "sentiment.pearson", "sentiment.ccc"]
     assert columns_of([emotion, sentiment])[3:] == ["emotion.f1_micro", *columns_of([sentiment])]
     assert columns_of([sentiment], ["sarcasm.accuracy", "mae"]) == ["sarcasm.accuracy", "sentiment.mae"]
@@ -211,8 +213,10 @@ def test_columns_follow_the_first_task_of_each_run():
 
 def test_what_a_run_was_not_measured_by_is_a_dash_or_empty():
     one, other = finished_run(), finished_run(name="other, with a comma")
-    del other["summary"]["text+audio+visual"]["sentiment.mae"]
-    one["summary"]["text+audio+visual"]["sentiment.mae"]["mean"] = None
+    for run in other.seeds.values():
+        del run.test["text+audio+visual"]["sentiment.mae"]
+    for run in one.seeds.values():
+        run.test["text+audio+visual"]["sentiment.mae"] = None
     table = comparison_table([one, other], Shown(["sentiment.mae"]))
     assert [line["sentiment.mae"] for line in cells(table)[1].values()] == ["–", "–"]
     lines = list(csv.DictReader(comparison_csv([one, other], Shown(["sentiment.mae"])).splitlines()))

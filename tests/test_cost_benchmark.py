@@ -88,7 +88,7 @@ def test_every_architecture_of_the_package_is_known_and_named_once():
 def test_a_finished_run_stands_for_its_architecture():
     subjects, metric = select_runs(tiny_rows(), ["mfn", "mm_affect_fusion"], [tiny_run()], None)
     assert [subject.name for subject in subjects] == ["tiny", "mfn"] and metric == "sentiment.mae"
-    assert subjects[0].config.model == MODEL and subjects[0].score["n"] == 2 and subjects[1].score is None
+    assert subjects[0].config.model == MODEL and subjects[0].score.n == 2 and subjects[1].score is None
 
 
 def test_costs_are_those_of_the_model_on_these_rows():

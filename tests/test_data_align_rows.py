@@ -162,7 +162,7 @@ def test_tailor_trains_on_an_aligned_corpus_and_asks_for_word_times(tmp_path, ca
         training={"epochs": 1, "batch_size": 4},
     )  # fmt: skip
     results = experiments.run(RunConfig.from_dict(config))
-    assert results["model"]["architecture"] == "TailorForAffect" and results["tasks"][0]["name"] == "emotion"
+    assert results.model.architecture == "TailorForAffect" and results.tasks[0]["name"] == "emotion"
     clip = next((sample_corpus() / "media").iterdir())
     capsys.readouterr()
     assert main(["predict", str(clip), "--model", str(tmp_path / "run"), "--transcript", "a word"]) == 1

@@ -16,7 +16,7 @@ from mm_affect import AffectCollator, AffectProcessor, Task
 from mm_affect.data import RowReader, load
 from mm_affect.evaluation import selection
 from mm_affect.evaluation.evaluator import compute_metrics, predict, with_tuned_thresholds
-from mm_affect.evaluation.results import check_results
+from mm_affect.evaluation.results import Results
 from mm_affect.models.configuration import AffectConfig
 from mm_affect.training import run as experiments
 from mm_affect.training.config import RunConfig
@@ -43,6 +43,7 @@ def validation_scores(folder):
 
 def measured(results):
     """What of the results must not depend on when and how often the run was started."""
+    results = results.to_dict() if isinstance(results, Results) else results
     without = [{k: v for k, v in seed.items() if k != "seconds"} for seed in results["seeds"].values()]
     return json.dumps([without, results["summary"]])
 
@@ -72,7 +73,7 @@ class InterruptAfter(TrainerCallback):
 
 def test_results_are_complete():
     results = json.loads((tiny_run() / "results.json").read_text())
-    check_results(results)
+    assert Results.from_dict(results).to_dict() == results
     assert set(results["seeds"]) == {"0", "1"} and len(results["summary"]) == 7
     for subset, scores in results["summary"].items():
         values = [results["seeds"][seed]["test"][subset]["sentiment.mae"] for seed in "01"]
@@ -126,7 +127,7 @@ def test_class_weights_come_from_the_training_rows():
 def test_the_recorded_config_runs_again_to_the_same_results(tmp_path, no_plots):
     config = RunConfig.load(tiny_run() / "run.json", {"output_dir": str(tmp_path / "again")})
     again = experiments.run(config)
-    assert measured(json.loads(json.dumps(again).replace("NaN", "null"))) == measured(
+    assert measured(json.loads(json.dumps(again.to_dict()).replace("NaN", "null"))) == measured(
         json.loads((tiny_run() / "results.json").read_text())
     )
     ours, theirs = (load_file(folder / "model.safetensors") for folder in (tiny_run(), tmp_path / "again"))
@@ -138,19 +139,19 @@ def test_the_recorded_config_runs_again_to_the_same_results(tmp_path, no_plots):
 
 def test_best_epoch_is_restored_to_the_bit(tmp_path, no_plots):
     training = {"epochs": 6, "learning_rate": 0.3, "select_by": "sentiment.mae", "scheduler": "constant"}
-    seed = run(tmp_path / "run", training=training)["seeds"]["0"]
+    seed = run(tmp_path / "run", training=training).seeds["0"]
     history = json.loads((tmp_path / "run/seeds/seed-0/history.json").read_text())
     epochs = [entry["eval_sentiment.mae"] for entry in history if "eval_sentiment.mae" in entry]
     assert len(epochs) == 6 and epochs[-1] > min(epochs), "the last epoch must be worse, or this test says nothing"
-    assert seed["best_epoch"] == 1 + epochs.index(min(epochs))
-    assert seed["validation"]["sentiment.mae"] == pytest.approx(min(epochs), abs=1e-9)
+    assert seed.best_epoch == 1 + epochs.index(min(epochs))
+    assert seed.validation["sentiment.mae"] == pytest.approx(min(epochs), abs=1e-9)
     model, prediction = validation_scores(tmp_path / "run/seeds/seed-0")
     assert compute_metrics(model.config.tasks, prediction)["sentiment.mae"] == pytest.approx(min(epochs), abs=1e-9)
 
 
 def test_training_stops_early(tmp_path, no_plots):
-    seed = run(tmp_path / "run", training={"epochs": 30, "patience": 2, "learning_rate": 0.5})["seeds"]["0"]
-    assert seed["epochs"] == seed["best_epoch"] + 2 < 30
+    seed = run(tmp_path / "run", training={"epochs": 30, "patience": 2, "learning_rate": 0.5}).seeds["0"]
+    assert seed.epochs == seed.best_epoch + 2 < 30
 
 
 def test_selection_never_reads_the_test_split(tmp_path, no_plots, monkeypatch):
@@ -410,8 +411,8 @@ def test_one_modality_and_chosen_tasks(tmp_path, no_plots):
     task = {"name": "polarity", "problem_type": "single_label_classification", "labels": ["negative", "positive"],
             "column": "sentiment"}  # fmt: skip
     results = run(tmp_path / "run", modalities=["audio", "text"], tasks=[task])
-    assert list(results["summary"]) == ["text+audio", "text", "audio"]
-    assert all(re.match(r"polarity\.", name) for name in results["summary"]["text"])
+    assert list(results.summary) == ["text+audio", "text", "audio"]
+    assert all(re.match(r"polarity\.", name) for name in results.summary["text"])
 
 
 def test_card_and_plots_are_written_again(tmp_path):

@@ -221,16 +221,16 @@ class InterruptAfter(TrainerCallback):
 
 def test_a_joint_run_is_measured_on_the_target_alone_and_repeats(run, tmp_path, monkeypatch):
     results = run("one", auxiliary=[other()], **JOINT)
-    scores = results["seeds"]["0"]["test"]["text+audio+visual"]
+    scores = results.seeds["0"].test["text+audio+visual"]
     assert {name.split(".")[0] for name in scores} == {"emotion", "sentiment"}, "the target knows nothing of arguing"
-    assert results["corpus"]["name"] == "tiny" and results["corpus"]["counts"]["train"] == 32
-    assert [corpus["name"] for corpus in results["corpus"]["auxiliary"]] == ["other"]
+    assert results.corpus.name == "tiny" and results.corpus.counts["train"] == 32
+    assert [corpus["name"] for corpus in results.corpus.auxiliary] == ["other"]
     history = json.loads((tmp_path / "one/seeds/seed-0/history.json").read_text())
     assert all("loss_arguing" in entry for entry in history if "loss" in entry), "but it was trained"
     assert max(entry.get("step", 0) for entry in history) == 3 * 8, "32 rows of the target and 32 others, 8 at a time"
 
     again = run("two", auxiliary=[other()], **JOINT)
-    assert again["seeds"]["0"]["test"] == results["seeds"]["0"]["test"]
+    assert again.seeds["0"].test == results.seeds["0"].test
     assert_same_weights(tmp_path / "one", tmp_path / "two")
 
     with monkeypatch.context() as patch:
@@ -440,7 +440,7 @@ def test_every_row_of_the_table_trains(run):
         folder = SHARED / f"table_{target}"
         write_rows(folder, labeled, {"name": target, "label_fields": fields, "sizes": SIZES})
         results = run(target, data=str(folder), tasks=config["tasks"], training={"epochs": 1, "optimizer": "adam"})
-        scores = results["summary"]["text+audio+visual"]
+        scores = results.summary["text+audio+visual"]
         assert {name.split(".")[0] for name in scores} == {task["name"] for task in config["tasks"]}
 
 

@@ -100,7 +100,7 @@ def test_results_and_card_say_how_many(tmp_path, no_plots):  # noqa: F811
     config = run_config(tmp_path / "run", tasks=TASKS, label_fraction={"emotion": 0.25}, training={"epochs": 1})
     results = experiments.run(RunConfig.from_dict(config))
     counts = json.loads((tmp_path / "run" / "results.json").read_text())["corpus"]["labels_used"]
-    assert counts == results["corpus"]["labels_used"] and results["config"]["label_fraction"] == {"emotion": 0.25}
+    assert counts == results.corpus.labels_used and results.config["label_fraction"] == {"emotion": 0.25}
     experiments.write_card(results, tmp_path)
     used, known = counts["emotion"]["used"], counts["emotion"]["known"]
     assert f"| training labels used, `emotion` | {used} of {known} |" in (tmp_path / "README.md").read_text()

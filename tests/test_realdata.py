@@ -35,8 +35,8 @@ def test_mosi_features_are_learned(tmp_path, monkeypatch):
     config = RunConfig.load(benchmark.CONFIG, changes)
     write_rows(config.data, *benchmark.prepare_splits())
     results = run(config)
-    assert results["corpus"]["counts"]["test"] == 752
-    assert results["summary"]["text+audio+visual"]["sentiment.accuracy"]["mean"] > 0.73
+    assert results.corpus.counts["test"] == 752
+    assert results.summary["text+audio+visual"]["sentiment.accuracy"].mean > 0.73
     sys.modules.pop("mosi_bclstm")
 
 

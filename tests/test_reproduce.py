@@ -4,16 +4,25 @@
 import json
 import shutil
 import statistics
+from dataclasses import replace
 
 import pytest
-from corpora import FIELDS, SHARED, run_config, write_tiny_rows
+from corpora import FIELDS, SHARED, run_config, summarize_seeds, write_tiny_rows
 from hub_stand_in import HubStandIn
 from huggingface_hub import HfApi
 from scipy import stats
 
 from mm_affect.cli.experiments import seeds_of
 from mm_affect.cli.main import main
-from mm_affect.evaluation.results import read_results, summarize, write_results
+from mm_affect.evaluation.results import (
+    CorpusRecord,
+    Environment,
+    ModelRecord,
+    Results,
+    SeedResult,
+    read_results,
+    write_results,
+)
 from mm_affect.experiments import reproduce
 from mm_affect.experiments.reproduce import ABSENT, EQUAL, OUTSIDE, UNKNOWN, WITHIN
 from mm_affect.training import run as experiments
@@ -35,8 +44,9 @@ shutil.copy(pathlib.Path(os.environ["MM_AFFECT_REALDATA"]) / f"seeds-{seeds}.jso
 
 def side(values, metric=MAE):
     """The parts of results that are compared: one task of sentiment, a value per seed."""
-    seeds = {str(seed): {"test": {"text": {metric: value}}} for seed, value in enumerate(values)}
-    return {"tasks": FIELDS[:1], "seeds": seeds, "summary": summarize(seeds)}
+    seeds = {str(seed): SeedResult(1, 1, {}, {"text": {metric: value}}, 1.0) for seed, value in enumerate(values)}
+    corpus = CorpusRecord("A", False, None, CORPUS["counts"], None, None, {})
+    return Results("A", ModelRecord("", 1), {}, FIELDS[:1], corpus, seeds, Environment({}, "CPU"), "", 1.0, "")
 
 
 def verdict(published, here):
@@ -68,8 +78,8 @@ def changed(card, folder, change):
     """The card's results with a change, elsewhere."""
     results = json.loads((card / "results.json").read_text())
     change(results)
-    results["summary"] = summarize(results["seeds"])
-    write_results(folder / "results.json", results)
+    results["summary"] = summarize_seeds(results["seeds"])
+    write_results(folder / "results.json", Results.from_dict(results))
     return folder
 
 
@@ -118,9 +128,8 @@ def test_a_card_without_the_metric_is_not_reproduced(value):
 def test_lines_are_per_seed_then_over_seeds_and_only_primary_metrics_decide():
     card, here = side([1.0, 2.0]), side([1.0, 2.5])
     for part, value in ((card, 0.1), (here, 0.9)):
-        for run in part["seeds"].values():
-            run["test"]["text"]["sentiment.pearson"] = value
-        part["summary"] = summarize(part["seeds"])
+        for run in part.seeds.values():
+            run.test["text"]["sentiment.pearson"] = value
     lines = reproduce.compare(card, here)
     assert [(line.seeds, line.difference) for line in lines] == [
         ("seed 0", 0.0), ("seed 1", 0.5), ("2 and 2 seeds", 0.25)
@@ -154,13 +163,16 @@ def test_what_the_hash_tells():
 
 
 def test_what_is_not_as_it_was():
-    card = {
-        "versions": {"torch": "2.12", "numpy": "2"},
-        "device": "CPU",
-        "config": {"data": "x", "training": {"epochs": 3}},
-    }
-    here = card | {"versions": {"torch": "2.13", "numpy": "2"}, "device": "GPU"}
-    here["config"] = {"data": "y", "training": {"epochs": 4, "newer": 1}}
+    card = replace(
+        side([]),
+        environment=Environment({"torch": "2.12", "numpy": "2"}, "CPU"),
+        config={"data": "x", "training": {"epochs": 3}},
+    )
+    here = replace(
+        card,
+        environment=Environment({"torch": "2.13", "numpy": "2"}, "GPU"),
+        config={"data": "y", "training": {"epochs": 4, "newer": 1}},
+    )
     found = ["torch 2.12 → 2.13", "device CPU → GPU", "config training.epochs 3 → 4"]
     assert (
         reproduce.find_environment_differences(card, here) == found
@@ -175,8 +187,8 @@ def test_a_run_is_reproduced_to_the_last_digit(card, says):
     before = sorted(path.name for path in card.rglob("*"))
     code, told = says(card, "--all")
     assert code == 0 and told.endswith("tiny is reproduced.") and "Not as when it was made: nothing." in told
-    published = read_results(card / "results.json")["seeds"]
-    values = [published[seed]["test"]["text+audio+visual"][MAE] for seed in "01"]
+    published = read_results(card / "results.json").seeds
+    values = [published[seed].test["text+audio+visual"][MAE] for seed in "01"]
     for seed, value in enumerate(values):
         assert f"| `{MAE}` | seed {seed} | {value:.4f} | {value:.4f} | +0.0000 | |" in told
     assert "`emotion.auc`" in told and OUTSIDE not in told and "hash of the data was not recorded" in told
@@ -206,9 +218,8 @@ def test_an_undefined_score_is_equal_to_an_undefined_one(card, says, tmp_path, m
     def run(config, command):
         results = json.loads((card / "results.json").read_text())
         undefined(float("nan"))(results)
-        results["summary"] = summarize(results["seeds"])
-        write_results(f"{config.output_dir}/results.json", results)
-        return results
+        results["summary"] = summarize_seeds(results["seeds"])
+        write_results(f"{config.output_dir}/results.json", Results.from_dict(results))
 
     monkeypatch.setattr(reproduce, "run", run)
     code, told = says(changed(card, tmp_path / "card", undefined(None)))

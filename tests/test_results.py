@@ -8,15 +8,21 @@ import math
 import socket
 import statistics
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from corpora import summarize_seeds
 
 import mm_affect
 from mm_affect.evaluation import plots
 from mm_affect.evaluation import results as module
 from mm_affect.evaluation.results import (
-    environment,
+    UNMEASURED,
+    Environment,
+    Results,
+    Score,
+    SeedResult,
     format_score,
     latex_table,
     markdown_table,
@@ -27,7 +33,8 @@ from mm_affect.evaluation.results import (
 
 
 @pytest.fixture
-def results():
+def content():
+    """The content of a results file."""
     rng = np.random.default_rng(0)
     seeds = {
         str(seed): {
@@ -42,6 +49,8 @@ def results():
         for seed in range(3)
     }
     return {
+        "format": "mm_affect results",
+        "version": 1,
         "name": "tiny",
         "model": {"architecture": "fusion", "parameters": 1234},
         "config": {"seed": [0, 1, 2]},
@@ -56,13 +65,18 @@ def results():
             "extractors": {},
         },
         "seeds": seeds,
-        "summary": summarize(seeds),
+        "summary": summarize_seeds(seeds),
         "versions": {"python": "3.11"},
         "command": "mm-affect train run.json",
         "device": "CPU",
         "seconds": 4.5,
         "date": "2026-01-01",
     }
+
+
+@pytest.fixture
+def results(content):
+    return Results.from_dict(content)
 
 
 def test_subsets_are_the_seven_in_order():
@@ -73,36 +87,37 @@ def test_subsets_are_the_seven_in_order():
 
 
 def test_summary_is_mean_and_sample_deviation(results):
-    for subset, scores in results["summary"].items():
+    for subset, scores in results.summary.items():
         for key, score in scores.items():
-            values = [run["test"][subset][key] for run in results["seeds"].values()]
-            assert score["mean"] == pytest.approx(sum(values) / 3)
-            assert score["std"] == pytest.approx(np.std(values, ddof=1)) and score["n"] == 3
-    assert set(results["summary"]) == set(module.SUBSETS)
+            values = [run.test[subset][key] for run in results.seeds.values()]
+            assert score.mean == pytest.approx(sum(values) / 3)
+            assert score.std == pytest.approx(np.std(values, ddof=1)) and score.n == 3
+    assert set(results.summary) == set(module.SUBSETS)
 
 
 def test_summary_of_one_seed_and_of_undefined_values():
     def run(value):
-        return {"test": {"text": {"a.wacc": value}}}
+        return SeedResult(1, 1, {}, {"text": {"a.wacc": value}}, 1.0)
 
-    assert summarize({"0": run(0.5)})["text"]["a.wacc"] == {"mean": 0.5, "std": None, "n": 1}
-    assert summarize({"0": run(math.nan)})["text"]["a.wacc"] == {"mean": None, "std": None, "n": 0}
+    assert summarize({"0": run(0.5)})["text"]["a.wacc"] == Score(0.5, None, 1)
+    assert summarize({"0": run(math.nan)})["text"]["a.wacc"] == UNMEASURED
     score = summarize({"0": run(0.5), "1": run(None), "2": run(0.7)})["text"]["a.wacc"]
-    assert score == {"mean": pytest.approx(0.6), "std": pytest.approx(statistics.stdev([0.5, 0.7])), "n": 2}
+    assert score == Score(pytest.approx(0.6), pytest.approx(statistics.stdev([0.5, 0.7])), 2)
 
 
-def test_written_is_read(results, tmp_path):
+def test_written_is_read(results, content, tmp_path):
     path = tmp_path / "new" / "results.json"
     write_results(path, results)
-    assert read_results(path) == results | {"format": "mm_affect results", "version": 1}
+    assert read_results(path) == results
+    assert json.loads(path.read_text()) == results.to_dict() == content
     assert list(path.parent.iterdir()) == [path]
 
 
 def test_undefined_is_null_and_numpy_is_plain(results, tmp_path):
-    results["seeds"]["0"]["test"]["text"]["sentiment.pearson"] = np.float64("nan")
-    results["seeds"]["1"]["test"]["text"]["sentiment.mae"] = np.float32(0.1)
-    results["config"] = {"threshold": np.array([0.5, np.inf]), "batch": np.int64(8), "out": tmp_path}
-    results["summary"] = summarize(results["seeds"])
+    results.seeds["0"].test["text"]["sentiment.pearson"] = np.float64("nan")
+    results.seeds["1"].test["text"]["sentiment.mae"] = np.float32(0.1)
+    config = {"threshold": np.array([0.5, np.inf]), "batch": np.int64(8), "out": tmp_path}
+    results = replace(results, config=config)
     write_results(tmp_path / "results.json", results)
 
     def refuse(constant):
@@ -116,17 +131,25 @@ def test_undefined_is_null_and_numpy_is_plain(results, tmp_path):
 
 
 @pytest.mark.parametrize("key", [key for key in module.REQUIRED if key not in ("format", "version")])
-def test_a_missing_key_is_named_and_the_old_file_stays(results, tmp_path, key):
+def test_a_missing_key_is_named(content, tmp_path, key):
+    path = tmp_path / "results.json"
+    del content[key]
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=f"results.json has no `{key}`"):
+        read_results(path)
+
+
+def test_wrong_results_are_not_written_and_the_old_file_stays(results, tmp_path):
     path = tmp_path / "results.json"
     path.write_text("old")
-    del results[key]
-    with pytest.raises(ValueError, match=f"no `{key}`"):
-        write_results(path, results)
+    for wrong in (replace(results, seeds={}), replace(results, tasks=[{"name": "a"}])):
+        with pytest.raises(ValueError, match="results.json has "):
+            write_results(path, wrong)
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 
-def change(results, *keys, to):
-    results = copy.deepcopy(results)
+def change(content, *keys, to):
+    results = copy.deepcopy(content)
     *path, last = keys
     inner = results
     for key in path:
@@ -135,23 +158,23 @@ def change(results, *keys, to):
     return results
 
 
-def test_wrong_results_are_refused(results, tmp_path):
+def test_wrong_results_are_refused(content):
     for changed, message in [
-        (change(results, "summary", "text", "sentiment.mae", "mean", to=0.99), "summary"),
-        (change(results, "seeds", "0", "test", "visual+text", to={}), "tested on"),
-        (change(results, "seeds", "0", "test", to={}), "tested on"),
-        (change(results, "seeds", "0", to={"test": {}}), "epochs"),
-        (change(results, "seeds", to={}), "no seeds"),
-        (change(results, "tasks", to=[{"name": "a"}]), "problem_type"),
-        (change(results, "tasks", 0, "name", to="a.b"), "use another name"),
-        (change(results, "corpus", to={"name": "a"}), "corpus.synthetic"),
-        (change(results, "model", to="fusion"), "type str"),
-        (change(results, "version", to=2), "version 2"),
-        (change(results, "format", to="other"), "format"),
+        (change(content, "summary", "text", "sentiment.mae", "mean", to=0.99), "summary"),
+        (change(content, "seeds", "0", "test", "visual+text", to={}), "tested on"),
+        (change(content, "seeds", "0", "test", to={}), "tested on"),
+        (change(content, "seeds", "0", to={"test": {}}), "epochs"),
+        (change(content, "seeds", to={}), "no seeds"),
+        (change(content, "tasks", to=[{"name": "a"}]), "problem_type"),
+        (change(content, "tasks", 0, "name", to="a.b"), "use another name"),
+        (change(content, "corpus", to={"name": "a"}), "corpus.synthetic"),
+        (change(content, "model", to="fusion"), "type str"),
+        (change(content, "version", to=2), "version 2"),
+        (change(content, "format", to="other"), "format"),
+        (change(content, "best", to={"seed": "0"}), "best.selected_by"),
     ]:
         with pytest.raises(ValueError, match=message):
-            write_results(tmp_path / "results.json", changed)
-    assert not list(tmp_path.iterdir())
+            Results.from_dict(changed)
 
 
 def test_unreadable_files_are_named(tmp_path):
@@ -174,43 +197,41 @@ def test_a_stopped_write_leaves_the_old_file(results, tmp_path, monkeypatch, fau
 
     monkeypatch.setattr(module.os, "fsync", stop)
     with pytest.raises(type(fault)):
-        write_results(path, results | {"name": "other"})
+        write_results(path, replace(results, name="other"))
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 
 
 def test_markdown_table_is_escaped(results):
-    score = results["summary"]["text+audio+visual"]["sentiment.mae"]
+    score = results.summary["text+audio+visual"]["sentiment.mae"]
     assert markdown_table(["run", "mae"], [["a|b", format_score(score)], ["c", format_score(None)]]).splitlines() == [
         "| run | mae |",
         "| --- | --- |",
-        f"| a\\|b | {score['mean']:.3f} ± {score['std']:.3f} |",
+        f"| a\\|b | {score.mean:.3f} ± {score.std:.3f} |",
         "| c | – |",
     ]
 
 
 def test_the_full_subset_has_all_the_modalities_that_a_model_has(results):
-    for run in results["seeds"].values():
-        run["test"] = {s: run["test"][s] for s in ("visual", "text", "text+visual")}
-    results["summary"] = summarize(results["seeds"])
-    assert module.full_subset(results) == "text+visual"
+    subsets = ("visual", "text", "text+visual")
+    seeds = {seed: replace(run, test={s: run.test[s] for s in subsets}) for seed, run in results.seeds.items()}
+    assert replace(results, seeds=seeds).full_subset == "text+visual"
 
 
 def test_latex_table_is_escaped(results):
-    score = results["summary"]["text+audio+visual"]["sentiment.mae"]
+    score = results.summary["text+audio+visual"]["sentiment.mae"]
     table = latex_table(["run", "mae", "acc2_has0"], [["own_50%", format_score(score), format_score(None)]])
     assert table.startswith(r"\begin{tabular}{lrr}") and table.endswith(r"\end{tabular}")
-    assert rf"own\_50\% & {score['mean']:.3f} $\pm$ {score['std']:.3f} & -- \\" in table
+    assert rf"own\_50\% & {score.mean:.3f} $\pm$ {score.std:.3f} & -- \\" in table
     assert r"acc2\_has0" in table
 
 
 def test_environment_names_versions_and_the_machine_but_no_host():
-    described = environment("cpu")
-    assert set(described) == {"versions", "device"}
-    assert described["versions"]["numpy"] == np.__version__
-    assert set(described["versions"]) == {"python", "mm_affect", *module.PACKAGES}
-    assert described["versions"]["mm_affect"] == mm_affect.__version__
-    assert described["device"].startswith("CPU") and "cores" in described["device"]
-    assert socket.gethostname() not in json.dumps(described)
+    environment = Environment.current("cpu")
+    assert environment.versions["numpy"] == np.__version__
+    assert set(environment.versions) == {"python", "mm_affect", *module.PACKAGES}
+    assert environment.versions["mm_affect"] == mm_affect.__version__
+    assert environment.device.startswith("CPU") and "cores" in environment.device
+    assert socket.gethostname() not in str(environment)
 
 
 # Figures: the numbers beside each are checked, and that the picture is one
@@ -227,7 +248,7 @@ def test_plot_subsets_shows_the_summary(results, tmp_path):
     header, *rows = drawn(plots.plot_subsets(results, tmp_path / "subsets.png"))
     assert header == ["metric", "subset", "mean", "std", "n"] and [row[1] for row in rows] == list(module.SUBSETS)
     for key, subset, mean, std, n in rows:
-        assert {"mean": float(mean), "std": float(std), "n": int(n)} == results["summary"][subset][key]
+        assert Score(float(mean), float(std), int(n)) == results.summary[subset][key]
 
 
 def test_plot_training_takes_losses_and_primary_metrics(tmp_path):

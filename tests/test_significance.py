@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from corpora import tiny_run
+from corpora import summarize_seeds, tiny_run
 from scipy import stats
 from transformers import EvalPrediction
 
@@ -15,7 +15,6 @@ from mm_affect.cli.main import main
 from mm_affect.evaluation import significance
 from mm_affect.evaluation.metrics import accuracy, compute_task_metrics
 from mm_affect.evaluation.predictions import FILE, Predictions, read_predictions, scored, write_predictions
-from mm_affect.evaluation.results import summarize
 from mm_affect.evaluation.significance import Part, compare, drawn_differences, paired_bootstrap, parts_of
 
 
@@ -55,7 +54,7 @@ def run(tmp_path):
     def write(name, *predictions):
         template = json.loads((tiny_run() / "results.json").read_text())
         seeds = {str(seed): template["seeds"]["0"] for seed in range(len(predictions))}
-        results = template | {"seeds": seeds, "summary": summarize(seeds)}
+        results = template | {"seeds": seeds, "summary": summarize_seeds(seeds)}
         (tmp_path / name).mkdir()
         (tmp_path / name / "results.json").write_text(json.dumps(results))
         for seed, found in enumerate(predictions):

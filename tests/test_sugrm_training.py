@@ -262,8 +262,8 @@ def test_an_interrupted_run_ends_with_the_same_labels(tmp_path, no_plots, monkey
 
 def test_results_tell_of_the_measured_tasks_alone(tmp_path, no_plots):  # noqa: F811
     results = run(tmp_path / "run", **config(training={"epochs": 1}))
-    assert [task["name"] for task in results["tasks"]] == ["sentiment"]
-    assert {name.split(".")[0] for name in results["summary"]["text"]} == {"sentiment"}
+    assert [task["name"] for task in results.tasks] == ["sentiment"]
+    assert {name.split(".")[0] for name in results.summary["text"]} == {"sentiment"}
     again = experiments.AutoModel.from_pretrained(tmp_path / "run")
     assert [task.name for task in again.config.tasks] == ["sentiment", *GENERATED]
 

@@ -2,6 +2,7 @@
 """Published tables from runs: thresholds per metric, the best seed by validation with intervals, modalities left out."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from mm_affect.evaluation.comparison import Shown, comparison_csv, comparison_ta
 from mm_affect.evaluation.evaluator import compute_metrics, evaluate_subsets, predict
 from mm_affect.evaluation.metrics import compute_task_metrics, weighted_accuracy
 from mm_affect.evaluation.predictions import read_predictions
-from mm_affect.evaluation.results import format_score, read_results, scores_of
+from mm_affect.evaluation.results import Score, format_score, read_results
 from mm_affect.evaluation.significance import intervals
 from mm_affect.tasks import as_field
 from mm_affect.training import run as experiments
@@ -53,7 +54,7 @@ def results(config_file):
 
 
 def answers(results, seed, split):
-    folder = Path(results["config"]["output_dir"])
+    folder = Path(results.config["output_dir"])
     model, processor = (
         AutoModel.from_pretrained(folder / "seeds" / f"seed-{seed}"),
         AutoProcessor.from_pretrained(folder),
@@ -66,7 +67,7 @@ def answers(results, seed, split):
 
 
 def test_every_metric_has_thresholds_tuned_for_it_on_validation(results):
-    for seed, found in results["seeds"].items():
+    for seed, found in results.seeds.items():
         model, _, validation = answers(results, seed, "validation")
         test = answers(results, seed, "test")[2]
         task = model.config.tasks[0]
@@ -80,10 +81,10 @@ def test_every_metric_has_thresholds_tuned_for_it_on_validation(results):
             reached = compute_task_metrics(as_field(task), truth, scores, thresholds)
             for label, values in zip(task.labels, by_hand, strict=True):
                 assert reached[f"{metric}.{label}"] == max(values)
-                assert found["validation"][f"emotion.{metric}.{label}"] == max(values)
+                assert found.validation[f"emotion.{metric}.{label}"] == max(values)
             tested = task.scores(test.predictions["emotion"])
             expected = compute_task_metrics(as_field(task), test.label_ids["emotion"], tested, thresholds)[metric]
-            assert found["test"]["text+audio+visual"][f"emotion.{metric}"] == pytest.approx(expected, abs=1e-9)
+            assert found.test["text+audio+visual"][f"emotion.{metric}"] == pytest.approx(expected, abs=1e-9)
         assert list(task.threshold) == task.metric_thresholds["wacc"]
 
 
@@ -116,17 +117,17 @@ def test_metrics_that_nothing_tunes_are_refused(wrong):
 
 
 def test_the_mean_of_two_metrics_selects_epoch_and_seed(results):
-    for seed, found in results["seeds"].items():
-        scores = found["validation"]
+    for seed, found in results.seeds.items():
+        scores = found.validation
         assert scores[SELECTION] == pytest.approx((scores["emotion.wacc"] + scores["emotion.f1_weighted"]) / 2)
-        history = json.loads((Path(results["config"]["output_dir"]) / f"seeds/seed-{seed}/history.json").read_text())
+        history = json.loads((Path(results.config["output_dir"]) / f"seeds/seed-{seed}/history.json").read_text())
         epochs = {
             round(entry["epoch"]): entry[f"eval_{SELECTION}"] for entry in history if f"eval_{SELECTION}" in entry
         }
-        assert epochs[found["best_epoch"]] == max(epochs.values())
-    best = max(results["seeds"], key=lambda seed: results["seeds"][seed]["validation"][SELECTION])
-    assert results["best"]["seed"] == best and results["best"]["selected_by"] == SELECTION
-    assert selection.best_of(Path(results["config"]["output_dir"])) == int(best)
+        assert epochs[found.best_epoch] == max(epochs.values())
+    best = max(results.seeds, key=lambda seed: results.seeds[seed].validation[SELECTION])
+    assert results.best.seed == best and results.best.selected_by == SELECTION
+    assert selection.best_of(Path(results.config["output_dir"])) == int(best)
 
 
 @pytest.mark.parametrize(("wrong", "words"), [
@@ -141,8 +142,8 @@ def test_a_mean_that_says_nothing_is_refused(config_file, wrong, words):
 
 
 def test_intervals_are_the_percentiles_of_scores_on_drawn_rows(results):
-    best = results["best"]
-    file = Path(results["config"]["output_dir"]) / "seeds" / f"seed-{best['seed']}" / "predictions.parquet"
+    best = results.best
+    file = Path(results.config["output_dir"]) / "seeds" / f"seed-{best.seed}" / "predictions.parquet"
     predictions, key = read_predictions(file), "emotion.wacc.happy"
     truth = predictions.truth["emotion"][:, 0]
     task = predictions.tasks["emotion"]
@@ -155,15 +156,15 @@ def test_intervals_are_the_percentiles_of_scores_on_drawn_rows(results):
     found = intervals(predictions, [key, "emotion.auc"], resamples=4000)
     np.testing.assert_allclose(found[key], np.nanquantile(scores, [0.025, 0.975]), atol=0.06)
     assert "emotion.auc" not in found  # of ranks
-    low, high = best["intervals"]["emotion.wacc"]
-    assert low <= scores_of(results, "text+audio+visual", best=True)["emotion.wacc"]["mean"] <= high and low < high
+    low, high = best.intervals["emotion.wacc"]
+    assert low <= results.get_scores("text+audio+visual", best=True)["emotion.wacc"].mean <= high and low < high
 
 
-def test_best_scores_in_words():
-    score = {"mean": 0.67, "std": None, "n": 1, "interval": [0.65, 0.69]}
-    assert format_score(score) == "0.670 [0.650, 0.690]" and format_score(score | {"interval": None}) == "0.670"
+def test_best_scores_are_formatted(results):
+    score = Score(0.67, None, 1, [0.65, 0.69])
+    assert format_score(score) == "0.670 [0.650, 0.690]" and format_score(replace(score, interval=None)) == "0.670"
     with pytest.raises(ValueError, match="do not name their best seed"):
-        scores_of({"name": "old"}, "audio", best=True)
+        replace(results, best=None).get_scores("audio", best=True)
 
 
 # the modalities left out -------------------------------------------------------------------------------------------
@@ -181,28 +182,28 @@ def test_one_command_measures_what_is_left_without_a_modality(results, config_fi
     command = ["compare", str(config_file), "--metrics", "wacc,f1_weighted", "--best", "--subsets", wanted, "--renormalize",
                "--output", str(tmp_path / "table.md")]  # fmt: skip
     assert not cli.main(command)
-    table, best = table_of(capsys.readouterr().out), results["best"]["seed"]
+    table, best = table_of(capsys.readouterr().out), results.best.seed
     fixed, grown = table["tiny"], table["tiny, weights re-normalized"]
     model, processor, _ = answers(results, best, "test")
-    rows = load(results["config"]["data"])["test"]
+    rows = load(results.config["data"])["test"]
     assert model.config.renormalize_weights is False
     model.config.renormalize_weights = True
     by_hand = evaluate_subsets(model, processor, rows, FIELDS)
     for subset in ("audio", "audio+visual", "text+audio"):
         key = f"emotion.wacc, {subset}"
-        assert fixed[key] == f"{results['seeds'][best]['test'][subset]['emotion.wacc']:.3f}"
+        assert fixed[key] == f"{results.seeds[best].test[subset]['emotion.wacc']:.3f}"
         assert grown[key] == f"{by_hand[subset]['emotion.wacc']:.3f}"
     assert fixed["emotion.f1_weighted, text+audio+visual"].startswith(
-        f"{results['seeds'][best]['test']['text+audio+visual']['emotion.f1_weighted']:.3f} ["
+        f"{results.seeds[best].test['text+audio+visual']['emotion.f1_weighted']:.3f} ["
     )
     assert "emotion.wacc, audio low" in (tmp_path / "table.csv").read_text().splitlines()[0]
-    assert read_results(Path(results["config"]["output_dir"]) / "results.json") == results
+    assert read_results(Path(results.config["output_dir"]) / "results.json") == results
 
 
 def test_means_of_subsets(results):
     shown = Shown(["emotion.wacc"], subsets_of("audio, visual+audio"))
     line = table_of(comparison_table([results], shown))["tiny"]
-    assert line["emotion.wacc, audio+visual"] == format_score(results["summary"]["audio+visual"]["emotion.wacc"])
+    assert line["emotion.wacc, audio+visual"] == format_score(results.summary["audio+visual"]["emotion.wacc"])
     assert comparison_csv([results], shown).splitlines()[0].split(",")[2].strip('"') == "emotion.wacc"
 
 

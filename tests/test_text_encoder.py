@@ -399,9 +399,9 @@ def test_a_run_trains_the_encoder_and_leaves_a_checkpoint_that_reads_words(finis
     found = compute_metrics(
         model.config.tasks, predict(model, AffectCollator(processor, model.config.tasks, FIELDS), rows)
     )
-    for name, value in results["seeds"]["0"]["test"]["text+audio+visual"].items():
+    for name, value in results.seeds["0"].test["text+audio+visual"].items():
         assert found[name] == pytest.approx(value, abs=1e-6, nan_ok=True), name
-    assert results["model"]["parameters"] == model.num_parameters()
+    assert results.model.parameters == model.num_parameters()
 
 
 def test_subsets_withhold_the_words(finished):
@@ -441,7 +441,7 @@ def test_sugrm_whose_tasks_of_each_modality_have_generated_labels(spoken, encode
     task = {"name": "sentiment", "problem_type": "regression", "value_range": [-3.0, 3.0]}
     results = start(spoken, encoder, tmp_path / "run", architecture="mm_affect_sugrm", tasks=[task], modalities=["text", "visual"],
                     model={"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 1}, training={"epochs": 2})  # fmt: skip
-    assert np.isfinite(results["seeds"]["0"]["test"]["text+visual"]["sentiment.mae"])
+    assert np.isfinite(results.seeds["0"].test["text+visual"]["sentiment.mae"])
     model, processor = load_checkpoint(str(tmp_path / "run"))
     row = {"transcript": "what a bad day", "visual": np.ones((20, SIZES["visual"]))}
     with torch.no_grad():

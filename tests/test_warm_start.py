@@ -128,7 +128,7 @@ def test_a_run_from_a_checkpoint(pretrained, tmp_path, no_plots):  # noqa: F811
     config = config_from(folder, tmp_path / "run", training=frozen)
     results = experiments.run(config)
     start = json.loads((tmp_path / "run" / "results.json").read_text())["model"]["pretrained"]
-    assert start == results["model"]["pretrained"] and len(start["weights_sha256"]) == 64
+    assert start == results.model.pretrained and len(start["weights_sha256"]) == 64
     trained, there = (load_file(f / "model.safetensors") for f in (tmp_path / "run", folder))
     assert torch.equal(trained["encoders.audio.layers.0.attention_norm.weight"],
                        there["encoders.audio.layers.0.attention_norm.weight"])  # fmt: skip

@@ -178,7 +178,7 @@ def test_the_field_says_who_predicted_and_how_well(label, tmp_path):
     weak = read_corpus(tmp_path / "out")["label_fields"][-1]["weak"]
     results = read_results(tiny_run() / "results.json")
     kept = str(selection.best_of(tiny_run()))
-    assert weak["confidence"] == pytest.approx(results["seeds"][kept]["validation"]["emotion.wacc"], abs=1e-6)
+    assert weak["confidence"] == pytest.approx(results.seeds[kept].validation["emotion.wacc"], abs=1e-6)
     assert weak["metric"] == "wacc" and weak["model"] == "tiny" and weak["task"] == "emotion"
     weights = hashlib.sha256((tiny_run() / "model.safetensors").read_bytes()).hexdigest()
     assert weak["weights_sha256"] == weights and weights[:12] in printed
@@ -193,7 +193,7 @@ def test_provenance_travels_into_training_results_and_cards(label, tmp_path, mon
              {"name": "emotion", "problem_type": "multi_label_classification", "labels": ["happy", "sad"]}]  # fmt: skip
     config = run_config(tmp_path / "run", data=str(tmp_path / "rows"), tasks=tasks, training={"epochs": 1})
     results = experiments.run(RunConfig.from_dict(config))
-    assert [task.get("weak") for task in results["tasks"]] == [None, weak]
+    assert [task.get("weak") for task in results.tasks] == [None, weak]
     weights = {task.name: task.weight for task in AutoModel.from_pretrained(tmp_path / "run").config.tasks}
     assert weights == {"sarcasm": 1.0, "emotion": weak["confidence"]}, "confidence is the default weight"
     tasks[1]["weight"] = 0.25

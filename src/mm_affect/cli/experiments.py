@@ -185,13 +185,13 @@ def reproduce_card(arguments) -> int:
     card, seeds = reproduce.read_card_results(arguments.card), seeds_of(arguments.seeds)
     here = reproduce.reproduce(card, arguments.output, arguments.data, seeds)
     lines = reproduce.compare(card, here, arguments.all)
-    print(f"\n{card['name']}, {card['corpus']['name']}, published {card['date']}: test split, all modalities\n")
+    print(f"\n{card.name}, {card.corpus.name}, published {card.date}: test split, all modalities\n")
     print(reproduce.format_comparison(lines))
-    print(f"\n{reproduce.compare_hashes(card['corpus'], here['corpus'])}")
+    print(f"\n{reproduce.compare_hashes(card.corpus.to_dict(), here.corpus.to_dict())}")
     differing = reproduce.find_environment_differences(card, here)
     print(f"\nNot as when it was made: {'; '.join(differing) or 'nothing'}.\n\n{reproduce.RULE}\n")
     succeeded = reproduce.is_reproduced(card, lines)
-    print(f"{card['name']} is {'reproduced' if succeeded else 'NOT reproduced'}.")
+    print(f"{card.name} is {'reproduced' if succeeded else 'NOT reproduced'}.")
     return int(not succeeded)
 
 

@@ -171,12 +171,12 @@ def print_environment(arguments) -> None:
     """`mm-affect env`."""
     from importlib.util import find_spec
 
-    from ..evaluation.results import environment
+    from ..evaluation.results import Environment
 
-    found = environment()
-    for name, version in found["versions"].items():
+    found = Environment.current()
+    for name, version in found.versions.items():
         print(f"{name:18} {version}")
-    print(f"{'device':18} {found['device']}")
+    print(f"{'device':18} {found.device}")
     extras = {"audio": ("soundfile", "soxr", "av"), "video": ("av", "cv2"), "metrics": ("evaluate", "sklearn"),
               "plots": ("matplotlib",), "data": ("h5py",), "demo": ("gradio", "av", "cv2"),
               "onnx": ("onnx", "onnxscript", "onnxruntime"), "ray": ("ray",)}  # fmt: skip

@@ -1,6 +1,7 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
 """`mm-affect card` and `mm-affect reproduce`."""
 
+from dataclasses import replace
 from logging import ERROR, getLogger
 from pathlib import Path
 
@@ -51,8 +52,8 @@ def write_run_card(arguments) -> None:
     if arguments.hub_dataset is not None:
         validate_repo_id(arguments.hub_dataset)
         results = read_results(arguments.folder / "results.json")
-        results["corpus"]["hub_dataset"] = arguments.hub_dataset
-        write_results(arguments.folder / "results.json", results)
+        corpus = replace(results.corpus, hub_dataset=arguments.hub_dataset)
+        write_results(arguments.folder / "results.json", replace(results, corpus=corpus))
     publish(arguments.folder, best_of(arguments.folder))
     print(f"Card: {arguments.folder / 'README.md'}")
 

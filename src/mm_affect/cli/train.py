@@ -95,12 +95,11 @@ def load_run(path: Path, overrides: dict[str, str]):
 
 def train_run(arguments) -> None:
     """`mm-affect train`."""
-    from ..evaluation.results import full_subset
     from ..training import run as experiments
 
     config = load_run(arguments.config, overrides_of(arguments))
     results = experiments.run(config, arguments.command_line, arguments.resume, arguments.overwrite, arguments.jobs)
-    print_scores({"test, " + full_subset(results): results["summary"][full_subset(results)]}, spread=True)
+    print_scores({"test, " + results.full_subset: results.summary[results.full_subset]}, spread=True)
     for name in ("results.json", "README.md", "plots"):
         print(f"{name:13} {Path(config.output_dir) / name}")
 
@@ -157,7 +156,7 @@ def with_renormalized(results: dict, failures: dict) -> list[dict]:
     """The results and, if they can be had, those with re-normalized weights of modalities."""
     from ..experiments.renormalized import renormalized
 
-    with reported(results["name"], failures):
+    with reported(results.name, failures):
         return [results, renormalized(results)]
     return [results]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ..messages import did_you_mean
 from ..vocabulary import MODALITIES
 from .metrics import ALL_LABELS, PER_LABEL, REGRESSION, SENTIMENT, SINGLE_LABEL
-from .results import SUBSETS, format_score, full_subset, markdown_table, scores_of
+from .results import SUBSETS, UNMEASURED, Results, Score, format_score, markdown_table
 
 
 MEASURED = REGRESSION | SENTIMENT | SINGLE_LABEL | PER_LABEL | ALL_LABELS
@@ -27,7 +27,7 @@ def check_metrics(names: list[str]) -> None:
             raise ValueError(f"There is no metric {name!r}.{did_you_mean(name.split('.')[-1], MEASURED)}")
 
 
-def columns_of(list_of_results: list[dict], metrics: list[str] | None = None, per_label: bool = False) -> list[str]:
+def columns_of(list_of_results: list[Results], metrics: list[str] | None = None, per_label: bool = False) -> list[str]:
     """The keys `task.metric` that a comparison shows.
 
     Args:
@@ -37,9 +37,9 @@ def columns_of(list_of_results: list[dict], metrics: list[str] | None = None, pe
     Raises:
         ValueError: no run was measured by one of them.
     """
-    measured = {key for results in list_of_results for key in results["summary"][full_subset(results)]}
+    measured = {key for results in list_of_results for key in results.summary[results.full_subset]}
     columns = {}  # in order, none twice
-    for task in (results["tasks"][0] for results in list_of_results):
+    for task in (results.tasks[0] for results in list_of_results):
         for name in metrics or [*SHOWN[task["problem_type"]], *(["f1_binary"] if per_label else [])]:
             key = name if name in measured else f"{task['name']}.{name}"
             keys = [key, *(f"{key}.{label}" for label in task["labels"] if per_label)]
@@ -88,13 +88,13 @@ class Shown:
     def header(self) -> list[str]:
         return [f"{column}, {subset}" for column in self.columns for subset in self.subsets] or self.columns
 
-    def scores(self, results: dict) -> list[dict | None]:
-        subsets = self.subsets or [full_subset(results)]
-        found = {subset: scores_of(results, subset, self.best) for subset in subsets}
+    def scores(self, results: Results) -> list[Score | None]:
+        subsets = self.subsets or [results.full_subset]
+        found = {subset: results.get_scores(subset, self.best) for subset in subsets}
         return [found[subset].get(column) for column in self.columns for subset in subsets]
 
 
-def comparison_table(list_of_results: list[dict], shown: Shown) -> str:
+def comparison_table(list_of_results: list[Results], shown: Shown) -> str:
     """Markdown; a dash is what a run was not measured by."""
     lines = [
         [name, corpus, *(format_score(score) for score in scores), seeds, f"{parameters:,}", f"{seconds:.0f}"]
@@ -103,7 +103,7 @@ def comparison_table(list_of_results: list[dict], shown: Shown) -> str:
     return markdown_table(["run", "corpus", *shown.header(), "seeds", "parameters", "seconds"], lines)
 
 
-def comparison_csv(list_of_results: list[dict], shown: Shown) -> str:
+def comparison_csv(list_of_results: list[Results], shown: Shown) -> str:
     """The same with unrounded numbers, the mean and the deviation, or both ends of the interval, in columns of their own;
     unknown ones are empty."""
     file = io.StringIO()
@@ -114,11 +114,8 @@ def comparison_csv(list_of_results: list[dict], shown: Shown) -> str:
     for name, corpus, scores, *facts in _lines(list_of_results, shown):
         numbers = []
         for score in scores:
-            given = score or {}
-            numbers += [
-                given.get("mean"),
-                *((given.get("interval") or (None, None)) if shown.best else [given.get("std")]),
-            ]
+            score = score or UNMEASURED
+            numbers += [score.mean, *((score.interval or (None, None)) if shown.best else [score.std])]
         writer.writerow([name, corpus, *numbers, *facts])
     return file.getvalue()
 
@@ -126,12 +123,11 @@ def comparison_csv(list_of_results: list[dict], shown: Shown) -> str:
 def _lines(list_of_results, shown):
     """Name, corpus, scores, number of seeds, parameters and seconds of each run."""
     for results in list_of_results:
-        corpus = results["corpus"]
         yield (
-            results["name"],
-            corpus["name"] + (" (SYNTHETIC)" if corpus["synthetic"] else ""),
+            results.name,
+            results.corpus.title,
             shown.scores(results),
-            len(results["seeds"]),
-            results["model"]["parameters"],
-            results["seconds"],
+            len(results.seeds),
+            results.model.parameters,
+            results.seconds,
         )

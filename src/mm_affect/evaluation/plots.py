@@ -17,7 +17,7 @@ import numpy as np
 
 from ..files import write_atomically
 from .metrics import PRIMARY, primary_metric
-from .results import SUBSETS, full_subset
+from .results import SUBSETS, UNMEASURED, Results
 
 
 COLORS = (
@@ -177,53 +177,52 @@ def plot_training(history: list[dict], path: str | Path) -> Path:
 
 
 @styled
-def plot_subsets(results: dict, path: str | Path) -> Path:
+def plot_subsets(results: Results, path: str | Path) -> Path:
     """Primary metric of each task for every subset of the modalities, mean and standard deviation over the seeds."""
-    subsets = [subset for subset in SUBSETS if subset in results["summary"]]
-    keys = [(f"{task['name']}.{primary_metric(task)[0]}", primary_metric(task)[1]) for task in results["tasks"]]
+    subsets = [subset for subset in SUBSETS if subset in results.summary]
+    keys = [(f"{task['name']}.{primary_metric(task)[0]}", primary_metric(task)[1]) for task in results.tasks]
     figure, axes = new_figure(len(keys), max(3.0, 6.0 / len(keys)), 0.9 + 0.28 * len(subsets), columns=3, sharey=True)
     rows = []
     for panel, (key, greater_is_better) in zip(axes, keys, strict=True):
         for height, subset in enumerate(subsets):
-            score = results["summary"][subset].get(key) or {"mean": None, "std": None, "n": 0}
-            rows.append([key, subset, score["mean"], score["std"], score["n"]])
-            if score["mean"] is not None:
+            score = results.summary[subset].get(key, UNMEASURED)
+            rows.append([key, subset, score.mean, score.std, score.n])
+            if score.mean is not None:
                 color = COLORS[subset.count("+")]
-                panel.errorbar(score["mean"], height, xerr=score["std"], fmt="o", color=color, markersize=5, capsize=3)
+                panel.errorbar(score.mean, height, xerr=score.std, fmt="o", color=color, markersize=5, capsize=3)
         panel.set_yticks(range(len(subsets)), [subset.replace("+", " + ") for subset in subsets])
         panel.set_ylim(len(subsets) - 0.5, -0.5)
         panel.grid(axis="y", visible=False)
         panel.set_title(key)
         panel.set_xlabel("more is better" if greater_is_better else "less is better")
-    warning, seeds = " (SYNTHETIC)" if results["corpus"]["synthetic"] else "", len(results["seeds"])
-    figure.suptitle(f"{results['name']} on {results['corpus']['name']}{warning}, {seeds} seed{'s' * (seeds > 1)}")
+    seeds = len(results.seeds)
+    figure.suptitle(f"{results.name} on {results.corpus.title}, {seeds} seed{'s' * (seeds > 1)}")
     return save_figure(figure, path, ["metric", "subset", "mean", "std", "n"], rows)
 
 
 @styled
-def plot_models(list_of_results: list[dict], blocks: dict[str, dict[str, str]], path: str | Path) -> Path:
+def plot_models(list_of_results: list[Results], blocks: dict[str, dict[str, str]], path: str | Path) -> Path:
     """Models side by side, mean and standard deviation over the seeds: a line of panels per metric, a panel per label.
 
     `blocks` holds, per metric, headers and keys of the summary (`backbone_benchmark.score_columns`).
     """
-    names = [results["name"] for results in list_of_results]
+    names = [results.name for results in list_of_results]
     wide = max(len(columns) for columns in blocks.values())
     figure, axes = new_figure(wide * len(blocks), 1.6, 0.9 + 0.2 * len(names), columns=wide, sharey=True)
     rows = []
     for line, (metric, columns) in enumerate(blocks.items()):
         for panel, (header, key) in zip(axes[line * wide :], columns.items(), strict=False):
             for height, results in enumerate(list_of_results):
-                score = results["summary"][full_subset(results)].get(key) or {"mean": None, "std": None, "n": 0}
-                rows.append([results["name"], key, score["mean"], score["std"], score["n"]])
-                if score["mean"] is not None:
+                score = results.summary[results.full_subset].get(key, UNMEASURED)
+                rows.append([results.name, key, score.mean, score.std, score.n])
+                if score.mean is not None:
                     panel.errorbar(
-                        score["mean"], height, xerr=score["std"], fmt="o", color=COLORS[line], markersize=4, capsize=2
+                        score.mean, height, xerr=score.std, fmt="o", color=COLORS[line], markersize=4, capsize=2
                     )
             panel.set_title(f"{metric}\n{header}")
             panel.set_yticks(range(len(names)), names)
             panel.set_ylim(len(names) - 0.5, -0.5)
-    corpus = list_of_results[0]["corpus"]
-    figure.suptitle(f"{corpus['name']}{' (SYNTHETIC)' if corpus['synthetic'] else ''}, test split")
+    figure.suptitle(f"{list_of_results[0].corpus.title}, test split")
     return save_figure(figure, path, ["model", "metric", "mean", "std", "n"], rows)
 
 

@@ -15,7 +15,7 @@ from ..messages import did_you_mean
 from ..tasks import Task, as_field
 from .evaluator import quietly
 from .metrics import compute_task_metrics, primary_metric
-from .results import read_results
+from .results import SeedResult, read_results
 
 
 LESS_IS_BETTER = ("mae", "hamming_loss")
@@ -65,15 +65,16 @@ def check_selection(config, tasks: list[Task], measured: list[Task]) -> None:
 def best_of(output: Path) -> int:
     """The seed that validation preferred, of a finished run."""
     results = read_results(output / "results.json")
-    training = results["config"]["training"]
+    training = results.config["training"]
     config = SimpleNamespace(training=SimpleNamespace(select_by=training.get("select_by")))
     tasks = [Task.from_dict({"name": t["name"], "problem_type": t["problem_type"],
                              "labels": t["labels"] if t["problem_type"] != "regression" else []})
-             for t in results["tasks"]]  # fmt: skip
-    return best_seed(config, tasks, results["seeds"])
+             for t in results.tasks]  # fmt: skip
+    return best_seed(config, tasks, results.seeds)
 
 
-def best_seed(config, tasks: list[Task], seeds: dict) -> int:
+def best_seed(config, tasks: list[Task], seeds: dict[str, SeedResult]) -> int:
     """The seed with the best validation score; of equal ones the first."""
     metric, greater = selection_of(config, tasks)
-    return int((max if greater else min)(seeds, key=lambda seed: seeds[seed]["validation"][metric]))
+    scores = {seed: score for seed, run in seeds.items() if (score := run.validation[metric]) is not None}
+    return int((max if greater else min)(scores, key=lambda seed: scores[seed]))

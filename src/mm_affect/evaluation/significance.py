@@ -155,12 +155,12 @@ def compare(
     folders = [Path(one), Path(other)]
     results = [read_results(folder / "results.json") for folder in folders]
     if metric is None:
-        task = results[0]["tasks"][0]
+        task = results[0].tasks[0]
         metric = f"{task['name']}.{primary_metric(task)[0]}"
-    seeds = list(results[0]["seeds"])
-    if set(seeds) != set(results[1]["seeds"]):
+    seeds = list(results[0].seeds)
+    if set(seeds) != set(results[1].seeds):
         raise ValueError(
-            f"{one} has the seeds {', '.join(seeds)} and {other} {', '.join(results[1]['seeds'])}; runs are compared seed "
+            f"{one} has the seeds {', '.join(seeds)} and {other} {', '.join(results[1].seeds)}; runs are compared seed "
             "by seed, so train both with the same."
         )
     runs = [[read_predictions(folder / "seeds" / f"seed-{name}" / FILE) for name in seeds] for folder in folders]

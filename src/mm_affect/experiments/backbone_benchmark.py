@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..evaluation.metrics import definition
-from ..evaluation.results import format_score, full_subset, latex_table, markdown_table
+from ..evaluation.results import Results, format_score, latex_table, markdown_table
 from ..messages import did_you_mean
 from ..training.config import RunConfig
 
@@ -89,12 +89,12 @@ def benchmark_task(label_fields: list[dict], name: str) -> dict:
     return {"name": name, "problem_type": kind, "labels": labels}
 
 
-def score_columns(list_of_results: list[dict]) -> dict[str, dict[str, str]]:
+def score_columns(list_of_results: list[Results]) -> dict[str, dict[str, str]]:
     """What the tables show: per metric of the (same) task of these results the columns, header to key of the summary.
 
     For several labels these are weighted accuracy and F1 of each label and their mean; else what is usual for the task.
     """
-    task = list_of_results[0]["tasks"][0]
+    task = list_of_results[0].tasks[0]
     name, labels = task["name"], task["labels"]
     if task["problem_type"] == "multi_label_classification":
         return {
@@ -105,24 +105,23 @@ def score_columns(list_of_results: list[dict]) -> dict[str, dict[str, str]]:
     return {metric: {name: f"{name}.{metric}"} for metric in metrics}
 
 
-def format_tables(list_of_results: list[dict], failures: dict[str, str], latex: bool = False) -> str:
+def format_tables(list_of_results: list[Results], failures: dict[str, str], latex: bool = False) -> str:
     """One table per metric, models by labels, mean ± standard deviation over the seeds, in Markdown or LaTeX (booktabs).
 
     Args:
         failures: why models were not measured; listed below.
     """
     comment = "% " if latex else ""
-    corpus = list_of_results[0]["corpus"]
-    where = f"{corpus['name']}{' (SYNTHETIC)' if corpus['synthetic'] else ''}"
+    where = list_of_results[0].corpus.title
     parts = []
     for metric, columns in score_columns(list_of_results).items():
-        seeds = max(len(results["seeds"]) for results in list_of_results)
+        seeds = max(len(results.seeds) for results in list_of_results)
         parts.append(f"{comment}{metric} on the test split of {where}, mean ± standard deviation over {seeds} seeds.")
         parts.append(f"{comment}{metric}: {definition(metric)}")
         lines = []
         for results in list_of_results:
-            scores = results["summary"][full_subset(results)]
-            lines.append([results["name"], *(format_score(scores.get(key)) for key in columns.values())])
+            scores = results.summary[results.full_subset]
+            lines.append([results.name, *(format_score(scores.get(key)) for key in columns.values())])
         parts += ["", (latex_table if latex else markdown_table)(["model", *columns], lines), ""]
     parts += [f"{comment}{name} was not measured. {reason}" for name, reason in failures.items()]
     return "\n".join(parts).rstrip() + "\n"

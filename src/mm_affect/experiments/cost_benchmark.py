@@ -25,7 +25,7 @@ from ..data import load, read_corpus
 from ..data.ragged import RowDataset
 from ..evaluation.metrics import primary_metric
 from ..evaluation.plots import line_style, new_figure, save_figure, styled
-from ..evaluation.results import environment, format_score, full_subset, markdown_table, read_results
+from ..evaluation.results import UNMEASURED, Environment, Score, format_score, markdown_table, read_results
 from ..features.collator import AffectCollator
 from ..files import write_atomically
 from ..messages import did_you_mean
@@ -64,7 +64,7 @@ class BenchmarkedRun:
 
     name: str
     config: RunConfig
-    score: dict | None = None
+    score: Score | None = None
 
 
 def list_architectures() -> list[str]:
@@ -97,16 +97,16 @@ def select_runs(
     subjects = []
     for folder in results:
         found = read_results(folder / "results.json")
-        if found["corpus"]["manifest_hash"] != corpus["manifest_hash"]:
+        if found.corpus.manifest_hash != corpus["manifest_hash"]:
             raise ValueError(
-                f"{folder} was trained on other rows ({found['corpus']['name']}) than {rows} ({corpus['name']}); scores "
+                f"{folder} was trained on other rows ({found.corpus.name}) than {rows} ({corpus['name']}); scores "
                 "of different rows cannot be compared."
             )
-        task, scores = found["tasks"][0], found["summary"][full_subset(found)]
+        task, scores = found.tasks[0], found.summary[found.full_subset]
         metric = metric or f"{task['name']}.{primary_metric(task)[0]}"
-        if scores.get(metric) is None or scores[metric]["mean"] is None:
+        if scores.get(metric) is None or scores[metric].mean is None:
             raise ValueError(f"{folder} has no score {metric!r}.{did_you_mean(metric, scores)}")
-        config = replace(RunConfig.from_dict(found["config"]), data=str(rows))
+        config = replace(RunConfig.from_dict(found.config), data=str(rows))
         if config.architecture in wanted:
             subjects.append(BenchmarkedRun(config.name, config, scores[metric]))
     measured = {subject.config.architecture for subject in subjects}
@@ -208,8 +208,8 @@ def measure_costs(
     corpus = read_corpus(rows)
     notes = [f"* {name} could not be measured: {reason}" for name, reason in failed.items()]
     record = {"rows": str(rows), "corpus": corpus["name"], "batch_size": batch_size, "rounds": rounds,
-              "metric": metric, "threads": 1, **environment("cpu"), "failed": failed,
-              "measured": [{"name": s.name, "config": s.config.to_dict(), "score": s.score} | asdict(cost)
+              "metric": metric, "threads": 1, **asdict(Environment.current("cpu")), "failed": failed,
+              "measured": [{"name": s.name, "config": s.config.to_dict(), "score": s.score and s.score.to_dict()} | asdict(cost)
                            for s, cost in measured]}  # fmt: skip
     write_atomically(output / "costs.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
     write_atomically(output / "costs.csv", numbers)
@@ -227,7 +227,7 @@ def format_costs(measured: list[tuple[BenchmarkedRun, Cost]], metric: str | None
     header = [*HEADER, *([metric] if metric else [])]
     shown, lines = [], [[*HEADER, *([metric, f"{metric} std"] if metric else [])]]
     for subject, cost in measured:
-        score, names = subject.score or {"mean": None, "std": None}, [subject.name, subject.config.architecture]
+        score, names = subject.score or UNMEASURED, [subject.name, subject.config.architecture]
         numbers = [cost.flops / 1e6, 1000 * cost.forward, 1000 * cost.train]
         peak = "–" if cost.peak is None else f"{cost.peak:.0f}"
         line = [
@@ -237,9 +237,7 @@ def format_costs(measured: list[tuple[BenchmarkedRun, Cost]], metric: str | None
             peak,
         ]
         shown.append(line + ([format_score(score)] if metric else []))
-        lines.append(
-            [*names, cost.parameters, *numbers, cost.peak, *([score["mean"], score["std"]] if metric else [])]
-        )
+        lines.append([*names, cost.parameters, *numbers, cost.peak, *([score.mean, score.std] if metric else [])])
     file = io.StringIO()
     csv.writer(file, lineterminator="\n").writerows(lines)
     return markdown_table(header, shown), file.getvalue()
@@ -253,7 +251,7 @@ def plot_parameters(scored: list[tuple[BenchmarkedRun, Cost]], metric: str, titl
     figure, (panel,) = new_figure(1, 6.4, 3.4, columns=1)
     for index, (subject, cost) in enumerate(scored):
         score, style = subject.score, line_style(index) | {"linestyle": "none"}
-        panel.errorbar(cost.parameters, score["mean"], yerr=score["std"], capsize=3, label=subject.name, **style)
+        panel.errorbar(cost.parameters, score.mean, yerr=score.std, capsize=3, label=subject.name, **style)
     panel.set_xscale("log")
     panel.margins(x=0.15)
     panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -263,5 +261,5 @@ def plot_parameters(scored: list[tuple[BenchmarkedRun, Cost]], metric: str, titl
     panel.set_xlabel("parameters")
     panel.set_ylabel(metric)
     figure.legend(loc="outside right upper")
-    rows = [[s.name, cost.parameters, s.score["mean"], s.score["std"], s.score["n"]] for s, cost in scored]
+    rows = [[s.name, cost.parameters, s.score.mean, s.score.std, s.score.n] for s, cost in scored]
     return save_figure(figure, path, ["name", "parameters", "mean", "std", "n"], rows)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..evaluation.results import format_score, markdown_table
+from ..evaluation.results import Score, format_score, markdown_table
 from ..evaluation.selection import selection_of
 from ..files import as_json, write_atomically
 from ..training.config import RunConfig
@@ -131,7 +131,7 @@ def format_grid(metric: str, greater: bool, points: list[GridPoint]) -> tuple[st
     """
     scores = [_score(point, metric) for point in points]
     known = [i for i, score in enumerate(scores) if score is not None]
-    best = (max if greater else min)(known, key=lambda i: scores[i]["mean"], default=None)
+    best = (max if greater else min)(known, key=lambda i: scores[i].mean, default=None)
     header = [*points[0].fields, f"validation {metric}", "seeds", "epochs", "seconds", "best"]
     lines, file = [], io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
@@ -141,7 +141,7 @@ def format_grid(metric: str, greater: bool, points: list[GridPoint]) -> tuple[st
         epochs, seconds = (sum(seed[name] for seed in point.seeds) for name in ("epochs", "seconds"))
         facts = [len(point.seeds), epochs, round(seconds, 1), "*" if i == best else ""]
         lines.append([*values, format_score(score) if score or not point.failure else "failed", *facts])
-        numbers = [score[part] if score else None for part in ("mean", "std")]
+        numbers = [getattr(score, part) if score else None for part in ("mean", "std")]
         writer.writerow([*values, *numbers, *facts, point.failure, point.config.output_dir])
     return markdown_table(header, lines), file.getvalue(), None if best is None else points[best]
 
@@ -153,12 +153,12 @@ def write_grid(folder: Path, metric: str, greater: bool, points: list[GridPoint]
     return table, best
 
 
-def _score(point: GridPoint, metric: str) -> dict | None:
+def _score(point: GridPoint, metric: str) -> Score | None:
     """Mean and deviation over the seeds, None if a seed is missing or the metric was undefined."""
     values = [seed["validation"][metric] for seed in point.seeds]
     if len(values) < len(point.config.seeds) or any(value is None or value != value for value in values):
         return None
-    return {"mean": statistics.fmean(values), "std": statistics.stdev(values) if len(values) > 1 else None}
+    return Score(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None, len(values))
 
 
 def _seed_folder(point: GridPoint, seed: int) -> Path:

@@ -5,30 +5,30 @@ Khare et al. (2021, section 5.3) withhold modalities at test time by the weight 
 joint embedding shrinks; `renormalize_weights` lets them grow to the same sum. Both are read from one trained model.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from transformers import AutoModel, AutoProcessor
 
 from ..data import load, read_corpus
 from ..evaluation.evaluator import evaluate_subsets
-from ..evaluation.results import summarize
+from ..evaluation.results import Results
 
 
-def renormalized(results: dict) -> dict:
+def renormalized(results: Results) -> Results:
     """The results of a finished run, its test split measured again with `renormalize_weights`.
 
     Raises:
         ValueError: the architecture has no weights of modalities.
     """
-    output, data = Path(results["config"]["output_dir"]), results["config"]["data"]
+    output, data = Path(results.config["output_dir"]), results.config["data"]
     processor, rows = AutoProcessor.from_pretrained(output), load(data)["test"]
     seeds = {}
-    for seed, found in results["seeds"].items():
+    for seed, found in results.seeds.items():
         model = AutoModel.from_pretrained(output / "seeds" / f"seed-{seed}").eval()
         if not hasattr(model.config, "renormalize_weights"):
             raise ValueError(f"{type(model).__name__} weighs no modalities, so there is nothing to re-normalize.")
         model.config.renormalize_weights = True
-        seeds[seed] = found | {"test": evaluate_subsets(model, processor, rows, read_corpus(data)["label_fields"])}
-    best = {"best": results["best"] | {"intervals": {}}} if "best" in results else {}
-    name = f"{results['name']}, weights re-normalized"
-    return results | {"name": name, "seeds": seeds, "summary": summarize(seeds)} | best
+        seeds[seed] = replace(found, test=evaluate_subsets(model, processor, rows, read_corpus(data)["label_fields"]))
+    best = results.best and replace(results.best, intervals={})
+    return replace(results, name=f"{results.name}, weights re-normalized", seeds=seeds, best=best)

@@ -20,7 +20,7 @@ from scipy import stats
 
 from ..checkpoints.hub import pull_file
 from ..evaluation.metrics import primary_metric
-from ..evaluation.results import format_score, full_subset, markdown_table, read_results
+from ..evaluation.results import Results, Score, format_score, markdown_table, read_results
 from ..training.config import RunConfig
 from ..training.joint_corpora import read_corpora
 from ..training.run import run
@@ -55,7 +55,7 @@ class ComparisonRow:
 # the card ---------------------------------------------------------------------------------------------------------
 
 
-def read_card_results(card: str) -> dict:
+def read_card_results(card: str) -> Results:
     """The results of a card: a folder with results.json, that file, or a model on the Hub (named as for `hub.pull`).
 
     Raises:
@@ -105,19 +105,19 @@ def compare_hashes(card: dict, corpus: dict) -> str:
     )
 
 
-def find_environment_differences(card: dict, here: dict) -> list[str]:
+def find_environment_differences(card: Results, here: Results) -> list[str]:
     """Versions, device and fields of the config that are not as when the card was made, in words."""
     found = [
-        f"{name} {theirs} → {here['versions'].get(name, 'not recorded')}"
-        for name, theirs in card["versions"].items()
-        if here["versions"].get(name) != theirs
+        f"{name} {theirs} → {here.environment.versions.get(name, 'not recorded')}"
+        for name, theirs in card.environment.versions.items()
+        if here.environment.versions.get(name) != theirs
     ]
-    if card["device"] != here["device"]:
-        found.append(f"device {card['device']} → {here['device']}")
-    ours = flatten(here["config"])
+    if card.environment.device != here.environment.device:
+        found.append(f"device {card.environment.device} → {here.environment.device}")
+    ours = flatten(here.config)
     return found + [
         f"config {name} {json.dumps(value)} → {json.dumps(ours.get(name))}"
-        for name, value in flatten(card["config"]).items()
+        for name, value in flatten(card.config).items()
         if name not in ("data", "output_dir", "seeds") and ours.get(name) != value
     ]
 
@@ -133,7 +133,7 @@ def flatten(config: dict, prefix: str = "") -> dict:
 # the run ----------------------------------------------------------------------------------------------------------
 
 
-def rerun(card: dict, output: Path, data: str | None = None, seeds: list[int] | None = None) -> dict:
+def rerun(card: Results, output: Path, data: str | None = None, seeds: list[int] | None = None) -> Results:
     """Results of the card's run, made again below `output`; raises `ValueError` if that cannot be.
 
     Args:
@@ -141,37 +141,37 @@ def rerun(card: dict, output: Path, data: str | None = None, seeds: list[int] | 
             default `MM_AFFECT_REALDATA`, or `../shared/realdata` beside the checkout.
         seeds: only these; default: those of the card.
     """
-    if card["command"].startswith("python benchmarks/"):
+    if card.command.startswith("python benchmarks/"):
         return _rerun_program(card, output, data, seeds)
     changes = (
         {"output_dir": str(output / "run")} | ({"data": data} if data else {}) | ({"seeds": seeds} if seeds else {})
     )
-    config = RunConfig.from_dict(card["config"], changes)
+    config = RunConfig.from_dict(card.config, changes)
     _check_data(card, read_corpora(config.data, config.auxiliary), config.data)
-    run(config, card["command"])
+    run(config, card.command)
     return read_results(Path(config.output_dir) / "results.json")  # as the card was read: undefined scores are None
 
 
-def _check_data(card: dict, corpus: dict, where: str) -> None:
-    differences = find_data_differences(card["corpus"], corpus)
+def _check_data(card: Results, corpus: dict, where: str) -> None:
+    differences = find_data_differences(card.corpus.to_dict(), corpus)
     if differences:
         raise ValueError(
-            f"{where} is not the data of {card['name']}: {'; '.join(differences)}. Name the rows that it was trained on."
+            f"{where} is not the data of {card.name}: {'; '.join(differences)}. Name the rows that it was trained on."
         )
-    print(compare_hashes(card["corpus"], corpus), file=sys.stderr)
+    print(compare_hashes(card.corpus.to_dict(), corpus), file=sys.stderr)
 
 
-def _rerun_program(card: dict, output: Path, data: str | None, seeds: list[int] | None) -> dict:
+def _rerun_program(card: Results, output: Path, data: str | None, seeds: list[int] | None) -> Results:
     """Run `python benchmarks/...` in a copy of this checkout's programs and configs, where it also keeps its cards."""
-    _, program, *options = shlex.split(card["command"])
+    _, program, *options = shlex.split(card.command)
     if Path(program).parent != Path("benchmarks") or not Path(program).is_file():  # a card may come from anybody
         raise FileNotFoundError(
-            f"{card['name']} was made by `{card['command']}`, and there is no {program} here; run this in a checkout of mm_affect."
+            f"{card.name} was made by `{card.command}`, and there is no {program} here; run this in a checkout of mm_affect."
         )
     outside = next((word for word in options if _leads_outside(word)), None)
     if outside is not None:
         raise ValueError(
-            f"{card['name']} was made by `{card['command']}`, and {outside} names a file that may be outside the checkout; if you "
+            f"{card.name} was made by `{card.command}`, and {outside} names a file that may be outside the checkout; if you "
             "trust it, run the command yourself."
         )
     for folder in ("benchmarks", "examples"):
@@ -186,12 +186,12 @@ def _rerun_program(card: dict, output: Path, data: str | None, seeds: list[int] 
     }
     real = data or os.environ.get("MM_AFFECT_REALDATA") or Path("..", "shared", "realdata")
     environment["MM_AFFECT_REALDATA"] = str(Path(real).resolve())  # the copy lies elsewhere
-    print(f"Running in {output}: {card['command']}", file=sys.stderr)
+    print(f"Running in {output}: {card.command}", file=sys.stderr)
     code = subprocess.run([sys.executable, program, *options], cwd=output, env=environment).returncode
     if code:
-        raise ValueError(f"`{card['command']}` ended with exit code {code}; what it printed above says why.")
-    here = read_results(output / "model_cards" / card["name"] / "results.json")
-    _check_data(card, here["corpus"], f"What {program} read")
+        raise ValueError(f"`{card.command}` ended with exit code {code}; what it printed above says why.")
+    here = read_results(output / "model_cards" / card.name / "results.json")
+    _check_data(card, here.corpus.to_dict(), f"What {program} read")
     return here
 
 
@@ -201,8 +201,8 @@ def _leads_outside(word: str) -> bool:
 
 
 def reproduce(
-    card: dict, output: str | Path | None = None, data: str | None = None, seeds: list[int] | None = None
-) -> dict:
+    card: Results, output: str | Path | None = None, data: str | None = None, seeds: list[int] | None = None
+) -> Results:
     """Results of a card's run made again, in a temporary folder unless `output`, an empty or new one, is named."""
     if output is None:
         with tempfile.TemporaryDirectory(prefix="mm_affect_reproduce_") as folder:
@@ -217,19 +217,19 @@ def reproduce(
 # the comparison ---------------------------------------------------------------------------------------------------
 
 
-def compare(card: dict, here: dict, every: bool = False) -> list[ComparisonRow]:
+def compare(card: Results, here: Results, every: bool = False) -> list[ComparisonRow]:
     """Published scores beside those measured here, with all the modalities, per seed and over seeds.
 
     `every`: all metrics; default: the primary metric of each task.
     """
-    subset, lines = full_subset(card), []
-    metrics = [f"{task['name']}.{primary_metric(task)[0]}" for task in card["tasks"]]
+    subset, lines = card.full_subset, []
+    metrics = [f"{task['name']}.{primary_metric(task)[0]}" for task in card.tasks]
     if every:
-        metrics += [name for name in card["summary"][subset] if name not in metrics]
+        metrics += [name for name in card.summary[subset] if name not in metrics]
     for metric in metrics:
-        scores_of_seeds = {seed: found["test"].get(subset, {}) for seed, found in card["seeds"].items()}
+        scores_of_seeds = {seed: found.test.get(subset, {}) for seed, found in card.seeds.items()}
         published = {seed: scores[metric] for seed, scores in scores_of_seeds.items() if metric in scores}
-        found = {seed: scores["test"].get(subset, {}).get(metric) for seed, scores in here["seeds"].items()}
+        found = {seed: scores.test.get(subset, {}).get(metric) for seed, scores in here.seeds.items()}
         lines += [
             ComparisonRow(
                 metric,
@@ -240,14 +240,14 @@ def compare(card: dict, here: dict, every: bool = False) -> list[ComparisonRow]:
             )
             for seed, value in found.items()
         ]
-        lines.append(_compare_means(metric, *(side["summary"].get(subset, {}).get(metric) for side in (card, here))))
+        lines.append(_compare_means(metric, *(side.summary.get(subset, {}).get(metric) for side in (card, here))))
         lines[-1].verdict = _verdict(published, found)
     return lines
 
 
-def _compare_means(metric: str, published: dict | None, here: dict | None) -> ComparisonRow:
-    counts = [0 if score is None else score["n"] for score in (published, here)]
-    difference = _difference((here or {}).get("mean"), (published or {}).get("mean"))
+def _compare_means(metric: str, published: Score | None, here: Score | None) -> ComparisonRow:
+    counts = [0 if score is None else score.n for score in (published, here)]
+    difference = _difference(here and here.mean, published and published.mean)
     return ComparisonRow(
         metric, f"{counts[0]} and {counts[1]} seeds", format_score(published), format_score(here), difference
     )
@@ -290,7 +290,7 @@ def format_comparison(lines: list[ComparisonRow]) -> str:
     return markdown_table(["metric", "", "published", "here", "difference", "verdict"], rows)
 
 
-def is_reproduced(card: dict, lines: list[ComparisonRow]) -> bool:
+def is_reproduced(card: Results, lines: list[ComparisonRow]) -> bool:
     """Whether the primary metric of every task is as published; other metrics are shown, and do not decide."""
-    primary = {f"{task['name']}.{primary_metric(task)[0]}" for task in card["tasks"]}
+    primary = {f"{task['name']}.{primary_metric(task)[0]}" for task in card.tasks}
     return all(line.verdict in REPRODUCED for line in lines if line.verdict and line.metric in primary)

@@ -162,18 +162,18 @@ def read_label_source(checkpoint: str | Path, task: Task, confidence: float | No
     from ..evaluation.selection import best_of
 
     results = read_results(folder / "results.json")
-    if any(known_task["name"] == task.name and known_task.get("weak") for known_task in results["tasks"]):
+    if any(known_task["name"] == task.name and known_task.get("weak") for known_task in results.tasks):
         raise ValueError(
             f"{checkpoint} learned {task.name!r} from weak labels itself, and was measured against them; predict with the "
             "model that they came from."
         )
-    score = results["seeds"][str(best_of(folder))]["validation"].get(f"{task.name}.{metric}")
+    score = results.seeds[str(best_of(folder))].validation.get(f"{task.name}.{metric}")
     if score is None:
         raise ValueError(
             f"{checkpoint} was not measured by {task.name}.{metric} on its validation split; give the confidence of "
             "its labels."
         )
-    return known | {"model": results["name"], "metric": metric, "confidence": round(max(0.0, score), 6)}
+    return known | {"model": results.name, "metric": metric, "confidence": round(max(0.0, score), 6)}
 
 
 def select_modalities(processor: AffectProcessor, corpus: dict, wanted: list[str] | None = None) -> tuple[str, ...]:

@@ -22,11 +22,20 @@ from transformers import (
 
 from ..data import RowReader, load
 from ..data.ragged import RowDataset
-from ..evaluation.cards import start_in_words, write_card
+from ..evaluation.cards import describe_start, write_card
 from ..evaluation.evaluator import compute_metrics, predict, predict_subsets, with_tuned_thresholds
 from ..evaluation.predictions import FILE as PREDICTIONS
 from ..evaluation.predictions import read_predictions, scored, write_predictions
-from ..evaluation.results import environment, read_results, summarize, write_results
+from ..evaluation.results import (
+    BestSeed,
+    CorpusRecord,
+    Environment,
+    ModelRecord,
+    Results,
+    SeedResult,
+    read_results,
+    write_results,
+)
 from ..evaluation.selection import add_selection_mean, best_seed, check_selection, selection_of
 from ..evaluation.significance import intervals
 from ..features.collator import AffectCollator
@@ -49,7 +58,7 @@ from .text_encoder import check_transcripts, load_text_config, load_text_tokeniz
 from .trainer import AffectTrainer, initialize_labels
 
 
-def run(config: RunConfig, command: str = "", resume: bool = False, overwrite: bool = False, jobs: int = 1) -> dict:
+def run(config: RunConfig, command: str = "", resume: bool = False, overwrite: bool = False, jobs: int = 1) -> Results:
     """Train every seed of a run, keep the one that validation prefers, measure all of them on the test split once.
 
     `output_dir` then holds the checkpoint (weights, config, processor), `run.json`, `results.json`, the card, plots, and
@@ -72,45 +81,37 @@ def run(config: RunConfig, command: str = "", resume: bool = False, overwrite: b
     folders = {seed: output / "seeds" / f"seed-{seed}" for seed in config.seeds}
     unfinished = {seed: folder for seed, folder in folders.items() if not (folder / "seed.json").exists()}
     run_parallel(train_seed, [(config, *seed, *prepared) for seed in unfinished.items()], jobs)
-    seeds = {str(seed): json.loads((folder / "seed.json").read_text()) for seed, folder in folders.items()}
+    seeds = {
+        str(seed): SeedResult.from_dict(json.loads((folder / "seed.json").read_text()))
+        for seed, folder in folders.items()
+    }
     best = best_seed(config, tasks, seeds)
     model = AutoModel.from_pretrained(output / "seeds" / f"seed-{best}")
     model.save_pretrained(output)
     processor.save_pretrained(output)
-    results = {
-        "format": "mm_affect results",
-        "version": 1,
-        "name": config.name,
-        "model": {"architecture": type(model).__name__, "parameters": model.num_parameters()}
-                 | {name: corpus[name] for name in ("pretrained",) if name in corpus},
-        "config": config.to_dict(),
-        "tasks": record_tasks(tasks, corpus.get("training_fields", corpus["label_fields"])),
-        "corpus": {name: corpus.get(name) for name in
-                   ("name", "synthetic", "license", "counts", "manifest_hash", "split_protocol")}
-                  | {"extractors": describe_extractors(config, corpus, model.config)}
-                  | {name: corpus[name] for name in ("auxiliary", "labels_used") if name in corpus},
-        "seeds": seeds,
-        "summary": summarize(seeds),
-        "best": describe_best_seed(output, best, selection_of(config, tasks)[0], seeds),
-        "command": command,
-        "seconds": round(sum(seed["seconds"] for seed in seeds.values()), 1),
-        "date": date.today().isoformat(),
-    } | environment(str(model.device))  # fmt: skip
+    results = Results(
+        name=config.name,
+        model=ModelRecord(type(model).__name__, model.num_parameters(), corpus.get("pretrained")),
+        config=config.to_dict(),
+        tasks=record_tasks(tasks, corpus.get("training_fields", corpus["label_fields"])),
+        corpus=CorpusRecord.from_dict(corpus | {"extractors": describe_extractors(config, corpus, model.config)}),
+        seeds=seeds,
+        environment=Environment.current(str(model.device)),
+        command=command,
+        seconds=round(sum(seed.seconds for seed in seeds.values()), 1),
+        date=date.today().isoformat(),
+        best=describe_best_seed(output, best, selection_of(config, tasks)[0], seeds),
+    )
     write_results(output / "results.json", results)
     publish(output, best)
     return results
 
 
-def describe_best_seed(output: Path, best: int, metric: str, seeds: dict) -> dict:
+def describe_best_seed(output: Path, best: int, metric: str, seeds: dict[str, SeedResult]) -> BestSeed:
     """`best` of results: the seed that validation preferred, by which metric, and the intervals of its test scores."""
-    scores = next(iter(seeds[str(best)]["test"].values()))  # with all the modalities
+    scores = next(iter(seeds[str(best)].test.values()))  # with all the modalities
     predictions = read_predictions(output / "seeds" / f"seed-{best}" / PREDICTIONS)
-    return {
-        "seed": str(best),
-        "selected_by": metric,
-        "validation": seeds[str(best)]["validation"][metric],
-        "intervals": intervals(predictions, scores),
-    }
+    return BestSeed(str(best), metric, seeds[str(best)].validation[metric], intervals(predictions, scores))
 
 
 def prepare(config: RunConfig, names: tuple[str, ...]) -> tuple[dict, dict, list[Task], AffectProcessor]:
@@ -143,7 +144,7 @@ def prepare(config: RunConfig, names: tuple[str, ...]) -> tuple[dict, dict, list
     model = make_model(config, tasks, processor)
     if config.pretrained is not None:
         corpus["pretrained"] = warm_start.summarize(model, warm_start.find_checkpoint(config.pretrained))
-        print(f"{config.name}: {start_in_words(corpus['pretrained'])}", file=sys.stderr)
+        print(f"{config.name}: {describe_start(corpus['pretrained'])}", file=sys.stderr)
     check_training(config.training, model, AffectCollator(processor, tasks, fields), train)
     return {split: splits[split] for split in names}, corpus, tasks, processor
 
@@ -219,14 +220,14 @@ def check_unchanged(config: RunConfig, rows: dict) -> None:
         )
 
 
-def read_finished(config: RunConfig) -> dict | None:
+def read_finished(config: RunConfig) -> Results | None:
     """The results of this run if it was finished before, with this config, its seeds and these rows."""
     output = Path(config.output_dir)
     if not all((output / name).is_file() for name in ("run.json", "results.json")):
         return None
     check_unchanged(config, identify_inputs(config, read_corpora(config.data, config.auxiliary)))
     results = read_results(output / "results.json")
-    return results if list(results["seeds"]) == [str(seed) for seed in config.seeds] else None
+    return results if list(results.seeds) == [str(seed) for seed in config.seeds] else None
 
 
 def make_processor(config: RunConfig, corpus: dict) -> AffectProcessor:

@@ -31,16 +31,15 @@ class ModelInfo:
 def read_model_info(name: str, model) -> ModelInfo:
     """The facts of the checkpoint `name`, a folder or a name on the Hub, loaded as `model`."""
     path = folder_of_checkpoint(name) / "results.json"
-    results = read_results(path) if path.is_file() else {}
-    corpus = results.get("corpus") or {}
-    ranges = {task["name"]: task["range"] for task in results.get("tasks", [])}
+    results = read_results(path) if path.is_file() else None
+    ranges = {task["name"]: task["range"] for task in (results.tasks if results else [])}
     ranges |= {task.name: task.value_range for task in model.config.tasks if task.value_range}
     return ModelInfo(
-        results.get("name", Path(name).name) if Path(name).exists() else name,
+        (results.name if results else Path(name).name) if Path(name).exists() else name,
         type(model).__name__.removesuffix("ForAffect"),
         sum(parameter.numel() for parameter in model.parameters()),
         list(model.config.modalities),
-        corpus.get("name"),
-        bool(corpus.get("synthetic")),
+        results.corpus.name if results else None,
+        bool(results and results.corpus.synthetic),
         {task: tuple(ends) for task, ends in ranges.items() if ends},
     )
