@@ -12,7 +12,7 @@ from fixture_layouts.mult_pickle import write_mult_pickle
 from fixture_layouts.sequences import padded, random_sequences
 
 from mm_affect.data import RowReader, check_label, check_label_field, load, write_rows
-from mm_affect.data.corpora import folds
+from mm_affect.data.corpora import official_folds
 from mm_affect.data.corpora.corpus_builder import CorpusBuilder
 from mm_affect.data.corpora.layouts import deduplicate_ids
 from mm_affect.data.corpora.official_folds import carve_validation, folds_hash, load_folds, split_of
@@ -220,7 +220,7 @@ def test_changed_folds_are_refused(name, tmp_path, monkeypatch):
     record["splits"]["train"].append(record["splits"]["test"].pop())
     (tmp_path / "folds").mkdir()
     (tmp_path / "folds" / f"{name}.json").write_text(json.dumps(record))
-    monkeypatch.setattr(folds.resources, "files", lambda package: tmp_path)
+    monkeypatch.setattr(official_folds.resources, "files", lambda package: tmp_path)
     with pytest.raises(ValueError, match=f"folds of {name} in this installation were changed"):
         load_folds.__wrapped__(name)
 
