@@ -24,11 +24,13 @@ from mm_affect.training.config import RunConfig
 from mm_affect.training.run import run
 
 
-def prepare(data: str) -> None:
-    """The h5 files as rows."""
+def prepare(folder_of_rows: str) -> None:
+    """Write the h5 files as rows."""
     source = folder("mmmo")
     splits, layout = load("ict_mmmo", source), find_layout("ict_mmmo", source)
-    write_rows(data, {name: RowReader(rows) for name, rows in splits.items()}, layout.describe(), overwrite=True)
+    write_rows(
+        folder_of_rows, {name: RowReader(rows) for name, rows in splits.items()}, layout.describe(), overwrite=True
+    )
 
 
 def main() -> None:
@@ -36,8 +38,8 @@ def main() -> None:
     parser.add_argument("configs", nargs="+", type=Path)
     command = shlex.join(["python", "benchmarks/ict_mmmo.py", *sys.argv[1:]])
     configs = [RunConfig.load(path) for path in parser.parse_args().configs]
-    for data in {config.data for config in configs}:
-        prepare(data)
+    for rows in {config.rows for config in configs}:
+        prepare(rows)
     finished = []
     for config in configs:
         finished.append(run(config, command, resume=True))

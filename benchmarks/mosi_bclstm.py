@@ -82,7 +82,7 @@ def prepare_splits() -> tuple[dict[str, list[dict]], dict]:
 
 def main() -> None:
     command = shlex.join(["python", "benchmarks/mosi_bclstm.py", *sys.argv[1:]])
-    write_rows(RunConfig.load(CONFIG).data, *prepare_splits(), overwrite=True)
+    write_rows(RunConfig.load(CONFIG).rows, *prepare_splits(), overwrite=True)
     runs = []
     for modalities in (["text", "audio", "visual"], ["text"], ["audio"], ["visual"]):
         names = "+".join(modalities)

@@ -51,7 +51,7 @@ def prepare(config: RunConfig) -> None:
         for row in rows:
             row["labels"] = {"sentiment": known[row["id"]]}
     field = {"name": "sentiment", "problem_type": "regression", "labels": ["sentiment"], "range": [-3.0, 3.0]}
-    write_rows(config.data, splits, corpus | {"label_fields": [field]}, overwrite=True)
+    write_rows(config.rows, splits, corpus | {"label_fields": [field]}, overwrite=True)
 
 
 def main() -> None:

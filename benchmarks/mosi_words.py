@@ -65,7 +65,7 @@ def prepare(config: RunConfig) -> None:
             yield row | {"text": bag(row["transcript"])}
 
     corpus = layout.describe() | {"sizes": {"text": len(bag.index)}, "layout": layout.name}
-    write_rows(config.data, {split: rows(split) for split in splits}, corpus, overwrite=True)
+    write_rows(config.rows, {split: rows(split) for split in splits}, corpus, overwrite=True)
 
 
 def main() -> None:

@@ -57,7 +57,7 @@ def main() -> None:
     options = parser.parse_args()
     command = shlex.join(["python", "benchmarks/mustard.py", *sys.argv[1:]])
     source = RunConfig.load(CONFIGS / "mustard_sentiment_source.json")
-    prepare(source.data, "cmu_mosi", folder("mosi"))
+    prepare(source.rows, "cmu_mosi", folder("mosi"))
     show([run(source, command, resume=True)], "sentiment.pearson")
     combined = []
     for text in options.texts:
@@ -73,7 +73,7 @@ def main() -> None:
                     labeling = ["weak-labels", *(str(part) for pair in places.items() for part in pair)]
                     if mm_affect(labeling):
                         sys.exit(1)
-                changes = {"name": f"{config.name}-{text}", "data": str(weak), "output_dir": str(place / name)}
+                changes = {"name": f"{config.name}-{text}", "rows": str(weak), "output_dir": str(place / name)}
                 folds.append(run(RunConfig.from_dict(config.to_dict() | changes), command, resume=True))
             folders[name] = [Path(fold.config["output_dir"]) for fold in folds]
             combined.append(combine_folds(folds, f"{config.name}-{text}", PROTOCOL))

@@ -117,7 +117,7 @@ def main() -> None:
             prepare(f"{place}/rows", fold, clips)
             changes = {
                 "name": name,
-                "data": f"{place}/rows",
+                "rows": f"{place}/rows",
                 "output_dir": f"{place}/run",
                 "modalities": names.split("+"),
             }

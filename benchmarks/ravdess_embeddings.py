@@ -52,7 +52,7 @@ def pretrained(fold: int) -> Path:
     if not (place / "pretrained" / "model").is_dir():
         began = ["--resume"] if (place / "pretrained" / "checkpoints").is_dir() else ["--overwrite"]
         command = [sys.executable, str(ROOT / "examples/pretrain_multitask.py"), str(ROOT / PRETRAINING), *began]
-        subprocess.run([*command, "--data", place / "rows", "--output_dir", place / "pretrained"], check=True)
+        subprocess.run([*command, "--rows", place / "rows", "--output_dir", place / "pretrained"], check=True)
     log = (place / "pretrained" / "log.jsonl").read_text().splitlines()
     last = [entry for entry in map(json.loads, log) if "held_out.cer" in entry][-1]
     print(f"fold {fold}: pretrained, characters {last['held_out.cer']:.3f}, persons {last['held_out.accuracy']:.3f}")
@@ -78,7 +78,7 @@ def main() -> None:
                 place = PLACE / f"fold-{fold}"
                 changes = {
                     "name": name,
-                    "data": str(place / "rows"),
+                    "rows": str(place / "rows"),
                     "output_dir": str(place / name),
                     "pretrained": None if way == "scratch" else model,
                     "label_fraction": share,

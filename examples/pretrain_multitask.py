@@ -2,7 +2,7 @@
 """Pretrain joint embeddings by speech recognition and person identification (Khare et al. 2021).
 
     mm-affect data sample corpus --clips 1200 && mm-affect extract corpus rows
-    python examples/pretrain_multitask.py examples/configs/pretrain_sample.json --data rows --output_dir pretrained
+    python examples/pretrain_multitask.py examples/configs/pretrain_sample.json --rows rows --output_dir pretrained
 
 On several processes or GPUs the same program runs by the configuration of Accelerate alone (DDP, FSDP, bf16):
 
@@ -68,16 +68,16 @@ def pretrain(options: PretrainingOptions, accelerator: Accelerator, folder: Path
         )
 
     # what is there to learn from
-    rows = open_rows(options.data, options.split, options.streaming)
+    rows = open_rows(options.rows, options.split, options.streaming)
     tokenizer = TranscriptTokenizer()
-    processor = new_processor(options.data, options.model.get("modalities"))
+    processor = new_processor(options.rows, options.model.get("modalities"))
     survey = take_survey(rows, processor, tokenizer, options)
     collator = PretrainingCollator(processor, tokenizer, survey.speakers)
     plan = BatchPlan(survey.training, survey.steps, rows.starts, options.batch_steps, options.pool_rows, options.seed)
     rows.groups_kept = plan.groups_at_once
     measured = {"held_out": survey.held_out}
     if options.unseen_split is not None:
-        others = open_rows(options.data, options.unseen_split, options.streaming)
+        others = open_rows(options.rows, options.unseen_split, options.streaming)
         measured["unseen"] = rows_of_others(others, survey, tokenizer, options)
 
     # the model
@@ -94,7 +94,7 @@ def pretrain(options: PretrainingOptions, accelerator: Accelerator, folder: Path
     checkpoints = Checkpoints(folder, options.keep)
     state = (checkpoints.load(model, optimizer) if resume else None) or {"step": 0, "place": [0, 0]}
     if state.get("digest", survey.digest) != survey.digest:
-        raise ValueError(f"The rows in {options.data} are others than those the run began with; begin a new run.")
+        raise ValueError(f"The rows in {options.rows} are others than those the run began with; begin a new run.")
     plain = {
         name: value if isinstance(value, int | float | str) else json.dumps(value)
         for name, value in options.to_dict().items()

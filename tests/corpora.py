@@ -79,7 +79,7 @@ def tiny_rows() -> Path:
 def run_config(output: Path, **fields) -> dict:
     """A run of two short epochs on `tiny_rows`; `training` is merged, other fields replace."""
     training = {"epochs": 2, "batch_size": 8, "learning_rate": 0.01} | fields.pop("training", {})
-    base = {"name": "tiny", "data": str(tiny_rows()), "output_dir": str(output), "model": MODEL, "seeds": [0]}
+    base = {"name": "tiny", "rows": str(tiny_rows()), "output_dir": str(output), "model": MODEL, "seeds": [0]}
     return base | {"training": training} | fields
 
 
@@ -110,7 +110,7 @@ def sample_rows() -> Path:
 def sample_run() -> Path:
     """A run on `sample_rows`, hence with extractors: it can predict raw clips."""
     output = SHARED / "sample_run"
-    config = run_config(output, data=str(sample_rows()), training={"epochs": 1, "batch_size": 4})
+    config = run_config(output, rows=str(sample_rows()), training={"epochs": 1, "batch_size": 4})
     experiments.run(RunConfig.from_dict(config))
     return output
 

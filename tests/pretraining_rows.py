@@ -42,7 +42,7 @@ def options_of(data: Path, output: Path, modalities=("audio", "visual"), **field
         "decoder_layers": 1,
     }
     usual = {
-        "data": str(data),
+        "rows": str(data),
         "output_dir": str(output),
         "model": sizes | {"modalities": list(modalities)},
         "steps": 6,

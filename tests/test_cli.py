@@ -223,7 +223,7 @@ def test_features_that_are_not_finite_are_counted_and_train(works, tmp_path):
     present[1]["audio"][1, 1:] = np.inf
     write_rows(tmp_path / "rows", rows, {"name": "dirty", "label_fields": FIELDS, "sizes": SIZES})
     assert json.loads(works("data", "check", tmp_path / "rows", "--json"))["non_finite"] == {"audio": 3}
-    assert "sentiment.mae" in works("train", config_file(tmp_path, data=str(tmp_path / "rows")))
+    assert "sentiment.mae" in works("train", config_file(tmp_path, rows=str(tmp_path / "rows")))
 
 
 def test_config_faults(fails, tmp_path):

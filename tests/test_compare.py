@@ -122,7 +122,7 @@ def test_runs_are_trained_once_and_compared_in_one_table(compare, trained, tmp_p
 
 def test_one_bad_config_is_reported_and_the_others_go_on(compare, trained, tmp_path):
     good = write_config(tmp_path, "good")
-    write_config(tmp_path, "absent", data="nowhere")
+    write_config(tmp_path, "absent", rows="nowhere")
     write_config(tmp_path, "typo", trainning={})
     write_config(tmp_path, "wrong", model={"encoder": "rnn"})
     (tmp_path / "broken.json").write_text("{")

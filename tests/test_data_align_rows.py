@@ -158,7 +158,7 @@ def test_tailor_trains_on_an_aligned_corpus_and_asks_for_word_times(tmp_path, ca
     }  # fmt: skip
     tasks = [{"name": "emotion", "labels": ["happy", "sad", "anger"]}]
     config = run_config(
-        tmp_path / "run", data=str(tmp_path / "aligned"), architecture="mm_affect_tailor", model=model, tasks=tasks,
+        tmp_path / "run", rows=str(tmp_path / "aligned"), architecture="mm_affect_tailor", model=model, tasks=tasks,
         training={"epochs": 1, "batch_size": 4},
     )  # fmt: skip
     results = experiments.run(RunConfig.from_dict(config))

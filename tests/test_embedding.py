@@ -98,7 +98,7 @@ def test_provenance_is_recorded_and_mixing_refused(joint, embed, tmp_path, monke
     weights = hashlib.sha256((joint / "model.safetensors").read_bytes()).hexdigest()
     assert described["weights_sha256"] == weights and described["model"] == "tiny_joint"
     assert read_corpus(tmp_path / "out")["manifest_hash"] != read_corpus(tiny_rows())["manifest_hash"]
-    config = run_config(tmp_path / "run", data=str(tmp_path / "out"), modalities=["audio"], training={"epochs": 1})
+    config = run_config(tmp_path / "run", rows=str(tmp_path / "out"), modalities=["audio"], training={"epochs": 1})
     config["model"] = {"fusion": "lf", "encoder": "avg", "late_sizes": {"audio": 4}}
     experiments.run(RunConfig.from_dict(config))
     assert AutoProcessor.from_pretrained(tmp_path / "run").feature_sizes == {"audio": 8}
@@ -120,7 +120,7 @@ def test_the_processor_of_the_rows_goes_along(embed, tmp_path, monkeypatch):
     before, after = AutoProcessor.from_pretrained(sample_rows()), AutoProcessor.from_pretrained(tmp_path / "out")
     assert after.extractors["visual"] == before.extractors["visual"]
     assert after.extractors["audio"]["name"] == "pooled_embedding" and after.normalization["audio"] == "standard"
-    config = run_config(tmp_path / "run", data=str(tmp_path / "out"), training={"epochs": 1, "batch_size": 4})
+    config = run_config(tmp_path / "run", rows=str(tmp_path / "out"), training={"epochs": 1, "batch_size": 4})
     experiments.run(RunConfig.from_dict(config))
     with pytest.raises(ValueError, match="audio features were made by 'pooled_embedding', which cannot be run here"):
         AutoProcessor.from_pretrained(tmp_path / "run").extractor("audio")

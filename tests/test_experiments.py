@@ -90,7 +90,7 @@ def test_test_scores_are_those_of_the_saved_checkpoint():
     results = json.loads((tiny_run() / "results.json").read_text())
     best = selection.best_of(tiny_run())
     model, processor = AutoModel.from_pretrained(tiny_run()).eval(), AutoProcessor.from_pretrained(tiny_run())
-    rows = RowReader(load(results["config"]["data"])["test"])
+    rows = RowReader(load(results["config"]["rows"])["test"])
     found = compute_metrics(
         model.config.tasks, predict(model, AffectCollator(processor, model.config.tasks, FIELDS), rows)
     )
@@ -156,7 +156,7 @@ def test_training_stops_early(tmp_path, no_plots):
 
 def test_selection_never_reads_the_test_split(tmp_path, no_plots, monkeypatch):
     """The test split is closed until the thresholds are chosen, which is the last choice that a run makes."""
-    events, splits = [], load(run_config(tmp_path)["data"])
+    events, splits = [], load(run_config(tmp_path)["rows"])
 
     class Closed:
         features = splits["test"].features
@@ -272,11 +272,11 @@ def test_a_run_of_before_an_option_was_there_resumes(tmp_path, no_plots):
 
 def test_changed_rows_cannot_resume(tmp_path, no_plots):
     data = write_tiny_rows(tmp_path / "rows", manifest_hash="before")
-    run(tmp_path / "run", data=str(data), training={"epochs": 1})
+    run(tmp_path / "run", rows=str(data), training={"epochs": 1})
     shutil.rmtree(data)
     write_tiny_rows(data, manifest_hash="repaired")
     with pytest.raises(ValueError, match="has changed since the run"):
-        run(tmp_path / "run", data=str(data), resume=True, training={"epochs": 1})
+        run(tmp_path / "run", rows=str(data), resume=True, training={"epochs": 1})
 
 
 def test_another_config_cannot_resume(tmp_path, no_plots):
@@ -340,7 +340,7 @@ def test_a_wrong_field_is_one_sentence(tmp_path, fields, sentence):
 
 
 def test_a_missing_field_and_files_that_are_no_config(tmp_path):
-    with pytest.raises(ValueError, match="The config lacks the field 'data'"):
+    with pytest.raises(ValueError, match="The config lacks the field 'rows'"):
         RunConfig.from_dict({"name": "a", "output_dir": "b"})
     (tmp_path / "a.json").write_text('{"name": }')
     with pytest.raises(ValueError, match=r"a.json is not JSON \(Expecting value: line 1 column 10"):
@@ -371,12 +371,12 @@ def test_the_preset_is_where_the_model_starts_from(tmp_path, monkeypatch):
 
 
 def test_single_fields_are_overridden(tmp_path):
-    (tmp_path / "a.json").write_text(json.dumps({"name": "a", "data": "d", "output_dir": "o"}))
+    (tmp_path / "a.json").write_text(json.dumps({"name": "a", "rows": "d", "output_dir": "o"}))
     config = RunConfig.load(tmp_path / "a.json", {"training.epochs": 7, "seeds": [4], "augmentation.noise": 0.5})
     assert (config.training.epochs, config.seeds, config.augmentation.noise, config.name) == (7, [4], 0.5, "a")
     config.save(tmp_path / "b.json")
     assert RunConfig.load(tmp_path / "b.json") == config
-    (tmp_path / "c.json").write_text(json.dumps({"name": "a", "data": "d", "output_dir": "o", "training": 3}))
+    (tmp_path / "c.json").write_text(json.dumps({"name": "a", "rows": "d", "output_dir": "o", "training": 3}))
     with pytest.raises(ValueError, match="`training` is 3; expected an object of fields"):
         RunConfig.load(tmp_path / "c.json", {"training.epochs": 7})
 
@@ -398,7 +398,7 @@ def test_single_fields_are_overridden(tmp_path):
             {"training": {"select_by": "emotion.wac"}},
             "select_by is 'emotion.wac', which is not measured. Did you mean",
         ),
-        ({"data": "nowhere"}, "nowhere is neither a corpus .* nor a folder of prepared rows"),
+        ({"rows": "nowhere"}, "nowhere is neither a corpus .* nor a folder of prepared rows"),
     ],
 )
 def test_a_run_that_cannot_start_leaves_nothing(tmp_path, fields, sentence):

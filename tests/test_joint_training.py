@@ -19,7 +19,8 @@ from mm_affect.evaluation.results import read_results
 from mm_affect.training import run as experiments
 from mm_affect.training.config import RunConfig
 from mm_affect.training.joint_corpora import JointRows, join_corpora
-from mm_affect.training.mixture import Mixture, MixtureSampler
+from mm_affect.training.mixture import MixtureSampler, corpus_proportions
+from mm_affect.training.options import Mixture
 from mm_affect.training.trainer import AffectTrainer
 
 
@@ -97,7 +98,7 @@ def assert_same_weights(ours, theirs):
 )
 def test_every_batch_mixes_corpora_in_their_shares(mixture, shares):
     sizes = [250, 700, 50]
-    np.testing.assert_allclose(mixture.shares(sizes), shares)
+    np.testing.assert_allclose(corpus_proportions(mixture, sizes), shares)
     sampler = MixtureSampler(sizes, mixture)
     order = np.array(list(sampler))
     assert len(order) == len(sampler) == pytest.approx(250 / shares[0], abs=2)
@@ -353,7 +354,7 @@ def test_an_absent_class_is_said(tmp_path):
         row["labels"]["emotion"] = row["labels"]["emotion"] and [row["labels"]["emotion"][0], 0.0]
     write_rows(tmp_path / "rows", rows, {"name": "poor", "label_fields": FIELDS, "sizes": SIZES})
     with pytest.warns(UserWarning, match="has no sample") as said:
-        prepare(tmp_path, data=str(tmp_path / "rows"))
+        prepare(tmp_path, rows=str(tmp_path / "rows"))
     sentences = [str(warning.message) for warning in said]
     assert any("yes of the task 'sarcasm' has no sample in the training split of" in text for text in sentences)
     assert any("sad of the task 'emotion' has no sample in the validation split of" in text for text in sentences)
@@ -439,7 +440,7 @@ def test_every_row_of_the_table_trains(run):
         }
         folder = SHARED / f"table_{target}"
         write_rows(folder, labeled, {"name": target, "label_fields": fields, "sizes": SIZES})
-        results = run(target, data=str(folder), tasks=config["tasks"], training={"epochs": 1, "optimizer": "adam"})
+        results = run(target, rows=str(folder), tasks=config["tasks"], training={"epochs": 1, "optimizer": "adam"})
         scores = results.summary["text+audio+visual"]
         assert {name.split(".")[0] for name in scores} == {task["name"] for task in config["tasks"]}
 

@@ -29,7 +29,8 @@ from mm_affect.models.layers import attention, bilstm, ctc_aligner, gradient_rev
 from mm_affect.models.layers import cross_modal_encoder as cross_modal
 from mm_affect.models.layers.streams import Stream, masked_mean
 from mm_affect.models.modeling import AffectPreTrainedModel, FusionOutput
-from mm_affect.training.mixture import Mixture, MixtureSampler
+from mm_affect.training.mixture import MixtureSampler, corpus_proportions
+from mm_affect.training.options import Mixture
 
 
 # a small architecture with cross-attention, to plant faults in -----------------------------------------------------
@@ -198,8 +199,9 @@ def test_last_step_of_the_padded_row(monkeypatch):
 
 def test_corpora_one_after_another(monkeypatch):
     def init(self, sizes, mixture):
+        shares = corpus_proportions(mixture, sizes)
         self.sizes = list(sizes)
-        self.counts = [max(1, round(sizes[0] * s / mixture.shares(sizes)[0])) for s in mixture.shares(sizes)]
+        self.counts = [max(1, round(sizes[0] * s / shares[0])) for s in shares]
         self.pattern = np.repeat(np.arange(len(sizes)), self.counts)
 
     monkeypatch.setattr(MixtureSampler, "__init__", init)

@@ -38,8 +38,8 @@ def program():
 def run(program, folder, tmp_path):
     """Runs the program with these options, in a folder of this name; returns its status and the folder."""
 
-    def run(name, *flags, data=folder, **fields):
-        options = options_of(data, tmp_path / name, **fields)
+    def run(name, *flags, rows=folder, **fields):
+        options = options_of(rows, tmp_path / name, **fields)
         config = tmp_path / f"{name}.json"
         config.write_text(json.dumps(options.to_dict()))
         return program.main([str(config), *flags]), tmp_path / name
@@ -203,19 +203,19 @@ def test_a_corrupt_shard_in_the_middle_is_named(run, capsys, tmp_path):
     content = bytearray(shard.read_bytes())
     content[4 : len(content) // 2] = b"\xff" * (len(content) // 2 - 4)  # the footer stays whole
     shard.write_bytes(content)
-    said = refusal(run, capsys, "corrupt", data=data)
+    said = refusal(run, capsys, "corrupt", rows=data)
     assert shard.name in said and "row group 0" in said
 
 
 def test_rows_that_changed_are_not_gone_on_with(run, capsys, tmp_path):
     data = write_clips(tmp_path / "changing")
-    assert run("changed", data=data, steps=2)[0] == 0
+    assert run("changed", rows=data, steps=2)[0] == 0
     rows = [clip(number) for number in range(59)]
     for shard in data.iterdir():
         shard.unlink()
     data.rmdir()
     write_clips(data, rows)
-    assert "begin a new run" in refusal(run, capsys, "changed", "--resume", data=data, steps=4)
+    assert "begin a new run" in refusal(run, capsys, "changed", "--resume", rows=data, steps=4)
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def test_rows_that_changed_are_not_gone_on_with(run, capsys, tmp_path):
         (["--report-to", "nothing"], {}, "tracker 'nothing'"),
         (["--steps", "many"], {}, "steps"),
         ([], {"modalities": ["text", "visual"]}, "nothing to bring them to"),
-        ([], {"data": Path("nowhere")}, "holds no feature rows"),
+        ([], {"rows": Path("nowhere")}, "holds no feature rows"),
         ([], {"batch_steps": 3}, "expected two speakers"),
         ([], {"unseen_split": "test"}, "no rows of the split 'test'"),
     ],

@@ -166,12 +166,12 @@ def test_what_is_not_as_it_was():
     card = replace(
         side([]),
         environment=Environment({"torch": "2.12", "numpy": "2"}, "CPU"),
-        config={"data": "x", "training": {"epochs": 3}},
+        config={"rows": "x", "training": {"epochs": 3}},
     )
     here = replace(
         card,
         environment=Environment({"torch": "2.13", "numpy": "2"}, "GPU"),
-        config={"data": "y", "training": {"epochs": 4, "newer": 1}},
+        config={"rows": "y", "training": {"epochs": 4, "newer": 1}},
     )
     found = ["torch 2.12 → 2.13", "device CPU → GPU", "config training.epochs 3 → 4"]
     assert (
@@ -228,7 +228,7 @@ def test_an_undefined_score_is_equal_to_an_undefined_one(card, says, tmp_path, m
 
 def test_other_data_is_refused_before_training(card, says, tmp_path, monkeypatch):
     monkeypatch.setattr(reproduce, "run", None)
-    code, told = says(card, "--data", write_tiny_rows(tmp_path / "rows", name="other"))
+    code, told = says(card, "--rows", write_tiny_rows(tmp_path / "rows", name="other"))
     assert code == 1 and "is not the data of tiny: the corpus is other, and the card's is tiny" in told
 
 
@@ -302,9 +302,9 @@ def checkout(card, tmp_path, monkeypatch):
 
 def test_a_program_is_run_in_a_copy(checkout, says, tmp_path):
     folder = checkout("python benchmarks/tiny.py")
-    code, told = says(folder, "--data", "data")
+    code, told = says(folder, "--realdata", "data")
     assert code == 0 and ": python benchmarks/tiny.py " in told.partition("Running in ")[2]
-    code, told = says(folder, "--data", "data", "--seeds", "1", "--output", tmp_path / "kept")
+    code, told = says(folder, "--realdata", "data", "--seeds", "1", "--output", tmp_path / "kept")
     assert code == 0 and "seed 1" in told and "seed 0" not in told
     root = tmp_path / "checkout"
     assert json.loads((root / "examples" / "configs" / "tiny.json").read_text()) == {"seeds": [0, 1]}
@@ -319,7 +319,7 @@ def test_the_data_of_a_program_are_found_from_the_copy(checkout, says, tmp_path,
     shutil.rmtree(tmp_path / "shared")
     monkeypatch.setenv("MM_AFFECT_REALDATA", "data")
     assert says(folder)[0] == 0, "from the working folder"
-    assert says(folder, "--data", "examples")[0] == 1, "what is named goes first"
+    assert says(folder, "--realdata", "examples")[0] == 1, "what is named goes first"
 
 
 @pytest.mark.parametrize(
@@ -327,7 +327,7 @@ def test_the_data_of_a_program_are_found_from_the_copy(checkout, says, tmp_path,
 )
 def test_a_command_that_names_files_elsewhere_is_not_run(checkout, says, monkeypatch, word):
     monkeypatch.setattr(reproduce.subprocess, "run", None)
-    code, told = says(checkout(f"python benchmarks/tiny.py --config {word}"), "--data", "data")
+    code, told = says(checkout(f"python benchmarks/tiny.py --config {word}"), "--realdata", "data")
     assert code == 1 and f"{word} names a file that may be outside the checkout; if you trust it" in told
 
 
@@ -336,9 +336,9 @@ def test_a_program_that_reads_other_data_fails_or_is_absent(checkout, says, tmp_
     results = json.loads(published.read_text())
     results["corpus"]["counts"]["test"] = 1
     published.write_text(json.dumps(results))
-    code, told = says(folder, "--data", "data")
+    code, told = says(folder, "--realdata", "data")
     assert code == 1 and "What benchmarks/tiny.py read is not the data of tiny: tiny has 1 rows in test" in told
-    code, told = says(checkout("python benchmarks/tiny.py fail"), "--data", "data")
+    code, told = says(checkout("python benchmarks/tiny.py fail"), "--realdata", "data")
     assert code == 1 and "`python benchmarks/tiny.py fail` ended with exit code 1" in told
     code, told = says(checkout("python benchmarks/other.py"))
     assert code == 1 and "there is no benchmarks/other.py here; run this in a checkout" in told

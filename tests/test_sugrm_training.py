@@ -26,10 +26,10 @@ from mm_affect.data.ragged import RowDataset
 from mm_affect.models.sugrm import SUGRMConfig, SUGRMForAffect
 from mm_affect.tasks import Task
 from mm_affect.training import run as experiments
-from mm_affect.training.config import RunConfig, TrainingOptions
+from mm_affect.training.config import RunConfig
 from mm_affect.training.generated_labels import FILE, read_labels
-from mm_affect.training.label_generators import LabelGeneration
 from mm_affect.training.optimizers import OPTIMIZERS, make_parameter_groups
+from mm_affect.training.options import LabelGeneration, TrainingOptions
 from mm_affect.training.trainer import AffectTrainer
 from mm_affect.vocabulary import MODALITIES
 
@@ -58,7 +58,7 @@ def write(folder, rows):
 
 
 def config(**fields):
-    given = {"data": str(rows_folder()), "architecture": "mm_affect_sugrm", "model": MODEL, "tasks": [SENTIMENT]}
+    given = {"rows": str(rows_folder()), "architecture": "mm_affect_sugrm", "model": MODEL, "tasks": [SENTIMENT]}
     return given | fields
 
 
@@ -308,7 +308,7 @@ def test_labels_that_say_nothing_are_refused_before_training(tmp_path, values, s
 
     data = write(tmp_path / "rows", rows)
     with pytest.raises(ValueError, match=sentence) as caught:
-        run(tmp_path / "run", **config(data=str(data)))
+        run(tmp_path / "run", **config(rows=str(data)))
     assert "\n" not in str(caught.value) and not (tmp_path / "run").exists()
 
 
@@ -363,7 +363,7 @@ def test_tables_run_by_one_command(tmp_path, no_plots, capsys):  # noqa: F811
     (tmp_path / "configs").mkdir()
     for name in names:
         values = json.loads((folder / f"{name}.json").read_text())
-        values |= {"data": str(rows_folder()), "output_dir": str(tmp_path / name), "seeds": [0]}
+        values |= {"rows": str(rows_folder()), "output_dir": str(tmp_path / name), "seeds": [0]}
         values["model"] = values.get("model", {}) | MODEL
         (tmp_path / "configs" / f"{name}.json").write_text(json.dumps(values))
     flags = ["--training.epochs", "1", "--training.unimodal_labels.update", "epoch"]

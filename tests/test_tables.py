@@ -185,7 +185,7 @@ def test_one_command_measures_what_is_left_without_a_modality(results, config_fi
     table, best = table_of(capsys.readouterr().out), results.best.seed
     fixed, grown = table["tiny"], table["tiny, weights re-normalized"]
     model, processor, _ = answers(results, best, "test")
-    rows = load(results.config["data"])["test"]
+    rows = load(results.config["rows"])["test"]
     assert model.config.renormalize_weights is False
     model.config.renormalize_weights = True
     by_hand = evaluate_subsets(model, processor, rows, FIELDS)

@@ -42,8 +42,9 @@ from mm_affect.evaluation.evaluator import compute_metrics, predict
 from mm_affect.features.log_mel import LogMelExtractor
 from mm_affect.preparation.extraction.corpus import extract_corpus
 from mm_affect.training import run as experiments
-from mm_affect.training.augmentation import Augmentation
+from mm_affect.training.augmentation import FeatureAugmentation
 from mm_affect.training.config import RunConfig
+from mm_affect.training.options import Augmentation
 
 
 WORDS = "[UNK] [CLS] [SEP] [MASK] [PAD] what a good bad day is it the well so ##ly ##s . no yes never again".split()
@@ -204,7 +205,8 @@ def test_modality_dropout_hides_all_tokens_and_noise_none(tokenizer):
     processor = AffectProcessor(tokenizer=tokenizer)
     rows = [{"transcript": "what a day"}] * 200
     torch.manual_seed(0)
-    augment = Augmentation(noise=1.0, gain=1.0, time_mask=1.0, feature_mask=1.0, modality_dropout=0.3)
+    options = Augmentation(noise=1.0, gain=1.0, time_mask=1.0, feature_mask=1.0, modality_dropout=0.3)
+    augment = FeatureAugmentation(options)
     batch, plain = processor(rows, augment=augment), processor(rows)
     assert torch.equal(batch["input_ids"], plain["input_ids"])
     kept = batch["attention_mask"].sum(1)
@@ -376,7 +378,7 @@ def test_wrong_encoders_are_refused(encoder, tmp_path):
 
 def start(spoken, encoder, output, resume=False, **fields):
     training = {"epochs": 3, "batch_size": 8, "learning_rate": 0.01, "learning_rates": {"text_encoder": 0.005}}
-    base = run_config(output, data=str(spoken), text_encoder=str(encoder), max_tokens=8, training=training)
+    base = run_config(output, rows=str(spoken), text_encoder=str(encoder), max_tokens=8, training=training)
     return experiments.run(RunConfig.from_dict(base | fields), resume=resume)
 
 
@@ -467,7 +469,7 @@ def test_a_run_that_cannot_start_says_why_and_leaves_nothing(spoken, encoder, tm
     elif case == "other words":
         save_encoder(folder, [*WORDS, "more"])
     elif case == "no transcripts":
-        fields, folder = {"data": run_config(tmp_path)["data"]}, encoder
+        fields, folder = {"rows": run_config(tmp_path)["rows"]}, encoder
     elif case != "nowhere":
         folder = None if case == "no encoder to cut for" else encoder
         fields = {"too many tokens": {"max_tokens": 25}, "filled in": {"model": {"text_config": SMALL}},

@@ -21,7 +21,8 @@ from mm_affect.evaluation.evaluator import (
     with_tuned_thresholds,
 )
 from mm_affect.evaluation.metrics import compute_task_metrics
-from mm_affect.training.augmentation import Augmentation
+from mm_affect.training.augmentation import FeatureAugmentation
+from mm_affect.training.options import Augmentation
 from mm_affect.training.trainer import AffectTrainer
 
 
@@ -188,7 +189,7 @@ def test_saved_run_is_the_seed_that_validation_preferred():
 
 def draw(augmentation, steps=40, seed=0):
     torch.manual_seed(seed)
-    return augmentation("audio", np.ones((steps, 6), np.float32), np.ones(steps, bool))
+    return FeatureAugmentation(augmentation)("audio", np.ones((steps, 6), np.float32), np.ones(steps, bool))
 
 
 def test_augmentation_is_repeated_by_the_seed_of_torch():
@@ -220,7 +221,8 @@ def test_augmentation_of_some_modalities_leaves_the_others():
 def test_augmentation_copies_what_it_changes():
     values = np.ones((9, 2), np.float32)
     values.flags.writeable = False
-    Augmentation(noise=1.0, time_mask=1.0, modality_dropout=1.0)("audio", values, np.ones(9, bool))
+    options = Augmentation(noise=1.0, time_mask=1.0, modality_dropout=1.0)
+    FeatureAugmentation(options)("audio", values, np.ones(9, bool))
 
 
 @pytest.mark.parametrize("field", [{"noise": -1}, {"time_mask": 1.5}, {"modality_dropout": -0.1}])

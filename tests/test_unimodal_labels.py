@@ -23,7 +23,8 @@ from mm_affect.training.generated_labels import (
     modality_presence,
     read_labels,
 )
-from mm_affect.training.label_generators import GroupMeans, LabelGeneration
+from mm_affect.training.label_generators import GroupMeans
+from mm_affect.training.options import LabelGeneration
 from mm_affect.vocabulary import MODALITIES
 
 

@@ -219,7 +219,7 @@ def test_extract_with_vgg16_to_a_processor_that_runs_again(file, tmp_path, monke
     row = RowReader(load(tmp_path / "rows")["train"])[0]
     assert row["visual"].shape == (2, 12) and np.isfinite(row["visual"]).all()
     monkeypatch.chdir(tmp_path)
-    config = run_config(tmp_path / "run", data=str(tmp_path / "rows"), training={"epochs": 1, "batch_size": 2})
+    config = run_config(tmp_path / "run", rows=str(tmp_path / "rows"), training={"epochs": 1, "batch_size": 2})
     monkeypatch.setattr(experiments, "publish", lambda *_: None)
     experiments.run(experiments.RunConfig.from_dict(config))
     processor = AutoProcessor.from_pretrained(tmp_path / "run")

@@ -190,4 +190,4 @@ def test_rows_of_another_size_are_refused(pretrained, tmp_path):
     }
     sizes = SIZES | {"audio": 2}
     write_rows(tmp_path / "rows", rows, {"name": "narrow", "label_fields": FIELDS, "sizes": sizes})
-    refused(pretrained, "projections.audio.weight", data=str(tmp_path / "rows"))
+    refused(pretrained, "projections.audio.weight", rows=str(tmp_path / "rows"))

@@ -191,7 +191,7 @@ def test_provenance_travels_into_training_results_and_cards(label, tmp_path, mon
     weak = read_corpus(tmp_path / "rows")["label_fields"][-1]["weak"]
     tasks = [{"name": "sarcasm", "problem_type": "single_label_classification", "labels": ["no", "yes"]},
              {"name": "emotion", "problem_type": "multi_label_classification", "labels": ["happy", "sad"]}]  # fmt: skip
-    config = run_config(tmp_path / "run", data=str(tmp_path / "rows"), tasks=tasks, training={"epochs": 1})
+    config = run_config(tmp_path / "run", rows=str(tmp_path / "rows"), tasks=tasks, training={"epochs": 1})
     results = experiments.run(RunConfig.from_dict(config))
     assert [task.get("weak") for task in results.tasks] == [None, weak]
     weights = {task.name: task.weight for task in AutoModel.from_pretrained(tmp_path / "run").config.tasks}

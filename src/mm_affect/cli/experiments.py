@@ -10,7 +10,7 @@ from ..files import as_json
 from .train import OVERRIDES, add_training_options, overrides_of, reported, train_all
 
 
-SET_BY_THE_BENCHMARK = ("name", "data", "output_dir", "architecture", "preset", "model", "tasks")
+SET_BY_THE_BENCHMARK = ("name", "rows", "output_dir", "architecture", "preset", "model", "tasks")
 
 
 def add_study_commands(commands) -> None:
@@ -183,7 +183,7 @@ def reproduce_card(arguments) -> int:
     from ..experiments import reproduce
 
     card, seeds = reproduce.read_card_results(arguments.card), seeds_of(arguments.seeds)
-    here = reproduce.reproduce(card, arguments.output, arguments.data, seeds)
+    here = reproduce.reproduce(card, arguments.output, arguments.rows, arguments.realdata, seeds)
     lines = reproduce.compare(card, here, arguments.all)
     print(f"\n{card.name}, {card.corpus.name}, published {card.date}: test split, all modalities\n")
     print(reproduce.format_comparison(lines))

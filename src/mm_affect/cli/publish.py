@@ -27,11 +27,12 @@ def add_card_commands(commands) -> None:
         "The exit code is 1 if one of them is not reproduced.",
     )
     again.add_argument("card", help="folder with a results.json, or the model's name on the Hub")
+    again.add_argument("--rows", metavar="FOLDER", help="folder of its rows; default: that of the card's config")
     again.add_argument(
-        "--data",
+        "--realdata",
         metavar="FOLDER",
-        help="folder of its rows, default that of the card's config; of a card that a program in benchmarks/ made, the folder "
-        "of the real data, default MM_AFFECT_REALDATA, or ../shared/realdata beside the checkout",
+        help="of a card that a program in benchmarks/ made, the folder of the real data; default: MM_AFFECT_REALDATA, or "
+        "../shared/realdata beside the checkout",
     )
     again.add_argument("--seeds", metavar="'[0, 1]'", help="only these seeds; default: those of the card")
     again.add_argument("--all", action="store_true", help="show every metric, not the primary ones alone")

@@ -62,7 +62,7 @@ def benchmark_config(name: str, rows: Path, folder: Path, task: dict, corpus: st
     model = {field: corpus if value == "{corpus}" else value for field, value in backbone.model.items()}
     fields = {
         "name": name,
-        "data": str(rows),
+        "rows": str(rows),
         "output_dir": str(folder / "runs" / name),
         "architecture": backbone.architecture,
         "model": model,

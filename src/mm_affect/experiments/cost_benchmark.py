@@ -106,7 +106,7 @@ def select_runs(
         metric = metric or f"{task['name']}.{primary_metric(task)[0]}"
         if scores.get(metric) is None or scores[metric].mean is None:
             raise ValueError(f"{folder} has no score {metric!r}.{did_you_mean(metric, scores)}")
-        config = replace(RunConfig.from_dict(found.config), data=str(rows))
+        config = replace(RunConfig.from_dict(found.config), rows=str(rows))
         if config.architecture in wanted:
             subjects.append(BenchmarkedRun(config.name, config, scores[metric]))
     measured = {subject.config.architecture for subject in subjects}

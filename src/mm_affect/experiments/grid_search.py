@@ -27,7 +27,7 @@ PAPER_GRID = (
     "training.learning_rate=1e-3,5e-4,1e-4,5e-5",
     "training.batch_size=16,32,64,128,256,512",
 )
-FIXED = ("name", "data", "output_dir", "seeds")  # a grid is of one run
+FIXED = ("name", "rows", "output_dir", "seeds")  # a grid is of one run
 
 
 @dataclass

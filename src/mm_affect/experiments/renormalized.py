@@ -21,14 +21,16 @@ def renormalized(results: Results) -> Results:
     Raises:
         ValueError: the architecture has no weights of modalities.
     """
-    output, data = Path(results.config["output_dir"]), results.config["data"]
-    processor, rows = AutoProcessor.from_pretrained(output), load(data)["test"]
+    output, folder = Path(results.config["output_dir"]), results.config["rows"]
+    processor, rows = AutoProcessor.from_pretrained(output), load(folder)["test"]
     seeds = {}
     for seed, found in results.seeds.items():
         model = AutoModel.from_pretrained(output / "seeds" / f"seed-{seed}").eval()
         if not hasattr(model.config, "renormalize_weights"):
             raise ValueError(f"{type(model).__name__} weighs no modalities, so there is nothing to re-normalize.")
         model.config.renormalize_weights = True
-        seeds[seed] = replace(found, test=evaluate_subsets(model, processor, rows, read_corpus(data)["label_fields"]))
+        seeds[seed] = replace(
+            found, test=evaluate_subsets(model, processor, rows, read_corpus(folder)["label_fields"])
+        )
     best = results.best and replace(results.best, intervals={})
     return replace(results, name=f"{results.name}, weights re-normalized", seeds=seeds, best=best)

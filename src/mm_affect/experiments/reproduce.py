@@ -118,7 +118,7 @@ def find_environment_differences(card: Results, here: Results) -> list[str]:
     return found + [
         f"config {name} {json.dumps(value)} → {json.dumps(ours.get(name))}"
         for name, value in flatten(card.config).items()
-        if name not in ("data", "output_dir", "seeds") and ours.get(name) != value
+        if name not in ("rows", "output_dir", "seeds") and ours.get(name) != value
     ]
 
 
@@ -133,21 +133,37 @@ def flatten(config: dict, prefix: str = "") -> dict:
 # the run ----------------------------------------------------------------------------------------------------------
 
 
-def rerun(card: Results, output: Path, data: str | None = None, seeds: list[int] | None = None) -> Results:
-    """Results of the card's run, made again below `output`; raises `ValueError` if that cannot be.
+def rerun(
+    card: Results,
+    output: Path,
+    rows: str | None = None,
+    realdata: str | None = None,
+    seeds: list[int] | None = None,
+) -> Results:
+    """Repeat the run of a card below `output` and return its results.
 
     Args:
-        data: folder of the rows, default that in the card's config; of a program in `benchmarks/` the folder of the real data,
-            default `MM_AFFECT_REALDATA`, or `../shared/realdata` beside the checkout.
+        card: results of the card.
+        output: folder for what is trained.
+        rows: folder of the rows; default: that in the card's config.
+        realdata: for a card that a program in `benchmarks/` made, the folder of the real data; default: `MM_AFFECT_REALDATA`,
+            or `../shared/realdata` beside the checkout.
         seeds: only these; default: those of the card.
+
+    Raises:
+        ValueError: the run cannot be repeated, or the option for the folder of the data is that of the other kind of card.
     """
-    if card.command.startswith("python benchmarks/"):
-        return _rerun_program(card, output, data, seeds)
+    by_program = card.command.startswith("python benchmarks/")
+    if rows if by_program else realdata:
+        wrong, right = ("rows", "realdata") if by_program else ("realdata", "rows")
+        raise ValueError(f"{card.name} was made by `{card.command}`; give --{right} instead of --{wrong}.")
+    if by_program:
+        return _rerun_program(card, output, realdata, seeds)
     changes = (
-        {"output_dir": str(output / "run")} | ({"data": data} if data else {}) | ({"seeds": seeds} if seeds else {})
+        {"output_dir": str(output / "run")} | ({"rows": rows} if rows else {}) | ({"seeds": seeds} if seeds else {})
     )
     config = RunConfig.from_dict(card.config, changes)
-    _check_data(card, read_corpora(config.data, config.auxiliary), config.data)
+    _check_data(card, read_corpora(config.rows, config.auxiliary), config.rows)
     run(config, card.command)
     return read_results(Path(config.output_dir) / "results.json")  # as the card was read: undefined scores are None
 
@@ -161,7 +177,7 @@ def _check_data(card: Results, corpus: dict, where: str) -> None:
     print(compare_hashes(card.corpus.to_dict(), corpus), file=sys.stderr)
 
 
-def _rerun_program(card: Results, output: Path, data: str | None, seeds: list[int] | None) -> Results:
+def _rerun_program(card: Results, output: Path, realdata: str | None, seeds: list[int] | None) -> Results:
     """Run `python benchmarks/...` in a copy of this checkout's programs and configs, where it also keeps its cards."""
     _, program, *options = shlex.split(card.command)
     if Path(program).parent != Path("benchmarks") or not Path(program).is_file():  # a card may come from anybody
@@ -184,7 +200,7 @@ def _rerun_program(card: Results, output: Path, data: str | None, seeds: list[in
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join([package, os.environ.get("PYTHONPATH", "")]).strip(os.pathsep)
     }
-    real = data or os.environ.get("MM_AFFECT_REALDATA") or Path("..", "shared", "realdata")
+    real = realdata or os.environ.get("MM_AFFECT_REALDATA") or Path("..", "shared", "realdata")
     environment["MM_AFFECT_REALDATA"] = str(Path(real).resolve())  # the copy lies elsewhere
     print(f"Running in {output}: {card.command}", file=sys.stderr)
     code = subprocess.run([sys.executable, program, *options], cwd=output, env=environment).returncode
@@ -201,17 +217,21 @@ def _leads_outside(word: str) -> bool:
 
 
 def reproduce(
-    card: Results, output: str | Path | None = None, data: str | None = None, seeds: list[int] | None = None
+    card: Results,
+    output: str | Path | None = None,
+    rows: str | None = None,
+    realdata: str | None = None,
+    seeds: list[int] | None = None,
 ) -> Results:
-    """Results of a card's run made again, in a temporary folder unless `output`, an empty or new one, is named."""
+    """Repeat the run of a card as `rerun`, in a temporary folder unless `output`, an empty or new one, is given."""
     if output is None:
         with tempfile.TemporaryDirectory(prefix="mm_affect_reproduce_") as folder:
-            return rerun(card, Path(folder), data, seeds)
+            return rerun(card, Path(folder), rows, realdata, seeds)
     output = Path(output).resolve()
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise FileExistsError(f"{output} is not empty; name a new folder for what is trained.")
     output.mkdir(parents=True, exist_ok=True)
-    return rerun(card, output, data, seeds)
+    return rerun(card, output, rows, realdata, seeds)
 
 
 # the comparison ---------------------------------------------------------------------------------------------------

@@ -1,63 +1,43 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Random changes to training rows: hidden stretches, noise, missing modalities. Never used in evaluation."""
-
-from dataclasses import dataclass
+"""Random changes to training rows: masked spans, noise, dropped modalities. Never used in evaluation."""
 
 import numpy as np
 import torch
-from huggingface_hub.dataclasses import strict
+
+from .options import Augmentation
 
 
-@strict
-@dataclass
-class Augmentation:
-    """Called by the processor with one row's normalized features of one modality.
+class FeatureAugmentation:
+    """Augmentation of training rows, called by the processor with the normalized features of one modality of one row.
 
-    Randomness comes from torch's generator, which the Trainer saves and restores with its checkpoints.
+    Random numbers come from torch's generator, which the Trainer saves and restores with its checkpoints.
 
     Args:
-        noise: standard deviation of Gaussian noise, in deviations of the training split.
-        noise_range: noise level drawn per row and modality from 0 to `noise` instead of fixed.
-        time_mask: greatest share of a row's steps that is hidden, one stretch (SpecAugment, Park et al. 2019).
-        feature_mask: greatest share of the features that is set to their mean (0), one band.
-        gain: standard deviation of one offset added to every feature of every step of a row (loudness of log-mels).
-        modality_dropout: probability that a row loses one modality.
-        modalities: the modalities that are changed; default all.
+        options: Probabilities and magnitudes of the changes.
     """
 
-    noise: float | int = 0.0
-    noise_range: bool = False
-    time_mask: float | int = 0.0
-    feature_mask: float | int = 0.0
-    gain: float | int = 0.0
-    modality_dropout: float | int = 0.0
-    modalities: list[str] | None = None
-
-    def __post_init__(self):
-        for name in ("time_mask", "feature_mask", "modality_dropout"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"Augmentation `{name}` is {getattr(self, name)}; expected a share from 0 to 1.")
-        for name in ("noise", "gain"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"Augmentation `{name}` is {getattr(self, name)}; expected 0 or more.")
+    def __init__(self, options: Augmentation):
+        self.options = options
 
     def __call__(self, modality: str, values: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        if not len(values) or (self.modalities is not None and modality not in self.modalities):
+        """Return changed copies of the features `(steps, size)` and the mask `(steps,)` of a modality."""
+        options = self.options
+        if not len(values) or (options.modalities is not None and modality not in options.modalities):
             return values, mask
         values, mask = np.array(values, np.float32), mask.copy()
-        if self.noise:
-            level = self.noise * (_uniform() if self.noise_range else 1.0)
+        if options.noise:
+            level = options.noise * (_uniform() if options.noise_range else 1.0)
             values += level * torch.randn(values.shape).numpy()
-        if self.gain:
-            values += self.gain * torch.randn(()).item()
-        if self.feature_mask:
-            start, stop = _stretch(values.shape[1], self.feature_mask)
+        if options.gain:
+            values += options.gain * torch.randn(()).item()
+        if options.feature_mask:
+            start, stop = _draw_span(values.shape[1], options.feature_mask)
             values[:, start:stop] = 0.0
-        if self.time_mask:
-            start, stop = _stretch(len(values), self.time_mask)
-            if stop - start < mask.sum():  # something stays
+        if options.time_mask:
+            start, stop = _draw_span(len(values), options.time_mask)
+            if stop - start < mask.sum():  # at least one step remains
                 values[start:stop] = 0.0
-        if self.modality_dropout and _uniform() < self.modality_dropout:
+        if options.modality_dropout and _uniform() < options.modality_dropout:
             mask[:] = False
         return values, mask
 
@@ -66,7 +46,7 @@ def _uniform() -> float:
     return torch.rand(()).item()
 
 
-def _stretch(length: int, share: float) -> tuple[int, int]:
-    size = int(_uniform() * share * length)
+def _draw_span(length: int, fraction: float) -> tuple[int, int]:
+    size = int(_uniform() * fraction * length)
     start = int(_uniform() * (length - size + 1))
     return start, start + size

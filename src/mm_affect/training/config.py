@@ -3,25 +3,18 @@
 
 import copy
 import json
-from collections.abc import Collection
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 
 from huggingface_hub.dataclasses import strict
 from huggingface_hub.errors import StrictDataclassError
 
-from ..evaluation.metrics import TUNABLE
 from ..files import write_atomically
 from ..messages import did_you_mean, validation_reason
-from .augmentation import Augmentation
-from .label_generators import LabelGeneration
 from .label_subset import LabelFraction, check_label_fraction
-from .mixture import Mixture
-from .optimizers import OPTIMIZERS
+from .options import Augmentation, Mixture, TrainingOptions
 
 
-# Names of transformers' learning rate schedules.
-SCHEDULERS = {"plateau": "reduce_lr_on_plateau", "cosine": "cosine", "linear": "linear", "constant": "constant"}
 PRESETS = ("paper", "reference")
 
 
@@ -44,94 +37,14 @@ def read_config(path: str | Path) -> dict:
 
 @strict
 @dataclass
-class TrainingOptions:
-    """Options of one training; defaults follow Dai et al. (2021), section 5, and their public code where it is silent.
-
-    Args:
-        epochs: at most this many.
-        batch_size: rows per step (and device).
-        optimizer: `"adamw"`, `"adam"` (the decay is in the gradient: L2), or `"bert_adam"` (see `optimizers.BertAdam`).
-        learning_rate, weight_decay, adam_epsilon: of the optimizer.
-        learning_rates, weight_decays: other values for parts of the model, by their name, such as
-            `{"text_encoder": 5e-5}`; a part of rate 0 stays as it is; biases and layer norms never decay.
-        scheduler: `"plateau"` (factor 0.1 after 5 epochs without a better validation score), `"cosine"`, `"linear"` or
-            `"constant"`.
-        warmup: share of the steps in which the rate rises from 0.
-        max_grad_norm: gradients are clipped to this norm.
-        patience: stop after this many epochs without a better validation score.
-        gradient_accumulation_steps: batches per step.
-        select_by: validation metric that chooses the epoch and the seed, such as `"emotion.wacc"`, the mean of several, such
-            as `"emotion.wacc+emotion.f1_weighted"`, or `"loss"`; default: the primary metric of the first task.
-        balance: weight classes by their rarity in the training split (N_negative / N_positive for several labels).
-        tune_thresholds: metric for which the thresholds of multi-label tasks are chosen on validation; None = 0.5. Of a list of
-            metrics each is measured with its own; predictions and other metrics use those of the first.
-        group_by_length: make batches of rows of like length, which saves padding; False draws them at random, which suits
-            batch normalization and small corpora better.
-        bf16: mixed precision, for GPUs that have it.
-        unimodal_labels: how labels of tasks with `generated_from` are made; see `LabelGeneration`.
-    """
-
-    epochs: int = 100
-    batch_size: int = 32
-    optimizer: str = "adamw"
-    learning_rate: float | int = 1e-3
-    weight_decay: float | int = 1e-5
-    learning_rates: dict[str, float | int] = field(default_factory=dict)
-    weight_decays: dict[str, float | int] = field(default_factory=dict)
-    adam_epsilon: float | int = 1e-8
-    scheduler: str = "plateau"
-    warmup: float | int = 0.0
-    max_grad_norm: float | int = 1.0
-    patience: int = 8
-    gradient_accumulation_steps: int = 1
-    select_by: str | None = None
-    balance: bool = True
-    tune_thresholds: str | list[str] | None = None
-    group_by_length: bool = True
-    bf16: bool = False
-    unimodal_labels: LabelGeneration = field(default_factory=LabelGeneration)
-
-    def __post_init__(self):
-        for name in ("epochs", "batch_size", "patience", "gradient_accumulation_steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"Config training.{name} is {getattr(self, name)}; it must be 1 or more.")
-        for name in ("learning_rate", "adam_epsilon", "max_grad_norm"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"Config training.{name} is {getattr(self, name)}; it must be more than 0.")
-        if self.weight_decay < 0:
-            raise ValueError(f"Config training.weight_decay is {self.weight_decay}; it must be 0 or more.")
-        for name in ("learning_rates", "weight_decays"):
-            for part, value in getattr(self, name).items():
-                if value < 0:
-                    raise ValueError(f"Config training.{name}.{part} is {value}; it must be 0 or more.")
-        if not 0 <= self.warmup < 1:
-            raise ValueError(
-                f"Config training.warmup is {self.warmup}; it is a share of the steps, from 0 to below 1."
-            )
-        choices: dict[str, Collection[str]] = {"optimizer": OPTIMIZERS, "scheduler": SCHEDULERS}
-        for name, known in choices.items():
-            if getattr(self, name) not in known:
-                raise ValueError(
-                    f"Config training.{name} is {getattr(self, name)!r}; expected one of {', '.join(known)}."
-                )
-        tuned = self.tune_thresholds
-        several = tuned if isinstance(tuned, list) else [tuned]
-        if tuned is not None and (not several or not set(several) <= TUNABLE.keys()):
-            raise ValueError(
-                f"Config training.tune_thresholds is {tuned!r}; expected one of null, {', '.join(TUNABLE)}, or a list."
-            )
-
-
-@strict
-@dataclass
 class RunConfig:
     """A run; `load` reads it from JSON, `save` writes it resolved.
 
     Args:
         name: of the run.
-        data: folder of feature rows, as `mm-affect extract` writes it.
+        rows: folder of feature rows, as `mm-affect extract` writes it.
         output_dir: where checkpoint, results, card and plots go.
-        auxiliary: folders of rows of other corpora that are trained on beside `data`, the target: it alone is validated and
+        auxiliary: folders of rows of other corpora that are trained on beside `rows`, the target: it alone is validated and
             tested on, and an epoch is one pass over it.
         mixture: how batches mix them; see `Mixture`. Rows are then drawn at random, whatever `group_by_length` says.
         architecture: `model_type` of the model's config.
@@ -139,7 +52,7 @@ class RunConfig:
         model: fields of the model's config that differ from it; sizes and tasks are filled in from the rows.
         tasks: the tasks, as dicts of `Task` fields; default: every label column of the rows. A task without a `weight` counts
             by the confidence of its labels if they are weak, else by 1; one of weight 0 is not used.
-        label_fraction: train with the labels of only this share of the training rows of `data`, or of each label column that is
+        label_fraction: train with the labels of only this share of the training rows of `rows`, or of each label column that is
             named its own, such as `{"emotion": 0.1}`; see `LabelSubset`. Validation and test keep theirs.
         modalities: what the model reads; default: all that the rows have.
         pretrained: folder or Hub name (with `@revision` behind it, if not the newest) of a checkpoint of this architecture, whose
@@ -153,7 +66,7 @@ class RunConfig:
     """
 
     name: str
-    data: str
+    rows: str
     output_dir: str
     auxiliary: list[str] = field(default_factory=list)
     mixture: Mixture = field(default_factory=Mixture)

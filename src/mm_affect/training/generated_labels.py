@@ -17,7 +17,8 @@ from safetensors.torch import save_file
 
 from ..tasks import Task
 from ..vocabulary import MODALITIES
-from .label_generators import GENERATORS, LabelGeneration, LabelGenerator
+from .label_generators import GENERATORS, LabelGenerator
+from .options import LabelGeneration
 
 
 FILE = "unimodal_labels.safetensors"

@@ -39,7 +39,7 @@ def join_corpora(
     folders = [data, *auxiliary]
     splits = {folder: load(folder) for folder in folders}
     if len(splits) < len(folders):
-        raise ValueError(f"A corpus is named twice in `data` and `auxiliary` ({', '.join(folders)}); name each once.")
+        raise ValueError(f"A corpus is named twice in `rows` and `auxiliary` ({', '.join(folders)}); name each once.")
     check_ids(splits)
     fields, owners, parts = {}, {}, []
     for folder in folders:

@@ -30,46 +30,13 @@ All of it is on the CPU and in double precision: it is little, and while the cen
 have a say in the direction.
 """
 
-from dataclasses import dataclass
-
 import torch
-from huggingface_hub.dataclasses import strict
 
 from ..tasks import Task
+from .options import LabelGeneration
 
 
 EPS = 1e-8
-UPDATES = ("batch", "epoch")
-
-
-@strict
-@dataclass
-class LabelGeneration:
-    """How labels of tasks with `generated_from` are made.
-
-    Args:
-        generator: `"ulgm"` (SUGRM) or `"self_mm"`.
-        update: `"batch"`: after every batch, from the features of that training step, dropout included, as the public code
-            does; `"epoch"`: after every epoch, from one pass in evaluation mode.
-        positive_includes_zero: count samples labeled 0, the middle of the range, among the positive ones.
-        clamp: keep generated labels within the task's `value_range` (without one: within the labels of the split).
-    """
-
-    generator: str = "ulgm"
-    update: str = "batch"
-    positive_includes_zero: bool = False
-    clamp: bool = True
-
-    def __post_init__(self):
-        for name, known in {"generator": GENERATORS, "update": UPDATES}.items():
-            if getattr(self, name) not in known:
-                raise ValueError(
-                    f"Unimodal labels: `{name}` is {getattr(self, name)!r}; expected one of {', '.join(known)}."
-                )
-        if self.generator == "self_mm" and not self.clamp:
-            raise ValueError(
-                "Unimodal labels of Self-MM grow without bound unless they are clamped; leave `clamp` true."
-            )
 
 
 class GroupMeans:
@@ -263,4 +230,5 @@ class OwnSpaces(LabelGenerator):
         return (to_negative - to_positive) / (to_positive + EPS)
 
 
+# Keys: `options.GENERATOR_NAMES`.
 GENERATORS = {"ulgm": SharedSpace, "self_mm": OwnSpaces}

@@ -49,7 +49,7 @@ class BertAdam(torch.optim.Optimizer):
         parameter.add_(change.add_(parameter, alpha=group["weight_decay"]), alpha=-group["lr"])
 
 
-# By the names that a run's config knows. In `torch.optim.Adam` the decay is part of the gradient (L2), not apart from it.
+# Keys: `options.OPTIMIZER_NAMES`. In `torch.optim.Adam` the decay is part of the gradient (L2), not apart from it.
 OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "bert_adam": BertAdam}
 
 

@@ -47,11 +47,13 @@ from ..models.modeling import AffectPreTrainedModel
 from ..tasks import Task
 from ..vocabulary import MODALITIES
 from . import warm_start
-from .config import SCHEDULERS, RunConfig, TrainingOptions
+from .augmentation import FeatureAugmentation
+from .config import RunConfig
 from .joint_corpora import check_features, join_corpora, read_corpora
 from .label_subset import LabelSubset, label_fractions
 from .mixture import MixtureSampler
 from .optimizers import make_parameter_groups
+from .options import SCHEDULERS, TrainingOptions
 from .parallel import run_parallel
 from .run_tasks import check_classes, label_columns, make_tasks, record_tasks
 from .text_encoder import check_transcripts, load_text_config, load_text_tokenizer
@@ -120,27 +122,27 @@ def prepare(config: RunConfig, names: tuple[str, ...]) -> tuple[dict, dict, list
     Raises:
         ValueError: the config cannot run on these rows.
     """
-    splits, corpus = load(config.data), read_corpora(config.data, config.auxiliary)
+    splits, corpus = load(config.rows), read_corpora(config.rows, config.auxiliary)
     for split in names:
         if split not in splits:
-            raise ValueError(f"{config.data} has no {split} split; it has {', '.join(splits)}.")
+            raise ValueError(f"{config.rows} has no {split} split; it has {', '.join(splits)}.")
     few = subset_labels(config, splits["train"], corpus["label_fields"])
     if few is not None:
         splits["train"], corpus["labels_used"] = few, few.counts
     if config.auxiliary:
-        splits, corpus["training_fields"] = join_corpora(config.data, config.auxiliary, label_columns(config), few)
+        splits, corpus["training_fields"] = join_corpora(config.rows, config.auxiliary, label_columns(config), few)
     fields, train = corpus.get("training_fields", corpus["label_fields"]), RowDataset(splits["train"])
     tasks = make_tasks(config, fields, train)
-    check_classes(tasks, fields, train, f"the training split of {', '.join([config.data, *config.auxiliary])}")
+    check_classes(tasks, fields, train, f"the training split of {', '.join([config.rows, *config.auxiliary])}")
     validated = RowDataset(splits["validation"])
-    where = f"the validation split of {config.data}"
+    where = f"the validation split of {config.rows}"
     check_selection(config, tasks, check_classes(tasks, corpus["label_fields"], validated, where))
     processor = make_processor(config, corpus)
     processor.fit(train, keep=list(processor.statistics))
     for folder in config.auxiliary:
         check_features(processor, corpus, folder)
     if config.text_encoder is not None:
-        check_transcripts(train, config.data)
+        check_transcripts(train, config.rows)
     model = make_model(config, tasks, processor)
     if config.pretrained is not None:
         corpus["pretrained"] = warm_start.summarize(model, warm_start.find_checkpoint(config.pretrained))
@@ -214,7 +216,7 @@ def check_unchanged(config: RunConfig, rows: dict) -> None:
         )
     if not known.is_file() or json.loads(known.read_text()) != rows:
         raise ValueError(
-            f"{' or '.join(filter(None, (config.data, config.pretrained)))} has changed since the run in "
+            f"{' or '.join(filter(None, (config.rows, config.pretrained)))} has changed since the run in "
             f"{config.output_dir} began, so it cannot be resumed, nor "
             "stand for it; overwrite it."
         )
@@ -225,7 +227,7 @@ def read_finished(config: RunConfig) -> Results | None:
     output = Path(config.output_dir)
     if not all((output / name).is_file() for name in ("run.json", "results.json")):
         return None
-    check_unchanged(config, identify_inputs(config, read_corpora(config.data, config.auxiliary)))
+    check_unchanged(config, identify_inputs(config, read_corpora(config.rows, config.auxiliary)))
     results = read_results(output / "results.json")
     return results if list(results.seeds) == [str(seed) for seed in config.seeds] else None
 
@@ -245,8 +247,8 @@ def make_processor(config: RunConfig, corpus: dict) -> AffectProcessor:
                 f"The rows have no {modality!r} features; they have {', '.join(m for m in MODALITIES if m in sizes)}."
             )
     normalization, statistics, given = {}, {}, {}
-    if (Path(config.data) / "processor_config.json").exists():
-        saved = AutoProcessor.from_pretrained(config.data)
+    if (Path(config.rows) / "processor_config.json").exists():
+        saved = AutoProcessor.from_pretrained(config.rows)
         normalization = saved.normalization
         given = {m: extractor for m, extractor in saved.made_extractors().items() if m in modalities}
     if config.pretrained is not None:
@@ -355,7 +357,7 @@ def train_seed(config: RunConfig, seed: int, folder: Path, splits, corpus, tasks
         label_fields=corpus["label_fields"],
         training_fields=corpus.get("training_fields"),
         train_sampler=MixtureSampler(splits["train"].sizes, config.mixture) if config.auxiliary else None,
-        augment=config.augmentation,
+        augment=FeatureAugmentation(config.augmentation),
         group_by_length=options.group_by_length,
         optimizer_name=options.optimizer,
         learning_rates=options.learning_rates,

@@ -11,8 +11,8 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 from ..evaluation.evaluator import compute_metrics, quietly
 from ..features.collator import AffectCollator
 from .generated_labels import Observation, UnimodalLabels, concatenate, deduplicate, modality_presence
-from .label_generators import LabelGeneration
 from .optimizers import OPTIMIZERS, make_parameter_groups
+from .options import LabelGeneration
 
 
 class IndexedCollator:
@@ -99,7 +99,7 @@ class AffectTrainer(Trainer):
         label_fields: the label fields of the corpus.
         training_fields: those of the training rows where they come from several corpora; default: the same.
         train_sampler: the order of the training rows, such as `mixture.MixtureSampler`; default: see `group_by_length`.
-        augment: `augmentation.Augmentation` of the training rows.
+        augment: `augmentation.FeatureAugmentation` of the training rows.
         group_by_length: batch rows of like length in training; otherwise at random.
         optimizer_name: `"adam"` or `"bert_adam"`; `"adamw"` leaves the choice to `args`, unless parts are named.
         learning_rates, weight_decays: values for parts of the model, see `optimizers.make_parameter_groups`.

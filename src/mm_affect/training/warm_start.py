@@ -105,7 +105,7 @@ def match_weights(model: AffectPreTrainedModel, checkpoint: Checkpoint) -> dict[
     if wrong:
         raise ValueError(
             f"Config pretrained: {len(wrong)} weights of {checkpoint.name} have another shape than in this run's model, such as "
-            f"{wrong[0]}; give `model` the sizes of the checkpoint's config.json, and `data` its features."
+            f"{wrong[0]}; give `model` the sizes of the checkpoint's config.json, and `rows` its features."
         )
     if all(name.startswith(HEADS) for name in taken):
         raise ValueError(

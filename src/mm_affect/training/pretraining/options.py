@@ -37,7 +37,7 @@ class PretrainingOptions:
     """Options of a run. Where Khare et al. (2021) are silent, the schedule is that of Vaswani et al. (2017), with its Adam.
 
     Args:
-        data: a folder of feature rows.
+        rows: folder of feature rows.
         output_dir: where checkpoints, log and the finished model go.
         model: fields of `JointEmbeddingsConfig`, such as `modalities`; sizes of features and speakers come from the rows.
         split: the rows that are trained on, but for the share `held_out` of them, chosen by their ids.
@@ -62,7 +62,7 @@ class PretrainingOptions:
         num_beams: of the last evaluation; those before are greedy.
     """
 
-    data: str
+    rows: str
     output_dir: str
     model: dict = field(default_factory=dict)
     split: str = "train"

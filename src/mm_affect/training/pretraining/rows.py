@@ -108,5 +108,5 @@ def new_processor(folder: str | Path, modalities: list[str] | None) -> AffectPro
     Raises:
         ValueError: the rows lack one of them.
     """
-    run = {"name": "pretraining", "data": str(folder), "output_dir": "", "modalities": modalities}
+    run = {"name": "pretraining", "rows": str(folder), "output_dir": "", "modalities": modalities}
     return make_processor(RunConfig.from_dict(run), read_corpus(folder))
