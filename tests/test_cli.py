@@ -290,7 +290,7 @@ def test_clips_that_cannot_be_predicted(fails, tmp_path):
         (tmp_path / "empty.wav", "empty"),
         (cut, "cut.wav"),
         (tmp_path / "folder", "holds no media files"),
-        (blank, "nothing to read; the chosen modalities have no words, no sound and no face"),
+        (blank, "nothing to read; the selected modalities have no words, no audio and no face"),
     ):
         assert sentence in fails("predict", clip, "--model", sample_run())
     assert "Nothing to predict: give a media file" in fails("predict", "--model", sample_run())

@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""The demo without a browser: what is read of a clip, what counts in it, what is drawn, and what is said when it fails."""
+"""The demo without a browser: clips, predictions, attribution, HTML, and messages of errors."""
 
 import csv
 import re
@@ -40,8 +40,8 @@ def sample():
 
 
 @pytest.fixture(scope="module")
-def reading(recognizer, sample):
-    return recognizer.read(sample.clip)
+def features(recognizer, sample):
+    return recognizer.extract(sample.clip)
 
 
 class Balanced(HTMLParser):
@@ -77,52 +77,52 @@ def test_samples_are_of_the_test_split_and_can_be_played():
 
 
 def test_a_corpus_without_files_has_no_samples(tmp_path):
-    with pytest.raises(ValueError, match="has a sound or video file"):
+    with pytest.raises(ValueError, match="has an audio or video file"):
         load_samples(write_corpus(tmp_path, [{"id": "a", "transcript": "well", "split": "test", "mood": 1.5}]))
 
 
-def test_answers_are_the_pipeline_s(recognizer, reading, sample):
+def test_answers_are_the_pipeline_s(recognizer, features, sample):
     expected = pipeline("affect-recognition", model=str(sample_run()))(
         {"video": sample.clip.path, "text": sample.clip.transcript, "spans": sample.clip.spans}, window=1.0, hop=0.5
     )
-    subsets = recognizer.subsets(reading)
+    subsets = recognizer.predict_subsets(features)
     assert subsets[("text", "audio", "visual")]["emotion"] == expected["tasks"]["emotion"]
-    windows = recognizer.timeline(reading, reading.present)
+    windows = recognizer.predict_timeline(features, features.present)
     assert [window["tasks"]["sarcasm"] for window in windows] == [w["tasks"]["sarcasm"] for w in expected["timeline"]]
     assert ["+".join(subset) for subset in subsets] == SUBSETS
 
 
-def test_a_subset_is_the_clip_without_the_others(recognizer, reading, sample):
+def test_a_subset_is_the_clip_without_the_others(recognizer, features, sample):
     """Switched off is as if it had not been given."""
-    alone = recognizer.read(Clip(None, sample.clip.transcript))
-    assert recognizer.subsets(alone) == {("text",): recognizer.subsets(reading)[("text",)]}
-    windows = recognizer.timeline(reading, ("visual",))
-    quiet = recognizer.only(reading.row, ("visual",))
-    assert windows != recognizer.timeline(reading, ("audio", "visual")) and not len(quiet["audio"])
+    alone = recognizer.extract(Clip(None, sample.clip.transcript))
+    assert recognizer.predict_subsets(alone) == {("text",): recognizer.predict_subsets(features)[("text",)]}
+    windows = recognizer.predict_timeline(features, ("visual",))
+    quiet = recognizer.drop_modalities(features.row, ("visual",))
+    assert windows != recognizer.predict_timeline(features, ("audio", "visual")) and not len(quiet["audio"])
 
 
 def test_of_an_hour_the_first_minute_is_read(recognizer, tmp_path, monkeypatch):
     monkeypatch.setattr(clips, "LIMIT", 1.0)
     monkeypatch.setattr(recognition, "LIMIT", 1.0)
     monkeypatch.setattr(render_answers, "LIMIT", 1.0)
-    reading = recognizer.read(Clip(str(write_wav(tmp_path / "long.wav", seconds=3.0))))
+    features = recognizer.extract(Clip(str(write_wav(tmp_path / "long.wav", seconds=3.0))))
     rate = recognizer.processor.extractor("audio").rate
-    assert reading.duration == 1.0 and reading.whole == 3.0
-    assert reading.steps["audio"] == pytest.approx(rate, abs=2)
-    assert "The clip lasts 0:03; its first 1 seconds were read." in render_answers.render_summary(reading)
+    assert features.duration == 1.0 and features.file_duration == 3.0
+    assert features.steps["audio"] == pytest.approx(rate, abs=2)
+    assert "The clip lasts 0:03; its first 1 seconds were read." in render_answers.render_summary(features)
     assert render_answers.format_duration(3600) == "1:00:00" and render_answers.format_duration(75) == "1:15"
 
 
 def test_windows_are_few_however_long_the_clip_is(recognizer, tmp_path):
-    reading = recognizer.read(Clip(str(write_wav(tmp_path / "a.wav", seconds=30.0))))
-    assert len(recognizer.timeline(reading, ["audio"])) == 2 * recognition.MAX_WINDOWS
-    assert len(attribution.segment_bounds(recognizer, reading.row, "audio")) <= attribution.MAX_SEGMENTS
+    features = recognizer.extract(Clip(str(write_wav(tmp_path / "a.wav", seconds=30.0))))
+    assert len(recognizer.predict_timeline(features, ["audio"])) == 2 * recognition.MAX_WINDOWS
+    assert len(attribution.segment_bounds(recognizer, features.row, "audio")) <= attribution.MAX_SEGMENTS
 
 
-def test_rows_are_batched_by_their_length(recognizer, reading, monkeypatch):
-    whole = recognizer.answers([reading.row] * 3)
+def test_rows_are_batched_by_their_length(recognizer, features, monkeypatch):
+    whole = recognizer.predict([features.row] * 3)
     monkeypatch.setattr(pipelines, "MAX_BATCH_STEPS", 1)
-    assert recognizer.answers([reading.row] * 3) == whole
+    assert recognizer.predict([features.row] * 3) == whole
 
 
 @pytest.mark.parametrize(
@@ -130,16 +130,16 @@ def test_rows_are_batched_by_their_length(recognizer, reading, monkeypatch):
     [
         (lambda folder: Clip(), "There is nothing to recognize: give a clip"),
         (lambda folder: Clip(None, "  "), "There is nothing to recognize: give a clip"),
-        (lambda folder: Clip(None, "so " * 1001), "has 1001 words; give 1000 at most"),
+        (lambda folder: Clip(None, "so " * 1001), "has 1001 words; the limit is 1000"),
         (lambda folder: Clip(garbage(folder)), "is not media"),
         (lambda folder: Clip(unknown_codec(folder)), "decoded|neither"),
         (lambda folder: Clip(str(folder / "absent.mp4")), "does not exist"),
-        (lambda folder: Clip(str(write_video(folder / "gray.mp4"))), "gray.mp4: nothing to read; the chosen"),
+        (lambda folder: Clip(str(write_video(folder / "gray.mp4"))), "gray.mp4: nothing to read; the selected"),
     ],
 )
-def test_bad_clips_are_told_in_a_sentence(recognizer, tmp_path, clip, sentence):
+def test_bad_clips_raise_one_sentence(recognizer, tmp_path, clip, sentence):
     with pytest.raises(ValueError, match=sentence):
-        recognizer.read(clip(tmp_path))
+        recognizer.extract(clip(tmp_path))
 
 
 def garbage(folder: Path) -> str:
@@ -155,41 +155,41 @@ def unknown_codec(folder: Path) -> str:
     return str(path)
 
 
-def test_a_clip_without_a_face_is_heard(recognizer, tmp_path):
-    reading = recognizer.read(Clip(str(write_video(tmp_path / "gray.mp4", seconds=1.0, sound=True))))
-    assert reading.present == ["audio"]
+def test_a_clip_without_a_face_has_audio(recognizer, tmp_path):
+    features = recognizer.extract(Clip(str(write_video(tmp_path / "gray.mp4", seconds=1.0, sound=True))))
+    assert features.present == ["audio"]
     assert "<b>no words</b>" in render_answers.render_summary(
-        reading
-    ) and "<b>no faces</b>" in render_answers.render_summary(reading)
+        features
+    ) and "<b>no faces</b>" in render_answers.render_summary(features)
 
 
 # what counts ------------------------------------------------------------------------------------------------------
 
 
-def test_occlusion_is_the_change_when_a_piece_is_hidden(recognizer, reading):
-    found = attribution.compute_attribution(recognizer, reading, reading.present)
-    assert found.method == "occlusion"
-    row, word = reading.row, 2
+def test_occlusion_is_the_change_when_a_segment_is_masked(recognizer, features):
+    result = attribution.compute_attribution(recognizer, features, features.present)
+    assert result.method == "occlusion"
+    row, word = features.row, 2
     batches = [recognizer.processor([row]) for _ in range(2)]
     batches[1]["text_mask"][0, word] = False
     with torch.no_grad():
         whole, less = (recognizer.model(**batch).logits for batch in batches)
-    piece = found.segments["sentiment"]["text"][word]
+    piece = result.segments["sentiment"]["text"][word]
     assert (piece.first, piece.last) == (word, word + 1)
     assert piece.weight == pytest.approx((whole["sentiment"] - less["sentiment"]).item(), abs=1e-5)
     label = whole["emotion"][0].argmax()
     change = (whole["emotion"] - less["emotion"])[0, label].item()  # a logit is the log-odds of its label
-    assert found.segments["emotion"]["text"][word].weight == pytest.approx(change, abs=1e-4)
+    assert result.segments["emotion"]["text"][word].weight == pytest.approx(change, abs=1e-4)
 
 
-def test_pieces_cover_every_step_once(recognizer, reading):
+def test_segments_cover_every_step_once(recognizer, features):
     for modality in ("text", "audio", "visual"):
-        cuts = attribution.segment_bounds(recognizer, reading.row, modality)
-        assert [i for first, last in cuts for i in range(first, last)] == list(range(len(reading.row[modality])))
+        cuts = attribution.segment_bounds(recognizer, features.row, modality)
+        assert [i for first, last in cuts for i in range(first, last)] == list(range(len(features.row[modality])))
 
 
-def test_what_is_switched_off_gets_no_marks(recognizer, reading):
-    assert set(attribution.compute_attribution(recognizer, reading, ("audio",)).segments["emotion"]) == {"audio"}
+def test_modalities_turned_off_get_no_attribution(recognizer, features):
+    assert set(attribution.compute_attribution(recognizer, features, ("audio",)).segments["emotion"]) == {"audio"}
 
 
 @pytest.fixture(scope="module")
@@ -208,27 +208,27 @@ def attending():
 
 
 def test_attention_is_what_the_layers_give(attending, sample):
-    reading = attending.read(sample.clip)
-    found = attribution.compute_attribution(attending, reading, reading.present)
-    assert found.method == "attention"
-    steps = {modality: len(pieces) for modality, pieces in found.segments["mood"].items()}
-    assert steps == reading.steps  # frames without a face have no weight
-    for pieces in found.segments["mood"].values():
+    features = attending.extract(sample.clip)
+    result = attribution.compute_attribution(attending, features, features.present)
+    assert result.method == "attention"
+    steps = {modality: len(pieces) for modality, pieces in result.segments["mood"].items()}
+    assert steps == features.steps  # frames without a face have no weight
+    for pieces in result.segments["mood"].values():
         weights = [piece.weight for piece in pieces]
         assert min(weights) >= 0 and np.mean(weights) == pytest.approx(1, abs=1e-4)
         assert np.std(weights) > 0
 
 
-def test_attention_layers_are_told_apart_by_length(attending, sample):
+def test_attention_layers_are_identified_by_length(attending, sample):
     """Equal lengths get padding, which changes no weight."""
-    row = attending.read(sample.clip).row
+    row = attending.extract(sample.clip).row
     visual = row["visual"][~np.isnan(row["visual"]).any(1)][:8]
     one = row | {"audio": row["audio"][:20], "visual": visual}
     lengths = {m: torch.ones(n, dtype=torch.bool) for m, n in (("text", 8), ("audio", 8), ("visual", 1))}
     assert sorted(len(mask) for mask in attribution.pad_to_unique_lengths(lengths).values()) == [2, 8, 9]
-    apart = attribution.attention_received(attending, one, ["text", "audio", "visual"])
+    apart = attribution.compute_attention(attending, one, ["text", "audio", "visual"])
     same = one | {"visual": np.concatenate([visual, np.full((12, visual.shape[1]), np.nan, np.float32)])}
-    again = attribution.attention_received(attending, same, ["text", "audio", "visual"])
+    again = attribution.compute_attention(attending, same, ["text", "audio", "visual"])
     for modality, pieces in apart.items():
         np.testing.assert_allclose([p.weight for p in again[modality]], [p.weight for p in pieces], atol=1e-5)
 
@@ -236,23 +236,23 @@ def test_attention_layers_are_told_apart_by_length(attending, sample):
 # what is drawn ----------------------------------------------------------------------------------------------------
 
 
-def test_every_drawing_is_html_that_escapes_what_a_visitor_typed(recognizer, sample):
+def test_all_html_is_balanced_and_escaped(recognizer, sample):
     said = " ".join(["<b>so</b>", *sample.clip.transcript.split()[1:]])
-    reading = recognizer.read(Clip(sample.clip.path, said, sample.clip.spans))
-    subsets, ranges = recognizer.subsets(reading), {"sentiment": (-3.0, 3.0)}
-    windows = recognizer.timeline(reading, reading.present)
-    found = attribution.compute_attribution(recognizer, reading, reading.present)
-    answers = subsets[tuple(reading.present)]
+    features = recognizer.extract(Clip(sample.clip.path, said, sample.clip.spans))
+    subsets, ranges = recognizer.predict_subsets(features), {"sentiment": (-3.0, 3.0)}
+    windows = recognizer.predict_timeline(features, features.present)
+    result = attribution.compute_attribution(recognizer, features, features.present)
+    answers = subsets[tuple(features.present)]
     for task in recognizer.tasks:
         for html in (
-            render_timeline(task, windows, reading, ranges.get(task.name)),
-            render_attribution.render_attribution(task, found, reading, answers[task.name]),
+            render_timeline(task, windows, features, ranges.get(task.name)),
+            render_attribution.render_attribution(task, result, features, answers[task.name]),
         ):
             Balanced(html)
             assert "<b>so</b>" not in html and "&lt;b&gt;so&lt;/b&gt;" in html
     Balanced(render_answers.render_answers(recognizer.tasks, answers, ranges))
     Balanced(render_answers.render_subset_table(recognizer.tasks, subsets, ("text",)))
-    Balanced(render_answers.render_summary(reading, sample.labels))
+    Balanced(render_answers.render_summary(features, sample.labels))
     assert "&lt;script&gt;" in render_answers.render_error("<script>")
 
 
@@ -273,7 +273,7 @@ def test_bars_show_scores_thresholds_and_values():
     assert "left:25.0%;width:25.0%" in html  # from -1.5 to zero of -3 to 3
     fixed = Task("mood", labels=("good", "bad"), threshold=1)  # one number for all, and no float
     assert render_answers.render_classes(fixed, answers["mood"]).count("left:100.0%") == 2
-    assert "&lt;odd&gt;" in html and "does not say its scale" in html
+    assert "&lt;odd&gt;" in html and "scale of this value is unknown" in html
 
 
 def test_a_cell_of_the_table_scores_what_it_names():
@@ -296,15 +296,15 @@ def test_many_classes_are_counted_not_drawn():
     assert html.count("mma-bar") == render_answers.MAX_BARS and "and 4 more" in html
 
 
-def test_the_strip_of_the_time_line_covers_the_clip(recognizer, reading):
-    windows = recognizer.timeline(reading, reading.present)
-    html = render_timeline(recognizer.tasks[0], windows, reading, None)
+def test_the_strip_of_the_timeline_covers_the_clip(recognizer, features):
+    windows = recognizer.predict_timeline(features, features.present)
+    html = render_timeline(recognizer.tasks[0], windows, features, None)
     strip = html[html.index("mma-strip") : html.index("<svg")]
     widths = [float(width) for width in re.findall(r"width:([\d.]+)%", strip)]
     assert len(widths) == len(windows) and sum(widths) == pytest.approx(100, abs=0.1)
-    for word in reading.clip.transcript.split():
+    for word in features.clip.transcript.split():
         assert f">{word}</span>" in html
-    assert "No time line" in render_timeline(recognizer.tasks[0], [], reading, None)
+    assert "No timeline" in render_timeline(recognizer.tasks[0], [], features, None)
 
 
 def test_resampling_is_a_mean_of_what_was_measured():
@@ -317,18 +317,18 @@ def test_resampling_is_a_mean_of_what_was_measured():
 
 
 def test_the_page_says_what_the_model_is(recognizer):
-    facts = read_model_info(str(sample_run()), recognizer.model)
-    html = render_answers.render_header(facts)
-    assert facts.synthetic and "SYNTHETIC" in html and facts.corpus in html
-    assert facts.ranges == {"sentiment": (-3.0, 3.0)}
+    info = read_model_info(str(sample_run()), recognizer.model)
+    html = render_answers.render_header(info)
+    assert info.synthetic and "SYNTHETIC" in html and info.corpus in html
+    assert info.ranges == {"sentiment": (-3.0, 3.0)}
     assert "prohibited" in html and "consent" in html
 
 
 def test_a_checkpoint_without_results_says_so(recognizer, tmp_path):
     recognizer.model.save_pretrained(tmp_path)
-    facts = read_model_info(str(tmp_path), recognizer.model)
-    assert facts.corpus is None and not facts.synthetic
-    assert "do not say on what it was trained" in render_answers.render_header(facts)
+    info = read_model_info(str(tmp_path), recognizer.model)
+    assert info.corpus is None and not info.synthetic
+    assert "do not name the training corpus" in render_answers.render_header(info)
 
 
 def test_without_a_model_one_sentence_says_how_to_get_one(tmp_path, monkeypatch, capsys):

@@ -69,16 +69,16 @@ def page(browser, address):
     assert not elsewhere and not errors
 
 
-def words(page):
-    return page.locator("#words textarea")
+def transcript_box(page):
+    return page.locator("#transcript textarea")
 
 
 def pick_first_sample(page) -> str:
     page.locator("#sample input").click()
     page.get_by_role("option").first.click()
-    page.wait_for_function("document.querySelector('#words textarea').value !== ''")
+    page.wait_for_function("document.querySelector('#transcript textarea').value !== ''")
     page.locator("#video video").wait_for()
-    return words(page).input_value()
+    return transcript_box(page).input_value()
 
 
 def recognize(page, shows: str) -> None:
@@ -115,56 +115,56 @@ def test_another_task_asks_the_model_nothing_and_words_need_no_file(tmp_path, mo
     model, processor = load_checkpoint(str(sample_run()), attn_implementation="eager")
     mine = Sample("mine", replace(sample.clip, path=file), sample.labels)
     callbacks = page.PageCallbacks(Recognizer(model, processor), read_model_info(str(sample_run()), model), [mine])
-    shown, *first = callbacks.recognize("mine", file, None, mine.clip.transcript, ["text"], "emotion")
+    state, *first = callbacks.recognize("mine", file, None, mine.clip.transcript, ["text"], "emotion")
     assert [bool(html) for html in first] == [True] * 4 and "mma-words" in first[1]
 
     Path(file).unlink()
     monkeypatch.setattr(model, "forward", None)
-    other = callbacks.show(shown, ["text"], "sentiment")
-    assert "sentiment over time" in other[1] and "count for sentiment" in other[2] and "mma-words" in other[1]
-    assert callbacks.show(shown, ["text"], "emotion") == tuple(first)
+    other = callbacks.update(state, ["text"], "sentiment")
+    assert "sentiment over time" in other[1] and "matter for sentiment" in other[2] and "mma-words" in other[1]
+    assert callbacks.update(state, ["text"], "emotion") == tuple(first)
 
 
 @needs_chromium
 def test_a_sample_is_recognized_and_explained(page):
     assert "SYNTHETIC" in page.locator(".mma-head").inner_text()
     transcript = pick_first_sample(page)
-    recognize(page, "#subsets tr.mma-shown")
+    recognize(page, "#subsets tr.mma-selected")
     cards = page.locator("#answers .mma-card")
     assert [card.get_attribute("data-task") for card in cards.all()] == ["emotion", "sentiment", "sarcasm"]
     assert "Labels of this sample: emotion" in page.locator("#answers").inner_text()
     assert page.locator("#subsets tbody tr").count() == 7
     assert page.locator("#timeline polyline").count() == 6
     assert page.locator("#timeline .mma-words span").all_inner_texts() == transcript.split()
-    assert page.locator("#marks .mma-chips span").all_inner_texts() == transcript.split()
-    assert page.locator("#marks .mma-film img").count() > 5
-    assert "Occlusion" in page.locator("#marks").inner_text()
+    assert page.locator("#attribution .mma-chips span").all_inner_texts() == transcript.split()
+    assert page.locator("#attribution .mma-frames img").count() > 5
+    assert "Occlusion" in page.locator("#attribution").inner_text()
     assert page.locator("#answers .mma-card").first.bounding_box()["y"] < 500  # above the fold
 
     whole = page.locator("#answers .mma-cards").inner_text()
     page.get_by_label("visual", exact=True).click()
-    page.locator('#subsets tr.mma-shown[data-subset="text+audio"]').wait_for()
-    assert page.locator("#marks .mma-film").count() == 0
+    page.locator('#subsets tr.mma-selected[data-subset="text+audio"]').wait_for()
+    assert page.locator("#attribution .mma-frames").count() == 0
     assert page.locator("#answers .mma-cards").inner_text() != whole
     page.get_by_label("sentiment", exact=True).click()
     page.get_by_text("sentiment over time").wait_for()
     assert page.locator("#timeline polyline").count() == 1
 
     page.get_by_label("text", exact=True).click()
-    page.locator('#subsets tr.mma-shown[data-subset="audio"]').wait_for()
+    page.locator('#subsets tr.mma-selected[data-subset="audio"]').wait_for()
     page.get_by_label("audio", exact=True).click()
     page.get_by_role("alert").wait_for()
-    assert "Switch on a modality" in page.get_by_role("alert").inner_text()
+    assert "Select a modality" in page.get_by_role("alert").inner_text()
 
 
 @needs_chromium
 def test_words_alone_on_a_telephone(page):
     page.set_viewport_size({"width": 390, "height": 844})
-    words(page).fill("what a lovely day this is")
-    recognize(page, "#subsets tr.mma-shown")
+    transcript_box(page).fill("what a lovely day this is")
+    recognize(page, "#subsets tr.mma-selected")
     assert page.locator("#subsets tbody tr").count() == 1
     assert "6 words" in page.locator("#answers").inner_text()
-    assert "No time line" in page.locator("#timeline").inner_text()
+    assert "No timeline" in page.locator("#timeline").inner_text()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
@@ -173,8 +173,8 @@ def test_a_clip_of_one_s_own_takes_the_place_of_the_sample(page, tmp_path):
     pick_first_sample(page)
     page.locator("#video").get_by_label("Clear").click()
     upload(page, write_video(tmp_path / "own.mp4", seconds=1.0, sound=True))
-    page.wait_for_function("document.querySelector('#words textarea').value === ''")
-    recognize(page, "#subsets tr.mma-shown")
+    page.wait_for_function("document.querySelector('#transcript textarea').value === ''")
+    recognize(page, "#subsets tr.mma-selected")
     told = page.locator("#answers").inner_text()
     assert "no words" in told and "no faces" in told and "Labels" not in told
 
@@ -189,19 +189,19 @@ def record(place) -> None:
 
 @needs_chromium
 def test_camera_and_microphone_are_recorded(page):
-    video, sound = page.locator("#video"), page.locator("#sound")
+    video, audio = page.locator("#video"), page.locator("#audio")
     video.get_by_label("Capture from camera").click()
     video.get_by_text("Click to Access Webcam").click()
     record(video)
     recognize(page, "text=steps of faces")
-    assert "steps of sound" in (told := page.get_by_text("Read: ").inner_text()) and "no words" in told
-    page.get_by_role("tab", name="Sound alone").click()
-    sound.get_by_label("Record audio").click()
-    record(sound)
+    assert "steps of audio" in (told := page.get_by_text("Read: ").inner_text()) and "no words" in told
+    page.get_by_role("tab", name="Audio only").click()
+    audio.get_by_label("Record audio").click()
+    record(audio)
     recognize(page, "text=no faces")
-    assert "steps of sound" in page.get_by_text("Read: ").inner_text()
-    sound.get_by_label("Download").wait_for()
-    assert not sound.get_by_label("Share").count()  # it would upload the clip
+    assert "steps of audio" in page.get_by_text("Read: ").inner_text()
+    audio.get_by_label("Download").wait_for()
+    assert not audio.get_by_label("Share").count()  # it would upload the clip
 
 
 @needs_chromium

@@ -107,7 +107,7 @@ def test_a_window_answers_as_a_clip_of_its_own(recognizer, tmp_path, monkeypatch
     assert len(found["timeline"]) == 80 and sum(batch for batch, _ in seen) == 81
     assert seen == [(1, 400), (33, 10), (33, 10), (14, 10)]
     features = recognizer.processor.extract({"audio_file": sound})
-    part = pipelines.cut(recognizer.processor, features, 10.0, 10.5)
+    part = pipelines.slice_row(recognizer.processor, features, 10.0, 10.5)
     with torch.no_grad():
         value = recognizer.model(**recognizer.processor(part)).logits["sentiment"].item()
     assert found["timeline"][40]["tasks"]["sentiment"]["value"] == pytest.approx(value, abs=1e-4)
@@ -128,7 +128,7 @@ def test_silence_no_face_and_missing_tracks(recognizer, tmp_path):
     assert recognizer({"video": mute, "text": "well"})["steps"] == {"text": 1, "audio": 0, "visual": 0}
     for nothing in (mute, {"text": " "}, {}):
         with pytest.raises(
-            ValueError, match="nothing to read; the chosen modalities have no words, no sound and no face"
+            ValueError, match="nothing to read; the selected modalities have no words, no audio and no face"
         ):
             recognizer(nothing)
     with pytest.raises(ValueError, match="nothing to read"):

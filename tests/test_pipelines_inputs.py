@@ -64,7 +64,7 @@ def without_source(found: dict) -> dict:
 def predict_logits(recognizer, inputs, **options) -> list[dict]:
     """What the pipeline answers before it rounds: per clip and task `(rows, outputs)`."""
     kept, postprocess = [], recognizer.postprocess
-    recognizer.postprocess = lambda output: kept.append(stacked(output["logits"])) or postprocess(output)
+    recognizer.postprocess = lambda output: kept.append(stacked(output.logits)) or postprocess(output)
     try:
         recognizer(inputs, **options)
     finally:
@@ -72,7 +72,7 @@ def predict_logits(recognizer, inputs, **options) -> list[dict]:
     return kept
 
 
-def stacked(logits: list[dict]) -> dict:
+def stacked(logits: tuple[dict, ...]) -> dict:
     return {task: torch.from_numpy(np.stack([row[task] for row in logits])) for task in logits[0]}
 
 
@@ -256,8 +256,8 @@ def test_a_clip_that_cannot_be_read_is_named_by_its_place(recognizer, clips, tmp
 
 
 @pytest.mark.parametrize(("wrong", "sentence"), [
-    ("https://example.org/clip.mp4", "https://example.org/clip.mp4 is an address, and nothing is fetched .* download the file"),
-    ({"audio": "s3://bucket/a.wav"}, "s3://bucket/a.wav is an address"),
+    ("https://example.org/clip.mp4", "https://example.org/clip.mp4 is a URL, and this pipeline does not access the network; download the file"),
+    ({"audio": "s3://bucket/a.wav"}, "s3://bucket/a.wav is a URL"),
     (3, "A clip is a int; expected the path of a media file, its bytes"),
     ({"audio": 3}, "`audio` is a int; expected"),
     ({"video": {"path": None}}, "`video` is a NoneType; expected"),
@@ -268,13 +268,13 @@ def test_a_clip_that_cannot_be_read_is_named_by_its_place(recognizer, clips, tmp
     (np.zeros((3, 8, 8, 3), np.uint8), r"shape \(3, 8, 8, 3\).*frames are given as"),
     (np.zeros(0), r"A waveform has shape \(0,\)"),
     (np.zeros(9, np.uint8), "A waveform is of uint8; expected floats"),
-    ({"array": np.zeros(9), "sampling_rate": 0}, "`sampling_rate` of the sound is 0; give samples per second"),
-    ({"array": np.zeros(9)}, "`sampling_rate` of the sound is None; give samples per second"),
+    ({"array": np.zeros(9), "sampling_rate": 0}, "`sampling_rate` of the audio is 0; give samples per second"),
+    ({"array": np.zeros(9)}, "`sampling_rate` of the audio is None; give samples per second"),
     ({"text": 5}, "`text` is a int; expected the transcript"),
     ({"array": [0, 12000, -12000], "sampling_rate": 16000}, "A waveform is of int64; expected floats"),
     (np.array([0.0, 12000.0]), "A waveform of floats reaches 12000; expected -1 to 1"),
     (np.full(900, np.nan), "900 samples that are NaN or infinite"),
-    ({"array": np.zeros(9), "sampling_rate": -1}, "`sampling_rate` of the sound is -1; give samples per second"),
+    ({"array": np.zeros(9), "sampling_rate": -1}, "`sampling_rate` of the audio is -1; give samples per second"),
     ({"frames": [np.zeros((8, 8, 3), np.uint8)]}, "`fps` of the frames is None; give the frames per second"),
     ({"frames": [], "fps": 5}, "`frames` is empty; give at least one frame"),
     ({"frames": [np.zeros((8, 8))], "fps": 5}, r"A frame is float64 \(8, 8\); expected are uint8"),

@@ -171,7 +171,7 @@ def _cut_off(source: Source, readable: float, duration: float) -> MediaError:
     )
 
 
-def resampled(blocks: Iterable[tuple[int, np.ndarray]], sampling_rate: int) -> Iterator[np.ndarray]:
+def resampled(blocks: Iterable[tuple[float, np.ndarray]], sampling_rate: int) -> Iterator[np.ndarray]:
     """Pairs (rate, samples) -> samples at `sampling_rate`; the rate may change on the way."""
     stream, current = None, sampling_rate
     for rate, samples in blocks:

@@ -1,23 +1,29 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""What a model is, from its own files: its corpus, whether that was synthetic, the ranges of its tasks."""
+"""Facts about a checkpoint, read from its own files: its corpus, whether that was synthetic, the ranges of its tasks."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...checkpoints.loading import folder_of_checkpoint
 from ...evaluation.results import read_results
+from ...models.modeling import AffectPreTrainedModel
 
 
 LIMITS = (
-    "An estimate of how annotators would label a clip, not of what a person feels: for research, with the consent of "
-    "those who are seen and heard. Inferring emotions at work or in education is prohibited in the European Union "
+    "This page estimates how annotators would label a clip, not what a person feels. Use it for research, with the "
+    "consent of everyone seen and heard. Inferring emotions at work or in education is prohibited in the European Union "
     "(AI Act, Art. 5(1)(f))."
 )
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """Facts of a checkpoint; `corpus` is None where its files do not name one. `ranges`: of its regressions."""
+    """Facts about a checkpoint.
+
+    Args:
+        corpus: name of the training corpus; None if the files do not name it.
+        ranges: lowest and highest value of each regression task.
+    """
 
     name: str
     architecture: str
@@ -28,8 +34,8 @@ class ModelInfo:
     ranges: dict[str, tuple[float, float]]
 
 
-def read_model_info(name: str, model) -> ModelInfo:
-    """The facts of the checkpoint `name`, a folder or a name on the Hub, loaded as `model`."""
+def read_model_info(name: str, model: AffectPreTrainedModel) -> ModelInfo:
+    """Read the facts about the checkpoint `name` (a folder or a Hub name), which is loaded as `model`."""
     path = folder_of_checkpoint(name) / "results.json"
     results = read_results(path) if path.is_file() else None
     ranges = {task["name"]: task["range"] for task in (results.tasks if results else [])}
@@ -41,5 +47,5 @@ def read_model_info(name: str, model) -> ModelInfo:
         list(model.config.modalities),
         results.corpus.name if results else None,
         bool(results and results.corpus.synthetic),
-        {task: tuple(ends) for task, ends in ranges.items() if ends},
+        {task: (low_high[0], low_high[1]) for task, low_high in ranges.items() if low_high},
     )

@@ -1,16 +1,22 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""One clip, read once, answered many times: whole, for every subset of its modalities, and along its time."""
+"""Recognition of one clip: extract its features once, then predict the whole, every modality subset, and windows."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
-from ..pipeline import answers, cut_windows, predict_logits, require_steps
+from ...features.processor import AffectProcessor
+from ...models.modeling import AffectPreTrainedModel
+from ..pipeline import cut_windows, decode_tasks, predict_logits, require_steps
 from .clips import LIMIT, Clip
 
 
-SHORTEST_WINDOW = 1.0  # seconds
-MAX_WINDOWS = 20  # that do not overlap; each begins where the one before is half over
-NOUNS = {"text": "words", "audio": "sound", "visual": "faces"}
+MIN_WINDOW = 1.0  # seconds
+MAX_WINDOWS = 20  # without overlap; each window starts in the middle of the one before
+MODALITY_NOUNS = {"text": "words", "audio": "audio", "visual": "faces"}
+
+Answers = dict[str, dict[str, Any]]  # per task, as the pipeline returns them
 
 
 @dataclass(frozen=True)
@@ -20,72 +26,72 @@ class ClipFeatures:
     Args:
         row: a feature row.
         steps: measured steps per modality of the model.
-        duration: seconds that were read; 0 for words alone.
-        whole: seconds that the file lasts.
+        duration: seconds that were read; 0 without a file.
+        file_duration: duration of the whole file in seconds.
     """
 
     clip: Clip
-    row: dict
+    row: dict[str, Any]
     steps: dict[str, int]
     duration: float
-    whole: float
+    file_duration: float
 
     @property
     def present(self) -> list[str]:
-        """The modalities in which something was measured."""
+        """The modalities with measured steps."""
         return [modality for modality, steps in self.steps.items() if steps]
 
     @property
     def end(self) -> float | None:
-        """The second up to which the file was read; None if to its end."""
-        return LIMIT if self.whole > LIMIT else None
+        """The second at which the clip was cut; None if it was read to its end."""
+        return LIMIT if self.file_duration > LIMIT else None
 
 
 class Recognizer:
     """A model with its processor."""
 
-    def __init__(self, model, processor):
+    def __init__(self, model: AffectPreTrainedModel, processor: AffectProcessor):
         self.model, self.processor = model, processor
         self.tasks = model.config.tasks
         self.modalities = model.config.modalities
 
-    def read(self, clip: Clip) -> ClipFeatures:
+    def extract(self, clip: Clip) -> ClipFeatures:
         """Extract the features of a clip.
 
         Raises:
-            ValueError: nothing was given, the file is no media, or nothing that the model reads is in it.
-            ImportError: what an extractor needs is not installed.
+            ValueError: If the clip is empty, its file is not media, or it has nothing that the model reads.
+            ImportError: If a package that an extractor needs is not installed.
         """
-        row, whole = clip.row()
+        row, file_duration = clip.to_row()
         row = self.processor.extract(row)
         steps = require_steps(self.processor, row, clip.path or "transcript")
-        return ClipFeatures(clip, row, steps, min(whole, LIMIT), whole)
+        return ClipFeatures(clip, row, steps, min(file_duration, LIMIT), file_duration)
 
-    def answers(self, rows: list[dict]) -> list[dict]:
-        """What the model says of each feature row: `{task: answer}`, as the pipeline words it."""
-        return [answers(self.tasks, logits) for logits in predict_logits(self.model, self.processor, rows)]
+    def predict(self, rows: list[dict[str, Any]]) -> list[Answers]:
+        """Predict every task for each feature row."""
+        return [decode_tasks(self.tasks, logits) for logits in predict_logits(self.model, self.processor, rows)]
 
-    def only(self, row: dict, modalities) -> dict:
-        """A feature row with these modalities alone."""
-        left = {m: row[m] if m in modalities else row[m][:0] for m in self.processor.feature_sizes}
-        if "text" not in modalities:
-            left |= {"transcript": None, "spans": None}
-        return row | left
+    def drop_modalities(self, row: dict[str, Any], keep: Collection[str]) -> dict[str, Any]:
+        """Return a feature row without the modalities that are not in `keep`."""
+        kept = {m: row[m] if m in keep else row[m][:0] for m in self.processor.feature_sizes}
+        if "text" not in keep:
+            kept |= {"transcript": None, "spans": None}
+        return row | kept
 
-    def subsets(self, reading: ClipFeatures) -> dict[tuple[str, ...], dict]:
-        """The answers to every subset of what the clip has, the largest first."""
-        present = reading.present
-        chosen = [subset for size in range(len(present), 0, -1) for subset in combinations(present, size)]
-        rows = [self.only(reading.row, subset) for subset in chosen]
-        return dict(zip(chosen, self.answers(rows), strict=True))
+    def predict_subsets(self, features: ClipFeatures) -> dict[tuple[str, ...], Answers]:
+        """Predict every subset of the modalities of a clip, the largest first."""
+        present = features.present
+        subsets = [subset for size in range(len(present), 0, -1) for subset in combinations(present, size)]
+        rows = [self.drop_modalities(features.row, subset) for subset in subsets]
+        return dict(zip(subsets, self.predict(rows), strict=True))
 
-    def timeline(self, reading: ClipFeatures, modalities) -> list[dict]:
-        """The answers along the clip, in windows that overlap by half: `start`, `end` in seconds, `tasks`."""
-        row = self.only(reading.row, modalities)
-        window = max(SHORTEST_WINDOW, reading.duration / MAX_WINDOWS)
-        windows = cut_windows(self.processor, row, window, window / 2) if reading.duration else []
-        found = self.answers([part for _, part in windows])
+    def predict_timeline(self, features: ClipFeatures, modalities: Collection[str]) -> list[dict[str, Any]]:
+        """Predict windows along the clip that overlap by half; each has `start` and `end` in seconds, and `tasks`."""
+        row = self.drop_modalities(features.row, modalities)
+        length = max(MIN_WINDOW, features.duration / MAX_WINDOWS)
+        windows = cut_windows(self.processor, row, length, length / 2) if features.duration else []
+        answers = self.predict([window.row for window in windows])
         return [
-            {"start": start, "end": end, "tasks": tasks}
-            for ((start, end), _), tasks in zip(windows, found, strict=True)
+            {"start": window.start, "end": window.end, "tasks": tasks}
+            for window, tasks in zip(windows, answers, strict=True)
         ]

@@ -1,9 +1,9 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Marks as HTML: words shaded by their weight, the loudness of the sound in colors, a film strip with bars."""
+"""Attribution as HTML: words shaded by weight, the loudness of the audio in color, a strip of frames with bars."""
 
-import itertools
 from base64 import b64encode
 from html import escape
+from itertools import pairwise
 
 import numpy as np
 
@@ -17,107 +17,112 @@ from .render_answers import PALETTE
 
 
 FOR, AGAINST = PALETTE[0], PALETTE[1]
-FRAME_COUNT = 12  # of the film strip
+NUM_FRAMES = 12
 FRAME_HEIGHT = 96  # pixels
 LOUDNESS_BARS = 120
-LOUDNESS_RATE = 4000  # Hz, enough to see how loud it is
+LOUDNESS_RATE = 4000  # Hz, enough for loudness
 CAPTIONS = {
-    "attention": "<b>Attention</b> of the model: where it looks, mean over its layers and heads, the same for every task.",
-    "occlusion": "<b>Occlusion</b> (this model has no attention over single words and moments): each piece is hidden in "
-    "turn. {legend} Full color is a change of {strongest:.2f}{unit}.",
+    "attention": "<b>Attention</b> of the model, averaged over its layers and heads; it is the same for every task.",
+    "occlusion": "<b>Occlusion</b> (this model has no attention over single words and moments): each segment is masked "
+    "once. {legend} Full color is a change of {strongest:.2f}{unit}.",
 }
 LEGENDS = {
-    False: '<i style="color:{FOR}">Blue</i> speaks for <b>{answer}</b>, <i style="color:{AGAINST}">orange</i> against.',
+    False: '<i style="color:{FOR}">Blue</i> supports <b>{answer}</b>, <i style="color:{AGAINST}">orange</i> opposes it.',
     True: '<i style="color:{FOR}">Blue</i> raises <b>{answer}</b>, <i style="color:{AGAINST}">orange</i> lowers it.',
 }
 
 
-def render_attribution(task: Task, marks: Attribution, reading: ClipFeatures, answer: dict) -> str:
-    """What the answer to one task rests on: a strip per modality that was seen.
+def render_attribution(task: Task, attribution: Attribution, features: ClipFeatures, answer: dict) -> str:
+    """Render what the answer to one task depends on: a strip per modality that the model read.
 
-    Occlusion is on one scale for all; attention, whose weights compare steps of one modality, on one for each.
+    Occlusion is scaled by the strongest segment of all modalities; attention, whose weights compare the steps of one
+    modality, by the strongest of each.
     """
-    pieces = marks.segments[task.name]
-    strongest = max((abs(piece.weight) for found in pieces.values() for piece in found), default=0.0)
-    drawn = []
-    for modality, found in pieces.items():
-        largest = (
-            max((abs(piece.weight) for piece in found), default=0.0) if marks.method == "attention" else strongest
-        )
-        scaled = [piece._replace(weight=piece.weight / largest if largest else 0.0) for piece in found]
-        drawn.append(RENDERERS[modality](scaled, reading))
-    value = "value" in answer
-    asked = format_answer(answer) if value else max(answer["scores"], key=answer["scores"].get)
-    legend = LEGENDS[value].format(answer=escape(asked), FOR=FOR, AGAINST=AGAINST)
-    told = CAPTIONS[marks.method].format(legend=legend, strongest=strongest, unit="" if value else " in log-odds")
+    segments = attribution.segments[task.name]
+    strongest = max((abs(segment.weight) for strip in segments.values() for segment in strip), default=0.0)
+    strips = []
+    for modality, strip in segments.items():
+        scale = strongest
+        if attribution.method == "attention":
+            scale = max((abs(segment.weight) for segment in strip), default=0.0)
+        scaled = [segment._replace(weight=segment.weight / scale if scale else 0.0) for segment in strip]
+        strips.append(RENDERERS[modality](scaled, features))
+    is_value = "value" in answer
+    target = format_answer(answer) if is_value else max(answer["scores"], key=answer["scores"].get)
+    legend = LEGENDS[is_value].format(answer=escape(target), FOR=FOR, AGAINST=AGAINST)
+    caption = CAPTIONS[attribution.method].format(
+        legend=legend, strongest=strongest, unit="" if is_value else " in log-odds"
+    )
     return (
-        f'<div class="mma-panel mma-marks" data-method="{marks.method}"><h3>Which words and moments count for '
-        f'{escape(task.name)}?</h3><p class="mma-fine">{told}</p>{"".join(drawn)}</div>'
+        f'<div class="mma-panel mma-attribution" data-method="{attribution.method}"><h3>Which words and moments matter '
+        f'for {escape(task.name)}?</h3><p class="mma-fine">{caption}</p>{"".join(strips)}</div>'
     )
 
 
 def weight_color(weight: float) -> str:
-    """The color of a weight in [-1, 1]; of 0 that of lines on the page."""
+    """Return the color of a weight in [-1, 1]; 0 has the color of borders."""
     side = FOR if weight >= 0 else AGAINST
     return f"color-mix(in srgb, {side} {100 * abs(weight):.0f}%, var(--border-color-primary))"
 
 
-def render_words(pieces: list[Segment], reading: ClipFeatures) -> str:
-    """The transcript, each piece shaded."""
-    said = reading.clip.transcript.split()
+def render_words(segments: list[Segment], features: ClipFeatures) -> str:
+    """Render the transcript with its segments shaded."""
+    words = features.clip.transcript.split()
     chips = "".join(
-        f'<span style="background:{weight_color(piece.weight)}" title="{piece.weight:+.2f} of the strongest">'
-        f"{escape(' '.join(said[piece.first : piece.last]))}</span>"
-        for piece in pieces
+        f'<span style="background:{weight_color(segment.weight)}" title="{segment.weight:+.2f} of the strongest">'
+        f"{escape(' '.join(words[segment.first : segment.last]))}</span>"
+        for segment in segments
     )
     return f'<div class="mma-chips">{chips}</div>'
 
 
-def render_loudness(pieces: list[Segment], reading: ClipFeatures) -> str:
-    """How loud it is over time, in the colors of the weights."""
-    samples = read_audio(reading.clip.path, LOUDNESS_RATE, end=reading.end)
+def render_loudness(segments: list[Segment], features: ClipFeatures) -> str:
+    """Render the loudness of the audio over time, in the colors of the weights."""
+    assert features.clip.path is not None, "audio features come from a file"
+    samples = read_audio(features.clip.path, LOUDNESS_RATE, end=features.end)
     parts = np.array_split(samples, min(LOUDNESS_BARS, len(samples)))
-    loud = np.sqrt([np.mean(part.astype(np.float64) ** 2) for part in parts])
-    loud = np.sqrt(loud / max(loud.max(), 1e-9))  # quiet sounds can be seen as well
-    weights = resample_weights(pieces, len(reading.row["audio"]), len(parts))
+    loudness = np.sqrt([np.mean(part.astype(np.float64) ** 2) for part in parts])
+    loudness = np.sqrt(loudness / max(loudness.max(), 1e-9))  # so that quiet audio is visible
+    weights = resample_weights(segments, len(features.row["audio"]), len(parts))
     bars = "".join(
         f'<b style="height:{max(4, 100 * height):.0f}%;background:{weight_color(weight)}"></b>'
-        for height, weight in zip(loud, weights)
+        for height, weight in zip(loudness, weights)
     )
-    return f'<div class="mma-sound" title="loudness of the sound">{bars}</div>'
+    return f'<div class="mma-loudness" title="loudness of the audio">{bars}</div>'
 
 
-def render_frames(pieces: list[Segment], reading: ClipFeatures) -> str:
-    """Pictures along the clip, each above the mean weight of its stretch."""
+def render_frames(segments: list[Segment], features: ClipFeatures) -> str:
+    """Render frames along the clip, each above a bar in the color of its mean weight."""
+    assert features.clip.path is not None, "visual features come from a file"
     cv2 = opencv()
-    weights = resample_weights(pieces, len(reading.row["visual"]), FRAME_COUNT)
-    drawn = []
-    frames = iter_frames(reading.clip.path, FRAME_COUNT / reading.duration, end=reading.end)
+    weights = resample_weights(segments, len(features.row["visual"]), NUM_FRAMES)
+    figures = []
+    frames = iter_frames(features.clip.path, NUM_FRAMES / features.duration, end=features.end)
     for frame, weight in zip(frames, weights):
         height, width = frame.shape[:2]
         small = cv2.resize(
             frame, (max(1, round(width * FRAME_HEIGHT / height)), FRAME_HEIGHT), interpolation=cv2.INTER_AREA
         )
         _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
-        drawn.append(
+        figures.append(
             f'<figure><img alt="" src="data:image/jpeg;base64,{b64encode(jpeg.tobytes()).decode()}">'
             f'<b style="background:{weight_color(weight)}"></b></figure>'
         )
-    return f'<div class="mma-film">{"".join(drawn)}</div>'
+    return f'<div class="mma-frames">{"".join(figures)}</div>'
 
 
-def resample_weights(pieces: list[Segment], steps: int, parts: int) -> np.ndarray:
-    """The mean weight in each of `parts` equal stretches of `steps` steps; 0 where nothing was measured."""
-    weights, known = np.zeros(steps), np.zeros(steps)
-    for piece in pieces:
-        weights[piece.first : piece.last] += piece.weight
-        known[piece.first : piece.last] += 1
-    borders = np.linspace(0, steps, parts + 1)
-    found = np.zeros(parts)
-    for i, (first, last) in enumerate(itertools.pairwise(borders)):
-        stretch = slice(int(first), max(int(first) + 1, int(np.ceil(last))))
-        found[i] = weights[stretch].sum() / max(known[stretch].sum(), 1)
-    return found
+def resample_weights(segments: list[Segment], steps: int, parts: int) -> np.ndarray:
+    """Average the weights of `steps` steps in each of `parts` equal parts; 0 where nothing was measured."""
+    weights, counts = np.zeros(steps), np.zeros(steps)
+    for segment in segments:
+        weights[segment.first : segment.last] += segment.weight
+        counts[segment.first : segment.last] += 1
+    bounds = np.linspace(0, steps, parts + 1)
+    means = np.zeros(parts)
+    for i, (first, last) in enumerate(pairwise(bounds)):
+        part = slice(int(first), max(int(first) + 1, int(np.ceil(last))))
+        means[i] = weights[part].sum() / max(counts[part].sum(), 1)
+    return means
 
 
 RENDERERS = {"text": render_words, "audio": render_loudness, "visual": render_frames}

@@ -1,20 +1,24 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""A model's page, opened: what `mm-affect demo` and the Space call."""
+"""The server of the demo page, for `mm-affect demo` and the Space."""
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .clips import load_samples
 from .model_info import read_model_info
 from .recognition import Recognizer
 
 
+if TYPE_CHECKING:
+    from gradio import Blocks
+
 DEFAULT_MODEL = Path("demo_output/run")
 DEFAULT_SAMPLES = Path("demo_output/corpus")
-LARGEST_FILE = "500mb"
-NO_PORT = re.compile(r"Cannot find empty port in range: (\d+)-(\d+)")  # what Gradio says when it could open none
+MAX_FILE_SIZE = "500mb"
+NO_FREE_PORT = re.compile(r"Cannot find empty port in range: (\d+)-(\d+)")  # Gradio's message
 STYLE = Path(__file__).with_name("style.css")
-FONTS = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}  # nothing is fetched
+FONT, FONT_MONO = ["system-ui", "sans-serif"], ["ui-monospace", "monospace"]  # of the system: none is downloaded
 
 
 def open_demo(
@@ -23,21 +27,22 @@ def open_demo(
     port: int | None = None,
     browser: bool = False,
     block: bool = True,
-):
+) -> "Blocks":
     """Serve the page of a model until interrupted.
 
     Args:
-        model: folder of a checkpoint, or its name on the Hub; default: what `make demo` trained.
-        samples: folder of a corpus whose clips can be picked; default: that of `make demo`, if it is there.
-        port: default: the first that is free from `GRADIO_SERVER_PORT` on, or from 7860.
-        browser: whether to open a browser.
-        block: False returns at once, and the page is served until `close()`.
+        model: folder of a checkpoint, or its Hub name; default: the model that `make demo` trains.
+        samples: folder of a corpus whose clips can be picked; default: the corpus of `make demo`, if it exists.
+        port: port of the server; default: the first free one from `GRADIO_SERVER_PORT`, or from 7860.
+        browser: open the page in a browser.
+        block: wait until interrupted; if False, return at once, and serve the page until `close()`.
 
-    Returns: the page, a `gradio.Blocks`; its `local_url` is where it is served.
+    Returns:
+        The page; its `local_url` is the address.
 
     Raises:
-        ImportError: without Gradio.
-        OSError, ValueError: no model, no samples there, or no port can be opened.
+        ImportError: If Gradio is not installed.
+        OSError, ValueError: If the model or the samples cannot be loaded, or no port is free.
     """
     try:
         import gradio
@@ -59,10 +64,10 @@ def open_demo(
         model = str(DEFAULT_MODEL)
     if samples is None and DEFAULT_SAMPLES.is_dir():
         samples = DEFAULT_SAMPLES
-    found = load_samples(samples) if samples is not None else []
-    network, processor = load_checkpoint(model, attn_implementation="eager")  # it keeps the weights
+    clips = load_samples(samples) if samples is not None else []
+    network, processor = load_checkpoint(model, attn_implementation="eager")  # eager attention returns its weights
     network = network.to(PartialState().device)
-    page = build_page(Recognizer(network, processor), read_model_info(model, network), found)
+    page = build_page(Recognizer(network, processor), read_model_info(model, network), clips)
     try:
         page.launch(
             server_port=port,
@@ -70,22 +75,22 @@ def open_demo(
             prevent_thread_lock=True,
             share=False,
             quiet=True,
-            theme=gradio.themes.Soft(primary_hue="blue", **FONTS),
+            theme=gradio.themes.Soft(primary_hue="blue", font=FONT, font_mono=FONT_MONO),
             css_paths=[STYLE],
             footer_links=[],
             run_history=False,
             ssr_mode=False,
-            max_file_size=LARGEST_FILE,
-            allowed_paths=[sample.clip.path for sample in found],
+            max_file_size=MAX_FILE_SIZE,
+            allowed_paths=[sample.clip.path for sample in clips if sample.clip.path],
         )
     except OSError as error:
-        tried = NO_PORT.match(str(error))
-        if tried is None:  # something else went wrong
+        ports = NO_FREE_PORT.match(str(error))
+        if ports is None:
             raise
-        first, last = tried.groups()
-        ports = f"Port {first}" if first == last else f"Every port from {first} to {last}"
-        raise OSError(f"{ports} is taken or not permitted; give another with --port.") from error
+        first, last = ports.groups()
+        busy = f"Port {first}" if first == last else f"Every port from {first} to {last}"
+        raise OSError(f"{busy} is taken or not permitted; give another with --port.") from error
     if block:
-        print(f"Demo: {page.local_url} (Ctrl-C ends it)", flush=True)
+        print(f"Demo: {page.local_url} (press Ctrl-C to stop)", flush=True)
         page.block_thread()
     return page
