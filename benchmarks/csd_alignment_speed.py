@@ -23,7 +23,7 @@ import numpy as np
 
 from mm_affect.data import write_rows
 from mm_affect.data.alignment import EPSILON, align, inside
-from mm_affect.data.readers.csd import ComputationalSequence, shared_videos
+from mm_affect.data.readers.csd import ComputationalSequence, find_shared_videos
 
 
 VIDEOS, HOURS = 3800, 65
@@ -72,7 +72,7 @@ def open_corpus(folder: Path) -> dict[str, ComputationalSequence]:
 
 def rows(corpus: dict[str, ComputationalSequence]) -> Iterator[dict]:
     """One row for each segment, one video in memory at a time."""
-    for video in shared_videos(corpus.values()):
+    for video in find_shared_videos(corpus.values()):
         texts, times = corpus["words"].words(video)
         aligned = {}
         for modality, (name, _, _) in STREAMS.items():
@@ -113,7 +113,7 @@ def loop(find: Callable, features: np.ndarray, intervals: np.ndarray, words: np.
 def compare(corpus: dict[str, ComputationalSequence], sample: int) -> tuple[int, dict[str, float]]:
     """How many segments were aligned by all, and the seconds of each, the arrays being in memory."""
     spent, count, clock = Counter(), 0, time.perf_counter
-    for video in np.random.default_rng(1).permutation(shared_videos(corpus.values())):
+    for video in np.random.default_rng(1).permutation(find_shared_videos(corpus.values())):
         _texts, times = corpus["words"].words(video)
         segments = corpus[SEGMENTS].intervals(video)
         start = clock()

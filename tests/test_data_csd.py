@@ -12,7 +12,7 @@ import pytest
 from fixture_layouts.csd import write_csd
 
 from mm_affect.data.alignment import inside
-from mm_affect.data.readers.csd import ComputationalSequence, shared_videos
+from mm_affect.data.readers.csd import ComputationalSequence, find_shared_videos
 
 
 REALDATA = Path(os.environ.get("MM_AFFECT_REALDATA", Path(__file__).parents[2] / "shared" / "realdata")) / "mosi"
@@ -43,7 +43,7 @@ def test_numbers_come_back_whole_and_by_slices(tmp_path, compression):
             np.testing.assert_array_equal(sequence.intervals(video), intervals)
         np.testing.assert_array_equal(sequence.features("a", slice(20, 31)), np.float32(videos["a"][0][20:31]))
         np.testing.assert_array_equal(sequence.features("a", slice(-5, None)), np.float32(videos["a"][0][-5:]))
-        with refused("without a stride"):
+        with refused("in slices with step 1"):
             sequence.features("a", slice(None, None, 2))
 
 
@@ -172,9 +172,9 @@ def test_sequences_of_different_corpora(tmp_path):
         ComputationalSequence(paths[1]) as b,
         ComputationalSequence(paths[2]) as c,
     ):
-        assert shared_videos([a, b]) == ["v", "w"] and shared_videos([b]) == ["v", "w", "x"]
+        assert find_shared_videos([a, b]) == ["v", "w"] and find_shared_videos([b]) == ["v", "w", "x"]
         with refused("share none; they are of different corpora") as caught:
-            shared_videos([a, b, c])
+            find_shared_videos([a, b, c])
         one_sentence(caught, paths[2])
 
 
@@ -192,7 +192,7 @@ def test_the_published_files_of_mosi():
         ComputationalSequence(REALDATA / "CMU_MOSI_Opinion_Labels.csd", root="Opinion Segment Labels") as labels,
     ):
         assert words.is_text and labels.metadata["dataset name"] == "CMU-MOSI" and labels.size == 1
-        videos = shared_videos([words, labels])
+        videos = find_shared_videos([words, labels])
         assert len(videos) == 93
         assert [sum(labels.steps(v) for v in folds[s]) for s in ("train", "valid", "test")] == [1284, 229, 686]
         scores = np.concatenate([labels.features(video) for video in videos])

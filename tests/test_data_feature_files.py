@@ -137,7 +137,7 @@ def test_a_declared_shape_is_checked_before_memory_is_taken(tmp_path, monkeypatc
 
 
 def test_a_small_archive_does_not_expand_without_bound(tmp_path, monkeypatch):
-    monkeypatch.setattr("mm_affect.data.readers.feature_files.MOST_BYTES", 2**20)
+    monkeypatch.setattr("mm_affect.data.readers.feature_files.MAX_CLIP_BYTES", 2**20)
     np.savez_compressed(tmp_path / "a.npz", np.zeros((2**11, 2**7), dtype=np.float32))
     assert read_features(tmp_path / "a.npz").shape == (2**11, 2**7)  # exactly the limit
     np.savez_compressed(tmp_path / "b.npz", np.zeros((2**11 + 1, 2**7), dtype=np.float32))

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ...vocabulary import EMOTIONS
-from ..readers.tables import number, read_table, read_text
+from ..readers.tables import parse_float, read_table, read_text
 from .cmu_mosi import FOLDS, IN_FILE, SENTIMENT
 from .cmu_raw_release import Clip, RawReleaseLayout
 from .cmu_sdk import SdkLayout
@@ -190,8 +190,8 @@ class MoseiClassesLayout(CorpusLayout):
         self.reported.update({"duplicate": twice} if twice and split == "train" else {})
         for clip, (where, cells) in zip(ids, lines, strict=True):
             if _is_in(self, cells["file"], clip, split):
-                times = {key: number(cells[key], where, key) for key in ("start", "end")}
-                labels = {n: int(number(cells[n], where, n)) - first for n, (_, first) in CLASS_COLUMNS.items()}
+                times = {key: parse_float(cells[key], where, key) for key in ("start", "end")}
+                labels = {n: int(parse_float(cells[n], where, n)) - first for n, (_, first) in CLASS_COLUMNS.items()}
                 yield {"id": clip, "group": cells["file"], "labels": labels} | times
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..alignment import REDUCERS, align, inside
-from ..readers.csd import ComputationalSequence, shared_videos
+from ..readers.csd import ComputationalSequence, find_shared_videos
 from .layouts import CorpusLayout, LayoutFile, LayoutOption
 from .official_folds import split_of
 
@@ -92,7 +92,7 @@ class SdkLayout(CorpusLayout):
         homes = split_of(self.corpus)
         with contextlib.ExitStack() as stack:
             opened = {kind: stack.enter_context(_open(path, kind)) for kind, path in self._paths.items()}
-            shared_videos(opened.values())  # raises where they are of different corpora
+            find_shared_videos(opened.values())  # raises where they are of different corpora
             labels = opened["labels"]
             names = [name for each in self.label_fields for name in each["labels"]]
             if labels.size != len(names):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ..readers.csd import ComputationalSequence
-from ..readers.tables import number, read_table
+from ..readers.tables import parse_float, read_table
 from .layouts import deduplicate_ids
 
 
@@ -32,7 +32,7 @@ def read_segments(path: Path, columns: tuple[str, ...]) -> tuple[dict[str, Segme
             return {video: _of_video(sequence, video) for video in sequence.videos}, 0
     found: dict[str, list] = {}
     for where, cells in read_table(path, ("id", "segment_id", "start", "end", *columns)):
-        numbers = [number(cells[column], where, column) for column in ("start", "end", *columns)]
+        numbers = [parse_float(cells[column], where, column) for column in ("start", "end", *columns)]
         found.setdefault(cells["id"], []).append((f"{cells['id']}[{cells['segment_id']}]", numbers))
     segments, doubled = {}, 0
     for video, lines in found.items():

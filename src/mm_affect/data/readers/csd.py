@@ -1,9 +1,10 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Computational sequences (.csd), the HDF5 files of the CMU Multimodal SDK, read one video or one slice at a time.
+"""Read computational sequences (.csd), the HDF5 files of the CMU Multimodal SDK, one video or slice at a time.
 
-A file has one root group, named after the sequence: `<root>/data/<video>/features` (n, size), `.../intervals` (n, 2)
-in seconds, and `<root>/metadata/*`, texts in JSON. Words are texts; silence is the word `sp`. Nothing is read but
-what lies in the file itself, and no more than the file can hold: a small file cannot claim a large memory.
+A file has one root group, named after the sequence. It contains `<root>/data/<video>/features` (n, size),
+`<root>/data/<video>/intervals` (n, 2) in seconds, and `<root>/metadata/*` as JSON strings. Features may be words; silence
+is the word `sp`. Links and external storage are not followed, and sizes that the file cannot hold are refused, so that a
+small file cannot allocate much memory.
 """
 
 import contextlib
@@ -17,10 +18,10 @@ import numpy as np
 
 
 SILENCE = "sp"
-MOST_BYTES = 2**30  # read at a time: ten hours of COVAREP
-MOST_TEXT = 2**24  # bytes of texts of any length: a million words
-DEFLATE_RATIO = 1032  # the most that HDF5's gzip filter can have saved
-LARGEST_CHUNK = 2**24  # bytes, where the data set is smaller: HDF5 unpacks a whole chunk to read one value
+MAX_BYTES = 2**30  # per read: ten hours of COVAREP
+MAX_TEXT_BYTES = 2**24  # bytes of variable-length strings per read: a million words
+MAX_COMPRESSION_RATIO = 1032  # upper bound of the compression ratio of HDF5's gzip filter
+MAX_CHUNK_BYTES = 2**24  # bytes, if the dataset is smaller; HDF5 unpacks a whole chunk to read one value
 METADATA = (
     "root name", "computational sequence description", "computational sequence version", "dimension names", "creator",
     "contact", "dataset name", "dataset version", "featureset bib citation", "dataset bib citation", "md5", "uuid",
@@ -29,11 +30,21 @@ METADATA = (
 
 
 class ComputationalSequence:
-    """One .csd file, open for reading; use it in a `with` block, or call `close`.
+    """A .csd file, open for reading. Use it in a `with` block, or call `close`.
 
-    `name` is its root, `videos` its sorted video ids, `size` the features per step of every video. `root`: the name
-    that the root must have, where the caller knows it. Raises `ValueError` with one sentence for a file that is no
-    HDF5, truncated, or laid out otherwise, here or when a video is read.
+    Args:
+        path: the file.
+        root: the expected name of the root group, if it is known.
+
+    Attributes:
+        name: name of the root group.
+        videos: sorted video ids.
+        size: number of features per step, the same in every video.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file is not HDF5, is truncated, or has another structure, here or when a video is read.
+        ImportError: if h5py is not installed.
     """
 
     def __init__(self, path: str | Path, root: str | None = None):
@@ -78,36 +89,37 @@ class ComputationalSequence:
 
     @cached_property
     def metadata(self) -> dict:
-        """What the file says about itself, by the SDK's names; a text that is no JSON (they exist) stays as it is."""
-        found = {}
+        """Return the metadata by the names of the SDK; strings that are not JSON (some files have them) are kept as they are."""
+        metadata: dict = {}
         with self._reading():
             if "metadata" not in self._file[self.name]:
-                return found
+                return metadata
             group = self._child(self._file[self.name], "metadata", self._h5py.Group, f"root `{self.name}`")
             for name in METADATA:
                 if name in group:
                     value = self._child(group, name, self._h5py.Dataset, "`metadata`")
                     if value.size != 1 or not self._is_text(value):
                         raise ValueError(f"{self.path}: metadata `{name}` is {value.dtype} {value.shape}, not a text.")
-                    found[name] = _json(np.ravel(value[()])[0])
-        return found
+                    metadata[name] = _parse_json(np.ravel(value[()])[0])
+        return metadata
 
     @property
     def is_text(self) -> bool:
-        """Whether the features are words, to be read with `texts`, not numbers."""
+        """Return True if the features are words, which `texts` reads, and not numbers."""
         return self._is_text(self._entry(self.videos[0])[0])
 
     def steps(self, video: str) -> int:
-        """How many steps `video` has."""
+        """Return the number of steps of a video."""
         return len(self._entry(video)[0])
 
     def intervals(self, video: str) -> np.ndarray:
-        """Start and end of every step in seconds, float64 (steps, 2), in the order of the file.
+        """Return the start and end of every step in seconds, float64 (steps, 2), in the order of the file.
 
-        Raises `ValueError` where one is not finite, and where all end before they start.
+        Raises:
+            ValueError: if an interval is not finite, or if all of them end before they start.
         """
         with self._reading(video):
-            intervals = self._bounded(self._entry(video)[1], slice(None), video).astype(np.float64, copy=False)
+            intervals = self._read_bounded(self._entry(video)[1], slice(None), video).astype(np.float64, copy=False)
         if not np.isfinite(intervals).all():
             bad = np.flatnonzero(~np.isfinite(intervals).all(axis=1))
             raise ValueError(
@@ -121,24 +133,24 @@ class ComputationalSequence:
         return intervals
 
     def features(self, video: str, steps: slice = slice(None)) -> np.ndarray:
-        """The features of `video`, or of a slice of its steps, as float32 (steps, size), NaN and infinity as found."""
+        """Return the features of a video, or of a slice of its steps, as float32 (steps, size), NaN and infinity included."""
         values = self._entry(video)[0]
         if values.dtype.kind not in "iuf":
             raise ValueError(
                 f"{self.path}: video `{video}` holds {values.dtype}, not numbers; read words with `texts`."
             )
         with self._reading(video), np.errstate(over="ignore"):
-            return self._bounded(values, steps, video).astype(np.float32, copy=False)
+            return self._read_bounded(values, steps, video).astype(np.float32, copy=False)
 
     def texts(self, video: str, steps: slice = slice(None)) -> list[str]:
-        """The words of `video`, or of a slice of its steps, silences included; `intervals` has their times."""
+        """Return the words of a video, or of a slice of its steps, including silences; `intervals` returns their times."""
         values = self._entry(video)[0]
         if not self._is_text(values) or values.shape[1] != 1:
             raise ValueError(
                 f"{self.path}: video `{video}` holds {values.dtype} {values.shape}; expected words, one for each step."
             )
         with self._reading(video):
-            words = self._bounded(values, steps, video)[:, 0]
+            words = self._read_bounded(values, steps, video)[:, 0]
         try:
             return [word.decode("utf-8") for word in words]
         except UnicodeDecodeError as error:
@@ -147,7 +159,7 @@ class ComputationalSequence:
             ) from None
 
     def words(self, video: str) -> tuple[list[str], np.ndarray]:
-        """The words of `video` without silences and empty texts, and their intervals (words, 2)."""
+        """Return the words of a video without silences and empty strings, and their intervals (words, 2)."""
         texts, intervals = self.texts(video), self.intervals(video)
         spoken = [index for index, text in enumerate(texts) if text.strip() not in ("", SILENCE)]
         return [texts[index].strip() for index in spoken], intervals[spoken]
@@ -176,7 +188,7 @@ class ComputationalSequence:
             )
 
     def _child(self, group, name: str, kind: type, where: str):
-        """`group[name]` if it is a `kind` that lies in this file."""
+        """Return `group[name]` after checking that it is a `kind` and stored in this file."""
         link = group.get(name, getlink=True)
         if link is None:
             raise ValueError(
@@ -190,7 +202,7 @@ class ComputationalSequence:
         return child
 
     def _entry(self, video: str) -> tuple:
-        """The data sets features and intervals of `video`, their layout checked; the last video's are kept."""
+        """Return the checked HDF5 datasets (features, intervals) of a video; those of the last video are cached."""
         if video == self._last[0]:
             return self._last[1]
         with self._reading(video):
@@ -221,33 +233,35 @@ class ComputationalSequence:
         return features, intervals
 
     def _check_storage(self, values, where: str) -> None:
-        """Refuse data kept in other files, and a size of the whole or of a chunk that this file cannot hold."""
+        """Raise `ValueError` for data in other files, and for a dataset or chunk larger than this file can hold."""
         if values.external or values.is_virtual:
             raise ValueError(f"{self.path}: {where} is kept in another file; only what is in the file itself is read.")
         stored, declared = min(values.id.get_storage_size(), self._stored), values.size * values.dtype.itemsize
         chunk = math.prod(values.chunks or (0,)) * values.dtype.itemsize
-        if declared > DEFLATE_RATIO * stored or chunk > max(declared, LARGEST_CHUNK):
+        if declared > MAX_COMPRESSION_RATIO * stored or chunk > max(declared, MAX_CHUNK_BYTES):
             raise ValueError(
                 f"{self.path}: {where} declares shape {values.shape} in chunks of {chunk} bytes, but the file stores "
                 f"{stored} bytes of it; get the file again."
             )
 
-    def _bounded(self, values, steps: slice, video: str) -> np.ndarray:
-        """`values[steps]`, at most MOST_BYTES of it; texts as bytes."""
-        steps = range(*steps.indices(len(values)))
-        if steps.step != 1:
-            raise ValueError(f"{self.path}: video `{video}` is read in slices without a stride; found {steps.step}.")
-        if len(steps) * values.shape[1] * values.dtype.itemsize > MOST_BYTES:
-            raise ValueError(f"{self.path}: video `{video}` has more than {MOST_BYTES} bytes; read it in slices.")
+    def _read_bounded(self, values, steps: slice, video: str) -> np.ndarray:
+        """Read `values[steps]`, at most `MAX_BYTES`; strings are returned as bytes."""
+        selected = range(*steps.indices(len(values)))
+        if selected.step != 1:
+            raise ValueError(
+                f"{self.path}: video `{video}` is read in slices with step 1; found step {selected.step}."
+            )
+        if len(selected) * values.shape[1] * values.dtype.itemsize > MAX_BYTES:
+            raise ValueError(f"{self.path}: video `{video}` has more than {MAX_BYTES} bytes; read it in slices.")
         if values.dtype.kind != "O":
-            return values[steps.start : steps.stop]
+            return values[selected.start : selected.stop]
         read, size = [np.zeros((0, values.shape[1]), dtype=object)], 0
-        for start in range(steps.start, steps.stop, 16):  # each text may be as long as the file: few at a time
-            read.append(values[start : min(start + 16, steps.stop)])
+        for start in range(selected.start, selected.stop, 16):  # a string may be as long as the file: few at a time
+            read.append(values[start : min(start + 16, selected.stop)])
             size += sum(map(len, read[-1].flat))
-            if size > MOST_TEXT:
+            if size > MAX_TEXT_BYTES:
                 raise ValueError(
-                    f"{self.path}: video `{video}` has more than {MOST_TEXT} bytes of text; are these words?"
+                    f"{self.path}: video `{video}` has more than {MAX_TEXT_BYTES} bytes of text; are these words?"
                 )
         return np.concatenate(read)
 
@@ -256,12 +270,12 @@ class ComputationalSequence:
 
     @contextlib.contextmanager
     def _reading(self, video: str | None = None):
-        """Turn what HDF5 says about a damaged file into one sentence."""
+        """Turn the errors of HDF5 for damaged files into one `ValueError`."""
         try:
             yield
         except Exception as error:  # h5py raises errors of every type
             if isinstance(error, ValueError) and str(error).startswith(str(self.path)):
-                raise  # a sentence of ours
+                raise  # already explained
             place = "" if video is None else f" at video `{video}`"
             reason = str(error).splitlines()[0].strip("'\" .") if str(error) else type(error).__name__
             raise ValueError(
@@ -269,10 +283,12 @@ class ComputationalSequence:
             ) from error
 
 
-def shared_videos(sequences: Iterable[ComputationalSequence]) -> list[str]:
-    """The sorted videos that every sequence has; raises `ValueError` where two have none in common.
+def find_shared_videos(sequences: Iterable[ComputationalSequence]) -> list[str]:
+    """Return the sorted ids of the videos that all sequences have.
 
-    Then they are of different corpora, whatever their file names and their metadata say.
+    Raises:
+        ValueError: if two sequences have no video in common: they belong to different corpora, whatever their file names
+            and metadata say.
     """
     sequences = list(sequences)
     for index, left in enumerate(sequences):
@@ -285,7 +301,7 @@ def shared_videos(sequences: Iterable[ComputationalSequence]) -> list[str]:
     return sorted(set.intersection(*(set(sequence.videos) for sequence in sequences))) if sequences else []
 
 
-def _json(text: bytes):
+def _parse_json(text: bytes):
     decoded = text.decode("utf-8", errors="replace")
     try:
         return json.loads(decoded)

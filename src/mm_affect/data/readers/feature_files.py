@@ -1,9 +1,9 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""One feature file of one clip: `<modality>/<id>.npy|npz|csv|h5|safetensors` -> float32 (steps, size)."""
+"""Read the features of one clip from `.npy`, `.npz`, `.csv`, `.h5` and `.safetensors` files."""
 
 import math
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 from zipfile import ZipFile
 
 import numpy as np
@@ -12,16 +12,27 @@ from safetensors import safe_open
 
 
 FEATURE_SUFFIXES = (".npy", ".npz", ".csv", ".h5", ".safetensors")
-PREFERRED_NAME = "features"  # read in files that hold several arrays
-MOST_BYTES = 2**30  # of one clip: ten hours of COVAREP. What a file declares beyond that is refused, not allocated
+PREFERRED_NAME = "features"  # the array to read from a file that holds several
+MAX_CLIP_BYTES = (
+    2**30
+)  # per clip (ten hours of COVAREP); files that declare more are refused before memory is allocated
 
 
 def read_features(path: str | Path, size: int | None = None) -> np.ndarray:
-    """The features in `path` as float32 (steps, size); a vector is one step. Nothing is ever unpickled.
+    """Read the features of one clip. Nothing is ever unpickled.
 
-    `size` is the number of features per step that the corpus has. Raises `ValueError` for a file that is truncated,
-    empty, not numeric, of the wrong rank, of another size, or that declares more than `MOST_BYTES`. NaN and infinity
-    are kept: they are dealt with, and counted, where rows are written.
+    NaN and infinity are kept; they are replaced and counted when rows are written.
+
+    Args:
+        path: the feature file. Of several arrays in it, the one named `features` is read.
+        size: the expected number of features per step, if it is known.
+
+    Returns:
+        float32 array of shape (steps, size); a vector becomes one step.
+
+    Raises:
+        ValueError: if the file is truncated, empty, not numeric, of the wrong rank or size, or declares more than
+            `MAX_CLIP_BYTES`.
     """
     path = Path(path)
     if path.suffix not in _READERS:
@@ -45,7 +56,7 @@ def read_features(path: str | Path, size: int | None = None) -> np.ndarray:
         raise ValueError(
             f"{path} has {values.shape[1]} features per step; the other files of this modality have {size}."
         )
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinity, which is counted later
+    with np.errstate(over="ignore"):  # values beyond float32 become infinity, which is counted later
         return np.ascontiguousarray(values, dtype=np.float32)
 
 
@@ -62,8 +73,8 @@ def _read_npz(path: Path) -> np.ndarray:
             return _read_array(file, member.file_size)
 
 
-def _read_array(file: BinaryIO, stored: int) -> np.ndarray:
-    """The array in numpy's format that fills the `stored` bytes of `file`; its shape is checked before it is read."""
+def _read_array(file: IO[bytes], stored: int) -> np.ndarray:
+    """Read an array in the npy format of `stored` bytes, after its declared shape was checked."""
     version = npy.read_magic(file)
     if version not in _HEADERS:
         raise ValueError(f"its format has version {version}; expected one of {', '.join(map(str, _HEADERS))}")
@@ -77,12 +88,12 @@ def _read_array(file: BinaryIO, stored: int) -> np.ndarray:
 
 
 def _check_declared(shape: tuple[int, ...], kind: np.dtype) -> None:
-    """Refuse a negative dimension (older numpy reads some of them), and more than `MOST_BYTES`, also as float32."""
+    """Raise `ValueError` for negative dimensions (older numpy accepts some) and for more than `MAX_CLIP_BYTES`."""
     if min(shape, default=0) < 0:
         raise ValueError(f"it declares shape {shape}; expected dimensions of 0 or more")
-    if math.prod(shape) * max(kind.itemsize, 4) > MOST_BYTES:
+    if math.prod(shape) * max(kind.itemsize, 4) > MAX_CLIP_BYTES:
         raise ValueError(
-            f"it declares shape {shape} of {kind}, more than the {MOST_BYTES} bytes that one clip may have"
+            f"it declares shape {shape} of {kind}, more than the {MAX_CLIP_BYTES} bytes that one clip may have"
         )
 
 

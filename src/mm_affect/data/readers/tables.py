@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Texts and csv tables of corpora: read as UTF-8, checked, with the line in every error."""
+"""Read text files and csv tables as UTF-8; errors name the file and line."""
 
 import csv
 import io
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def read_text(path: Path) -> str:
-    """The text of a file, without a byte order mark."""
+    """Read a UTF-8 file, without its byte order mark. Raises `ValueError` for another encoding."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -16,7 +16,7 @@ def read_text(path: Path) -> str:
 
 
 def read_lines(path: Path) -> list[list[str]]:
-    """The cells of every csv line that is not blank."""
+    """Read the cells of every csv line that is not blank. Raises `ValueError` for an empty file."""
     lines = [cells for cells in csv.reader(io.StringIO(read_text(path), newline="")) if cells]
     if not lines:
         raise ValueError(f"{path} is empty; get it again.")
@@ -24,7 +24,18 @@ def read_lines(path: Path) -> list[list[str]]:
 
 
 def read_table(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
-    """(where, cells by column) of every csv line below a header that has `columns`."""
+    """Iterate over the lines of a csv table with a header.
+
+    Args:
+        path: the csv file.
+        columns: columns that the header must have.
+
+    Yields:
+        The position of the line for error messages, and its cells by column.
+
+    Raises:
+        ValueError: if a column is missing or a line has another number of cells than the header.
+    """
     header, *lines = read_lines(path)
     missing = [column for column in columns if column not in header]
     if missing:
@@ -35,8 +46,8 @@ def read_table(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, dict
         yield f"{path} line {number}", dict(zip(header, cells, strict=True))
 
 
-def number(cell: str, where: str, column: str) -> float:
-    """A cell as a float."""
+def parse_float(cell: str, where: str, column: str) -> float:
+    """Parse a cell as a float. Raises `ValueError` with its position and column."""
     try:
         return float(cell)
     except ValueError:
