@@ -92,7 +92,7 @@ def test_rows_of_labels_that_no_task_reads_stay_out(tmp_path):
 
 
 def test_the_seed_of_the_run_draws_no_labels(tmp_path):
-    draws = [prepare(tmp_path / "run", label_fraction=0.3, seeds=[seed])[0]["train"].places for seed in (0, 7)]
+    draws = [prepare(tmp_path / "run", label_fraction=0.3, seeds=[seed])[0]["train"].indices for seed in (0, 7)]
     assert draws[0] == draws[1]
 
 
@@ -113,7 +113,7 @@ def test_what_is_no_share_is_refused(tmp_path, share):
 
 
 def test_a_column_that_no_task_reads_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="names 'feeling', which no task reads"):
+    with pytest.raises(ValueError, match="has the column 'feeling', which no task reads"):
         prepare(tmp_path / "run", tasks=TASKS, label_fraction={"feeling": 0.1})
 
 

@@ -17,7 +17,7 @@ def test_one_job_stays_here():
     assert run_parallel(operator.sub, [(7, 1), (7, 2)], 1) == [6, 5]
     assert run_parallel(os.getpid, [()], 4) == [os.getpid()], "one call needs no process"
     assert run_parallel(os.getpid, [], 2) == []
-    with pytest.raises(ValueError, match="The number of jobs is 0; it must be 1 or more"):
+    with pytest.raises(ValueError, match="The number of jobs is 0; expected 1 or more"):
         run_parallel(os.getpid, [()], 0)
 
 

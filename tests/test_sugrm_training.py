@@ -193,8 +193,8 @@ def test_one_pass_per_epoch_is_in_evaluation_mode_and_over_all_rows(tmp_path):
     trainer = make_trainer(tmp_path, make_model(extractor="spt"), generation={"update": "epoch"}, num_train_epochs=2)
     passes, observe = [], trainer.observe_all
 
-    def once():
-        passes.append((observe(), observe()))
+    def once(views):
+        passes.append((observe(views), observe(views)))
         return passes[-1][0]
 
     trainer.observe_all = once

@@ -226,13 +226,13 @@ def test_label_correlations_drawn(tmp_path):
     ("fields", "missing", "reason"),
     [
         ({}, set(), None),
-        ({"refinement": "none"}, {"discriminator", "representations"}, "refinement is 'none'"),
+        ({"refinement": "none"}, {"discriminator", "representations"}, "refinement of the model is 'none'"),
         ({"refinement": "common"}, set(), None),
         ({"refinement": "private"}, set(), None),
         ({"decoder": "identical"}, {"label_correlations"}, "decoder is 'identical'"),
         ({"decoder": "label_embeddings"}, {"label_correlations"}, "decoder is 'label_embeddings'"),
-        ({"tasks": [Task("sentiment", "regression")]}, {"label_correlations"}, "'sentiment' alone"),
-        ({"modalities": ("audio",)}, {"discriminator"}, "audio alone"),
+        ({"tasks": [Task("sentiment", "regression")]}, {"label_correlations"}, "only the label 'sentiment'"),
+        ({"modalities": ("audio",)}, {"discriminator"}, "only audio"),
         ({"aligner": "ctc", "aligned_length": 6, "discriminator": "mlp"}, set(), None),
     ],
 )
@@ -283,11 +283,11 @@ def test_wrong_input_is_one_sentence(plot, tmp_path):
     aligned = save_checkpoint(tmp_path / "aligned", aligner="given")
     (tmp_path / "file").write_text("words")
     for folder, options, reason in (
-        (tiny_run(), (), "mm_affect_fusion, whose paper has no figures"),
+        (tiny_run(), (), "mm_affect_fusion, which has no figures"),
         (tmp_path / "nothing", (), "not a checkpoint"),
         (tailor_run(), ("--rows", tmp_path / "nothing"), "nothing"),
         (tailor_run(), ("--samples", 0), "samples is 0"),
-        (tailor_run(), ("--compare", tiny_run()), "give another TAILOR checkpoint"),
+        (tailor_run(), ("--compare", tiny_run()), "those of another TAILOR checkpoint"),
         (tailor_run(), ("--compare", tmp_path / "nothing"), "not a checkpoint"),
         (tailor_run(), ("--output", tmp_path / "file"), "File exists"),
         (broken, (), "not finite; train it again"),

@@ -300,7 +300,7 @@ def test_features_that_are_all_the_same_move_nothing():
 def test_features_of_two_sizes_are_refused_where_they_are_compared():
     sizes = {"fusion": 6, "text": 4, "audio": 4, "visual": 4}
     ((batch, *_),) = make_epochs(1, len(LABELS), sizes=sizes)
-    with pytest.raises(ValueError, match="feature of 'sentiment_text' has the size 4, that of 'sentiment' 6"):
+    with pytest.raises(ValueError, match="features of 'sentiment_text' have the size 4, those of 'sentiment' 6"):
         start(LABELS).update(batch)
     play(start(LABELS, {"generator": "self_mm"}), make_epochs(3, len(LABELS), sizes=sizes))
 
@@ -314,7 +314,7 @@ def test_a_modality_that_comes_and_goes_keeps_its_label_meanwhile():
     assert np.isnan(history[0]).all(), "not seen yet"
     assert (history[1] != LABELS).any() and (history[2] == history[1]).all()
     rows, here = torch.tensor([3, 1]), {m: torch.tensor([True, False]) for m in MODALITIES}
-    assert labels.of(rows, here)["sentiment_audio"].isnan().tolist() == [False, True]
+    assert labels.get(rows, here)["sentiment_audio"].isnan().tolist() == [False, True]
 
 
 @pytest.mark.parametrize(
@@ -436,16 +436,16 @@ def test_files_that_are_not_of_this_run_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="There are no generated labels"):
         labels.load(tmp_path)
     labels.save(tmp_path)
-    with pytest.raises(ValueError, match="is of other training rows, other tasks or"):
+    with pytest.raises(ValueError, match="belongs to other training rows, other tasks or"):
         start(LABELS[:-1]).load(tmp_path)
-    with pytest.raises(ValueError, match="is of other training rows, other tasks or"):
+    with pytest.raises(ValueError, match="belongs to other training rows, other tasks or"):
         start(LABELS, tasks=TASKS[:2]).load(tmp_path)
-    with pytest.raises(ValueError, match="is of other training rows, other tasks or another generator"):
+    with pytest.raises(ValueError, match="belongs to other training rows, other tasks or another generator"):
         start(LABELS, {"generator": "self_mm"}).load(tmp_path)
     content = (tmp_path / FILE).read_bytes()
     (tmp_path / FILE).write_bytes(content[:200])
     with pytest.raises(ValueError, match="is damaged .*train the run again"):
         read_labels(tmp_path)
     save_file({"a": torch.zeros(1)}, tmp_path / FILE)
-    with pytest.raises(ValueError, match="is no file of generated labels"):
+    with pytest.raises(ValueError, match="is not a file of generated labels"):
         read_labels(tmp_path)

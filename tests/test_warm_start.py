@@ -149,8 +149,12 @@ def refused(folder, words, **fields):
 
 
 def test_what_does_not_fit_is_refused(pretrained, tmp_path):
-    refused(pretrained, r"another shape .* such as \S+ \[.*\] there and \[.*\] here", model={"intermediate_size": 6})
-    refused(pretrained, "no weights that this run's model has", modalities=["text"],
+    refused(
+        pretrained,
+        r"another shape .* such as: \S+ is \[.*\] in the checkpoint and \[.*\] in the model",
+        model={"intermediate_size": 6},
+    )
+    refused(pretrained, "shares no weights with the model of this run", modalities=["text"],
             model={"missing_audio": "text_query"})  # fmt: skip
     other = dict.fromkeys(HEARD, {"name": "other", "version": 1})
     folder = shutil.copytree(pretrained, tmp_path / "other")
@@ -160,13 +164,13 @@ def test_what_does_not_fit_is_refused(pretrained, tmp_path):
 
 def test_another_architecture_is_refused(pretrained):
     run = RunConfig.from_dict(run_config("unused", pretrained=str(pretrained)))
-    with pytest.raises(ValueError, match="is a mm_affect_joint_embeddings, and this run trains a mm_affect_fusion"):
+    with pytest.raises(ValueError, match="is a mm_affect_joint_embeddings, but this run trains a mm_affect_fusion"):
         experiments.prepare(run, ("train",))
 
 
 def test_what_is_no_checkpoint_is_refused(pretrained, tmp_path):
-    refused(tmp_path / "nothing", "no checkpoint can be read at")
-    refused(tmp_path, "no checkpoint can be read at")
+    refused(tmp_path / "nothing", "cannot load a checkpoint from")
+    refused(tmp_path, "cannot load a checkpoint from")
     shutil.copy(pretrained / "config.json", tmp_path)
     refused(tmp_path, "has no weights")
 

@@ -1,33 +1,34 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Generators of unimodal labels: what one modality alone would say of a sample, from where its feature lies among others.
+"""Generators of unimodal labels, which a single modality would give a sample, from the position of its features.
 
-Two of them, both without parameters:
+There are two, both without parameters:
 
 - `SharedSpace`, the ULGM of Hwang and Kim 2023, "Self-Supervised Unimodal Label Generation Strategy Using Recalibrated
-  Modality Representations for Multimodal Sentiment Analysis" (SUGRM), section 3.3: all features lie in one space, in which
-  distances are proportional to distances of labels.
+  Modality Representations for Multimodal Sentiment Analysis" (SUGRM), section 3.3: all features share one space, in which
+  distances are proportional to differences of labels.
 - `OwnSpaces`, the ULGM of Yu et al. 2021, "Learning Modality-Specific Representations with Self-Supervised Multi-Task
-  Learning for Multimodal Sentiment Analysis" (Self-MM), section 3.3: every modality has a space of its own, in which only
+  Learning for Multimodal Sentiment Analysis" (Self-MM), section 3.3: every modality has its own space, in which only
   relative distances count.
 
-Where we differ from the papers and their public code (thuiar/Self-MM, skystarhyw/SUGRM), and why:
+Differences to the papers and their public code (thuiar/Self-MM, skystarhyw/SUGRM):
 
-- A zero label belongs to neither center, as in both papers; `positive_includes_zero` is the code of both.
+- A zero label belongs to neither center, as in both papers; `positive_includes_zero` does what both codes do.
 - Each sample counts once in the means of the extremes; in SUGRM's code the first samples count once per batch.
-- The extremes are the samples of the largest and of the smallest label: +3 and -3 where a split has them, as in the paper;
-  the code fails without. The distance of the labels D^L is theirs (6 in the paper).
-- Generated labels are clamped to the task's range, as in both codes and in neither paper; `clamp` leaves it out.
-- Labels count from the middle of the task's range: in ratings from 1 to 5 those above 3 are the positive ones.
-- Means are over samples seen so far, and divisions by a distance are guarded by 1e-8. Where a mean has no sample or a target
-  is not finite, the label stays as it was.
-- A sample without a modality, or whose own label is unknown, gets no label of that modality, and no center counts it.
-- A row whose modality is first seen in a later epoch starts from its own label, as all do in the first epoch.
+- The extremes are the samples with the largest and the smallest label: +3 and -3 if a split has them, as in the paper; the
+  code fails without these. The label distance D^L is the difference of the extremes (6 in the paper).
+- Generated labels are clamped to the task's range, as in both codes and in neither paper; `clamp=False` disables it.
+- Labels are measured from the middle of the task's range: of ratings from 1 to 5, those above 3 are positive.
+- Means are over the samples seen so far, and 1e-8 is added to distances that are divided by. If a mean has no sample or a
+  target is not finite, the label does not change.
+- A sample that lacks a modality, or whose own label is unknown, gets no label of that modality and counts in no center.
+- A row whose modality is first seen in a later epoch starts from its own label, as all rows do in the first epoch.
 
-Updated batch by batch, labels first differ from the origin's after their samples' steps of the second epoch: so in the first
-two epochs the losses of the unimodal tasks, which are weighted by that difference, are exactly zero, in the public code too.
+Updated batch by batch, labels first differ from those of the origin task after the steps of the second epoch. In the first
+two epochs the losses of the unimodal tasks, which are weighted by that difference, are therefore exactly zero, as in the
+public code.
 
-All of it is on the CPU and in double precision: it is little, and while the centers are still close together, rounding would
-have a say in the direction.
+All tensors are on the CPU and in double precision: they are small, and while the centers are still close together, rounding
+errors would change the direction of a label.
 """
 
 import torch
@@ -40,42 +41,45 @@ EPS = 1e-8
 
 
 class GroupMeans:
-    """The latest feature of every sample, and its mean over groups of samples.
+    """Latest features of every sample, and their means over groups of samples.
 
-    The means are taken anew from everything that is stored, so they depend on nothing else; one product of matrices, 0.5 ms
-    for the 16,326 samples of CMU-MOSEI.
+    The means are recomputed from all stored features, so they do not depend on the order of updates; this is one matrix
+    product, which takes 0.5 ms for the 16,326 samples of CMU-MOSEI.
 
     Args:
-        groups: how many; a sample may be in several.
-        samples: how many.
+        groups: Number of groups; a sample may belong to several.
+        samples: Number of samples.
     """
 
     def __init__(self, groups: int, samples: int):
         self.members = torch.zeros(groups, samples, dtype=torch.float64)
-        self.features = torch.zeros(samples, 0, dtype=torch.float64)  # the width is known from the first batch on
+        self.features = torch.zeros(samples, 0, dtype=torch.float64)  # resized by the first batch
 
     def put(self, rows: torch.Tensor, features: torch.Tensor, members: torch.Tensor) -> None:
-        """Replace features `(n, size)` and memberships `(groups, n)` of the samples `rows` `(n,)`."""
+        """Store features `(n, size)` and memberships `(groups, n)` of the samples `rows` `(n,)`."""
         if not self.features.shape[1]:
             self.features = features.new_zeros(len(self.features), features.shape[1])
         self.members[:, rows], self.features[rows] = members.to(features), features
 
     def means(self) -> torch.Tensor:
-        """`(groups, size)`; NaN for a group without samples."""
+        """Return the mean features of each group, `(groups, size)`; NaN for a group without samples."""
         return self.members @ self.features / self.members.sum(1, keepdim=True)
 
 
 class LabelGenerator:
-    """Generated labels of the tasks of one origin: one number per training sample and task, NaN = none.
+    """Labels of the tasks generated from one origin task: a number per training sample and task; NaN where there is none.
 
     Args:
-        origin: the regression task whose labels others are generated from.
-        tasks: the tasks with `generated_from=origin.name`; each reads the feature that is the view of its head.
-        labels: the origin's labels of every training sample `(samples,)`, float64, NaN = unknown.
+        origin: Regression task that labels are generated from.
+        tasks: Tasks with `generated_from=origin.name`; each uses the features of the view of its head.
+        labels: Labels of the origin task for every training sample, `(samples,)`, float64; NaN if unknown.
+        options: Options of the generation.
 
     Raises:
-        ValueError: there is no positive or no negative label, so there is no such center.
+        ValueError: If there is no positive or no negative label, and hence no center of them.
     """
+
+    stores: dict[str, GroupMeans]
 
     def __init__(self, origin: Task, tasks: list[Task], labels: torch.Tensor, options: LabelGeneration):
         self.origin, self.tasks, self.options = origin, tasks, options
@@ -85,37 +89,46 @@ class LabelGenerator:
         for name, members in zip(("positive", "negative"), self.signs(labels)):
             if not members.any():
                 raise ValueError(
-                    f"No training row has a {name} label of {origin.name!r} (neutral is {self.neutral:g}), so labels of {tasks[0].name!r} cannot be "
-                    "generated from it: it takes a center of the positive rows and one of the negative; use labels of both "
-                    "signs, or remove the tasks with `generated_from`."
+                    f"No training row has a {name} label of {origin.name!r} (neutral is {self.neutral:g}), so labels of "
+                    f"{tasks[0].name!r} cannot be generated from it. Use rows with positive and negative labels, or remove "
+                    "the tasks with `generated_from`."
                 )
         self.highest, self.lowest = labels[~labels.isnan()].max(), labels[~labels.isnan()].min()
         self.bounds = origin.value_range or (self.lowest.item(), self.highest.item())
 
     def signs(self, labels: torch.Tensor) -> torch.Tensor:
-        """Who is positive, who is negative, `(2, n)`."""
+        """Return which labels are positive and which are negative, `(2, n)`."""
         positive = labels >= self.neutral if self.options.positive_includes_zero else labels > self.neutral
         return torch.stack([positive, labels < self.neutral])
 
-    def current(self, rows: torch.Tensor, present: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Labels of the samples `rows` per task `(n,)`; NaN where the modality is not present.
+    def get_labels(self, rows: torch.Tensor, present: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Return the current labels of samples, by task, `(n,)`; NaN where the modality is missing.
 
         Args:
-            present: per task, who has its modality `(n,)`.
+            rows: Positions of the samples, `(n,)`.
+            present: Task -> True for samples that have its modality, `(n,)`.
         """
         return {
             task.name: self._current_labels(task, rows).masked_fill(~present[task.name], torch.nan)
             for task in self.tasks
         }
 
-    def generate(self, rows: torch.Tensor, views: dict, present: dict, epoch: int) -> None:
-        """Move the labels of the samples `rows` toward their targets: y = (e - 1)/(e + 1) y + 2/(e + 1) target.
+    def move_labels(
+        self,
+        rows: torch.Tensor,
+        views: dict[str, torch.Tensor],
+        present: dict[str, torch.Tensor],
+        epoch: int,
+    ) -> None:
+        """Move the labels of samples toward their targets: y = (e - 1)/(e + 1) y + 2/(e + 1) target.
 
-        In the first epoch they are the origin's own.
+        In the first epoch they are set to the labels of the origin task.
 
         Args:
-            views: features `(n, size)` per view.
-            epoch: from 1.
+            rows: Positions of the samples, `(n,)`.
+            views: View -> features, `(n, size)`.
+            present: Task -> True for samples that have its modality, `(n,)`.
+            epoch: Number of the epoch, from 1.
         """
         targets = self.targets(rows, views) if epoch > 1 else {}
         for task in self.tasks:
@@ -124,63 +137,65 @@ class LabelGenerator:
                 target = targets[task.name].clamp(*self.bounds) if self.options.clamp else targets[task.name]
                 moved = (epoch - 1) / (epoch + 1) * label + 2 / (epoch + 1) * target
                 label = torch.where(target.isfinite(), moved, label)
-            here = present[task.name]
-            self.labels[task.name][rows[here]] = label[here]
+            has_modality = present[task.name]
+            self.labels[task.name][rows[has_modality]] = label[has_modality]
 
-    def targets(self, rows: torch.Tensor, views: dict) -> dict[str, torch.Tensor]:
-        """Per task, what the features say now `(n,)`; not finite where they cannot say anything."""
-        raise TypeError(f"{type(self).__name__} is the base of the generators; use one of them.")
+    def targets(self, rows: torch.Tensor, views: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Compute the target labels of samples from their features, by task, `(n,)`; not finite where undefined."""
+        raise NotImplementedError
 
-    def remember(self, rows: torch.Tensor, views: dict, present: dict) -> None:
-        """Keep the features of the samples `rows` for the means."""
-        raise TypeError(f"{type(self).__name__} is the base of the generators; use one of them.")
+    def store_features(
+        self, rows: torch.Tensor, views: dict[str, torch.Tensor], present: dict[str, torch.Tensor]
+    ) -> None:
+        """Store the features of samples for the means."""
+        raise NotImplementedError
 
     def _current_labels(self, task: Task, rows: torch.Tensor) -> torch.Tensor:
-        """The labels of the samples; the origin's own for those without one yet."""
+        """Return the labels of samples; those of the origin task for samples without a generated label."""
         label = self.labels[task.name][rows]
         return torch.where(label.isnan(), self.origin_labels[rows], label)
 
-    # what is saved and moved -------------------------------------------------------------------------------------
-
     def state(self) -> dict[str, torch.Tensor]:
-        """Everything that training changes, by name."""
+        """Return all tensors that training changes, by name."""
         stored = {f"{part}/{name}": tensor for name, means in self.stores.items()
                   for part, tensor in (("features", means.features), ("members", means.members))}  # fmt: skip
         return stored | {f"labels/{name}": labels for name, labels in self.labels.items()}
 
     def load(self, state: dict[str, torch.Tensor]) -> None:
-        """Go on from what `state` gave."""
+        """Restore the tensors that `state` returned."""
         self.labels = {name: state[f"labels/{name}"] for name in self.labels}
         for name, means in self.stores.items():
             means.features, means.members = state[f"features/{name}"], state[f"members/{name}"]
 
 
 class SharedSpace(LabelGenerator):
-    """SUGRM's generator. A modality's label differs from the origin's by a distance and a direction.
+    """SUGRM's generator: the label of a modality differs from the origin's by a distance and a direction.
 
-    The distance is that of its feature to the fused one, at most D_max, in units of labels:
+    The distance is that of its features to the fused ones, at most D_max, in units of labels:
     ``D^L min(|f_m - f_s|, D_max) / D_max``, where D_max is the distance between the mean features of the two extremes. The
-    direction is up if its feature lies relatively nearer to the positive center than the fused one does,
-    ``|f_s - c+| / |f_s - c-| < |f_m - c+| / |f_m - c-|``, down if further, and none if equal.
+    direction is the sign of ``|f_s - c+| / |f_s - c-| - |f_m - c+| / |f_m - c-|``: up if the features of the modality are
+    relatively nearer to the positive center than the fused ones, down if they are further.
     """
 
-    def __init__(self, origin, tasks, labels, options):
+    def __init__(self, origin: Task, tasks: list[Task], labels: torch.Tensor, options: LabelGeneration):
         super().__init__(origin, tasks, labels, options)
         self.stores = {origin.name: GroupMeans(4, len(labels))}
 
-    def remember(self, rows, views, present):
+    def store_features(self, rows, views, present):
+        """Store the fused features; raise `ValueError` if those of a modality have another size."""
         for task in self.tasks:
             sizes = [views[view].shape[-1] for view in (task.view, self.origin.view)]
             if sizes[0] != sizes[1]:
                 raise ValueError(
-                    f"The feature of {task.name!r} has the size {sizes[0]}, that of {self.origin.name!r} {sizes[1]}; this "
-                    "generator compares them, so give the model features of one size, or use the generator 'self_mm'."
+                    f"The features of {task.name!r} have the size {sizes[0]}, those of {self.origin.name!r} {sizes[1]}, but the "
+                    "generator 'ulgm' compares them. Use a model with features of one size, or the generator 'self_mm'."
                 )
         labels = self.origin_labels[rows]
         groups = torch.stack([labels == self.highest, labels == self.lowest, *self.signs(labels)])
         self.stores[self.origin.name].put(rows, views[self.origin.view], groups)
 
     def targets(self, rows, views):
+        """Compute the target labels of samples."""
         highest, lowest, positive, negative = self.stores[self.origin.name].means()
         fused = views[self.origin.view]
         farthest = (highest - lowest).norm()
@@ -188,42 +203,47 @@ class SharedSpace(LabelGenerator):
         def ratio(feature):
             return (feature - positive).norm(dim=-1) / ((feature - negative).norm(dim=-1) + EPS)
 
-        found = {}
+        targets = {}
         for task in self.tasks:
             own = views[task.view]
-            share = torch.minimum((fused - own).norm(dim=-1), farthest) / (farthest + EPS)
+            distance = torch.minimum((fused - own).norm(dim=-1), farthest) / (farthest + EPS)
             direction = (ratio(fused) - ratio(own)).sign()
-            found[task.name] = self.origin_labels[rows] + direction * share * (self.highest - self.lowest)
-        return found
+            targets[task.name] = self.origin_labels[rows] + direction * distance * (self.highest - self.lowest)
+        return targets
 
 
 class OwnSpaces(LabelGenerator):
-    """Self-MM's generator. Each space, the fused one and each modality's, has the centers of the samples whose own label (the
-    origin's, or the generated one) is positive or negative; a sample is at ``a = (|f - c-| - |f - c+|) / |f - c+|`` in it.
-    The target is the mean of two relations to the origin's label y, counted from the neutral one: ``y a_s / a_m`` and ``y + a_s - a_m``.
+    """Self-MM's generator: the label of a modality follows the relative position of its features between two centers.
+
+    Each space, the fused one and that of each modality, has a center of the samples whose label (of the origin task, or
+    generated) is positive, and one of the negative ones. The position of a sample is ``a = (|f - c-| - |f - c+|) / |f - c+|``.
+    The target is the mean of two relations to the label y of the origin task, measured from the neutral label:
+    ``y a_s / a_m`` and ``y + a_s - a_m``, where, as in the paper, s is the modality and m the fusion.
     """
 
-    def __init__(self, origin, tasks, labels, options):
+    def __init__(self, origin: Task, tasks: list[Task], labels: torch.Tensor, options: LabelGeneration):
         super().__init__(origin, tasks, labels, options)
         self.stores = {task.name: GroupMeans(2, len(labels)) for task in (origin, *tasks)}
 
-    def remember(self, rows, views, present):
+    def store_features(self, rows, views, present):
+        """Store the fused features, and those of each modality."""
         self.stores[self.origin.name].put(rows, views[self.origin.view], self.signs(self.origin_labels[rows]))
         for task in self.tasks:
-            here = present[task.name]
+            has_modality = present[task.name]
             signs = self.signs(self._current_labels(task, rows))
-            self.stores[task.name].put(rows[here], views[task.view][here], signs[:, here])
+            self.stores[task.name].put(rows[has_modality], views[task.view][has_modality], signs[:, has_modality])
 
     def targets(self, rows, views):
+        """Compute the target labels of samples."""
         label = self.origin_labels[rows] - self.neutral
-        fused = self._place(self.origin, views)
-        found = {}
+        fused = self._position(self.origin, views)
+        targets = {}
         for task in self.tasks:
-            own = self._place(task, views)
-            found[task.name] = (own / (fused + EPS) * label + label + own - fused) / 2 + self.neutral
-        return found
+            own = self._position(task, views)
+            targets[task.name] = (own / (fused + EPS) * label + label + own - fused) / 2 + self.neutral
+        return targets
 
-    def _place(self, task: Task, views: dict) -> torch.Tensor:
+    def _position(self, task: Task, views: dict[str, torch.Tensor]) -> torch.Tensor:
         to_positive, to_negative = (
             (views[task.view] - center).norm(dim=-1) for center in self.stores[task.name].means()
         )

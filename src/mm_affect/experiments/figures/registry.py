@@ -1,7 +1,7 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Find and draw the figures that belong to a model's architecture."""
+"""Find and draw the figures of the paper of a model's architecture."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,53 +9,59 @@ import numpy as np
 from ...evaluation.plots import FigureInputs
 
 
-def sample_rows(rows, samples: int, seed: int = 0) -> list[dict]:
-    """At most `samples` rows, drawn at random without repetition, in their order.
+def sample_rows(rows: Sequence[dict], samples: int, seed: int = 0) -> list[dict]:
+    """Draw at most `samples` rows at random without replacement, and return them in their original order.
 
     Raises:
-        ValueError: `samples` is less than 1.
+        ValueError: If `samples` is less than 1.
     """
     if samples < 1:
-        raise ValueError(f"The number of samples is {samples}; it must be 1 or more.")
+        raise ValueError(f"The number of samples is {samples}; expected 1 or more.")
     chosen = np.random.default_rng(seed).permutation(len(rows))[:samples]
     return [rows[int(i)] for i in np.sort(chosen)]
 
 
 def find_figures(
-    subject: FigureInputs, compared: FigureInputs | None = None, seed: int = 0
+    inputs: FigureInputs, compared: FigureInputs | None = None, seed: int = 0
 ) -> dict[str, Callable[[Path], Path]]:
-    """What draws each figure of the paper of the subject's architecture, by name.
+    """Return the functions that draw the figures of the paper of the model's architecture, by figure name.
 
-    An architecture with figures has a function with these arguments, named here. What it returns may raise the reason
-    why one figure cannot be drawn; it raises itself if the input is wrong.
+    To give an architecture figures, write a `figures` function with these arguments and register it here. A drawing
+    function raises an error if its figure cannot be drawn; `figures` itself raises one if its input is wrong.
+
+    Args:
+        inputs: Checkpoint and rows that the figures are drawn from.
+        compared: Another checkpoint that is drawn beside it, where a figure supports that.
+        seed: Seed of the figures that draw random numbers.
 
     Raises:
-        ValueError: the architecture has no figures, or the rows do not fit.
+        ValueError: If the architecture has no figures, or the rows do not fit the model.
     """
-    from . import sugrm as sugrm_plots
-    from . import tailor as tailor_plots
+    from . import sugrm, tailor
 
-    known = {"mm_affect_sugrm": sugrm_plots.figures, "mm_affect_tailor": tailor_plots.figures}
-    architecture = subject.model.config.model_type
+    known = {"mm_affect_sugrm": sugrm.figures, "mm_affect_tailor": tailor.figures}
+    architecture = inputs.model.config.model_type
     if architecture not in known:
         raise ValueError(
-            f"{subject.folder} is a checkpoint of {architecture}, whose paper has no figures that are drawn here; "
-            f"give one of {', '.join(known)}."
+            f"{inputs.folder} is a checkpoint of {architecture}, which has no figures; expected a checkpoint of "
+            f"{' or '.join(known)}."
         )
-    return known[architecture](subject, compared, seed)
+    return known[architecture](inputs, compared, seed)
 
 
 def draw_figures(
     figures: dict[str, Callable[[Path], Path]], folder: Path
 ) -> tuple[list[Path], list[tuple[Exception, list[str]]]]:
-    """Draw figures into a folder, each under its name.
+    """Draw each figure into `folder`, under its own name.
 
-    Returns: the PNG files, and why figures could not be drawn: each reason with the names of those it stopped.
+    Returns:
+        The paths of the PNG files, and the errors that prevented figures, each with the names of these figures.
     """
-    drawn, stopped = [], {}
+    drawn: list[Path] = []
+    failures: dict[str, tuple[Exception, list[str]]] = {}
     for name, draw in figures.items():
         try:
             drawn.append(draw(folder / f"{name}.png"))
         except (ValueError, OSError, ImportError) as error:
-            stopped.setdefault(str(error), (error, []))[1].append(name)
-    return drawn, list(stopped.values())
+            failures.setdefault(str(error), (error, []))[1].append(name)
+    return drawn, list(failures.values())

@@ -1,8 +1,8 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Figures 4 to 7 of the TAILOR paper (Zhang et al. 2022), from any TAILOR checkpoint and feature rows.
 
-`figures` names them and says how each is drawn; one that a checkpoint has no part for raises an error that says so.
-Representations need scikit-learn (extra `metrics`) for t-SNE.
+`figures` returns a drawing function per figure, which raises an error if the checkpoint lacks the part that the figure
+plots. The plot of the representations needs scikit-learn (extra `metrics`) for t-SNE.
 """
 
 import math
@@ -22,20 +22,21 @@ from ...models.tailor import TailorForAffect
 DARK = MODALITY_COLORS
 LIGHT = {"text": "#F2B48A", "audio": "#8CC4E8", "visual": "#85D3BC"}
 MARKERS = {"text": "o", "audio": "s", "visual": "^"}
-FEWEST_POINTS = 10  # of a t-SNE; fewer have no neighborhoods
-PERPLEXITY = 30.0  # of a t-SNE, where there are points enough
-MOST_NUMBERED = 12  # labels of a heat map that still has its values written in
+MIN_POINTS = 10  # of a t-SNE; fewer points have no neighborhoods
+MAX_PERPLEXITY = 30.0  # of a t-SNE
+MAX_ANNOTATED_LABELS = 12  # larger heat maps have no values written into their cells
 BATCH_SIZE = 32
 
 
 class RefinedFeatures(NamedTuple):
-    """The private or common part of a modality, of the rows that have the modality.
+    """Private or common features of a modality, for the rows that have the modality.
 
     Args:
         kind: `"private"` or `"common"`.
-        ids: of the rows.
-        means: over time, `(rows, size)`.
-        probabilities: of each modality by the discriminator, mean over the real steps, `(rows, modalities)`.
+        modality: Name of the modality.
+        ids: Ids of the rows.
+        means: Features averaged over time, `(rows, size)`.
+        probabilities: Discriminator's probability of each modality, averaged over time, `(rows, modalities)`.
     """
 
     kind: str
@@ -46,80 +47,84 @@ class RefinedFeatures(NamedTuple):
 
 
 def figures(
-    subject: FigureInputs, compared: FigureInputs | None = None, seed: int = 0
+    inputs: FigureInputs, compared: FigureInputs | None = None, seed: int = 0
 ) -> dict[str, Callable[[Path], Path]]:
-    """What draws each figure at a path, by name.
+    """Return the functions that draw the figures, by name.
 
     Args:
-        compared: another TAILOR checkpoint, whose representations are drawn beside, on the left.
-        seed: of t-SNE.
+        inputs: TAILOR checkpoint and rows.
+        compared: Another TAILOR checkpoint, whose representations are drawn to the left of those of `inputs`.
+        seed: Seed of t-SNE.
 
     Raises:
-        ValueError: the rows do not fit a model, or `compared` is of another architecture.
+        ValueError: If the rows do not fit a model, or `compared` has another architecture.
     """
     if compared and not isinstance(compared.model, TailorForAffect):
         raise ValueError(
-            f"{compared.folder} is a {type(compared.model).__name__}, whose representations cannot be compared with "
-            "TAILOR's; give another TAILOR checkpoint."
+            f"{compared.folder} is a {type(compared.model).__name__}; its representations can only be compared with "
+            "those of another TAILOR checkpoint."
         )
-    modalities = subject.model.config.modalities
-    parts = compute_refined_features(subject)
-    spaces = [*([(compared, compute_refined_features(compared))] if compared else []), (subject, parts)]
+    modalities = inputs.model.config.modalities
+    features = compute_refined_features(inputs)
+    spaces = [*([(compared, compute_refined_features(compared))] if compared else []), (inputs, features)]
     return {
         "adversarial_losses": lambda path: plot_adversarial_losses(
-            history_of(subject.folder), path, num_modalities=len(modalities)
+            history_of(inputs.folder), path, num_modalities=len(modalities)
         ),
-        "discriminator": partial(plot_discriminator, parts, modalities, title=subject.title),
+        "discriminator": partial(plot_discriminator, features, modalities, title=inputs.title),
         "representations": partial(plot_representations, spaces, seed=seed),
-        "label_correlations": lambda path: plot_label_correlations(*compute_label_correlations(subject), path),
+        "label_correlations": lambda path: plot_label_correlations(*compute_label_correlations(inputs), path),
     }
 
 
 @torch.no_grad()
-def compute_refined_features(subject: FigureInputs) -> list[RefinedFeatures]:
-    """The private and common parts of every modality that the model and at least one row have.
+def compute_refined_features(inputs: FigureInputs) -> list[RefinedFeatures]:
+    """Compute the private and common features of every modality that the model and at least one row have.
 
     Raises:
-        ValueError: the rows do not fit the model, or its weights are not finite.
+        ValueError: If the rows do not fit the model, or its weights are not finite.
     """
-    model, found = subject.model, {}
+    model = inputs.model
+    collected: dict[tuple[str, str], tuple[list[str], list[np.ndarray], list[np.ndarray]]] = {}
     if model.config.refinement == "none":
         return []
-    for start in range(0, len(subject.rows), BATCH_SIZE):
-        rows = subject.rows[start : start + BATCH_SIZE]
-        batch = {name: values.to(model.device) for name, values in subject.processor(rows).items()}
+    for start in range(0, len(inputs.rows), BATCH_SIZE):
+        rows = inputs.rows[start : start + BATCH_SIZE]
+        batch = {name: values.to(model.device) for name, values in inputs.processor(rows).items()}
         for kind, streams in zip(("private", "common"), model.refined(**batch), strict=True):
             for modality, (values, mask) in streams.items():
                 present = mask.any(1).cpu().numpy()
-                ids, means, probabilities = found.setdefault((kind, modality), ([], [], []))
+                ids, means, probabilities = collected.setdefault((kind, modality), ([], [], []))
                 ids += [row["id"] for row, is_present in zip(rows, present, strict=True) if is_present]
                 means.append(masked_mean(values, mask).float().cpu().numpy()[present])
-                told_apart = model.discriminator(values).float().softmax(-1)
-                probabilities.append(masked_mean(told_apart, mask).cpu().numpy()[present])
-    parts = [
-        RefinedFeatures(*name, ids, np.concatenate(means), np.concatenate(probabilities))
-        for name, (ids, means, probabilities) in found.items()
+                predicted = model.discriminator(values).float().softmax(-1)
+                probabilities.append(masked_mean(predicted, mask).cpu().numpy()[present])
+    features = [
+        RefinedFeatures(kind, modality, ids, np.concatenate(means), np.concatenate(probabilities))
+        for (kind, modality), (ids, means, probabilities) in collected.items()
         if ids
     ]
-    if not all(np.isfinite(part.means).all() and np.isfinite(part.probabilities).all() for part in parts):
-        raise ValueError(f"The model in {subject.folder} gives numbers that are not finite; train it again.")
-    return parts
+    if not all(np.isfinite(part.means).all() and np.isfinite(part.probabilities).all() for part in features):
+        raise ValueError(f"The model in {inputs.folder} computes values that are not finite; train it again.")
+    return features
 
 
 @torch.no_grad()
-def compute_label_correlations(subject: FigureInputs) -> tuple[np.ndarray, list[list[str]]]:
-    """Attention of each label (row) to each label (column) in the decoder (Eq. 11), `(heads, labels, labels)`, and the
-    names of the labels of each task. In evaluation it is the same for every row.
+def compute_label_correlations(inputs: FigureInputs) -> tuple[np.ndarray, list[list[str]]]:
+    """Compute the attention among the labels in the decoder (Eq. 11), which is the same for every row in evaluation.
+
+    Returns:
+        The attention of each label (row) to each label (column), `(heads, labels, labels)`, and the labels of each task.
 
     Raises:
-        ValueError: the model has no attention among labels, or was not loaded with `attn_implementation="eager"`.
+        ValueError: If the model has no attention among labels, or was not loaded with `attn_implementation="eager"`.
     """
-    model, config = subject.model, subject.model.config
+    model, config = inputs.model, inputs.model.config
     if model.decoder is None or model.decoder.correlation is None:
         raise ValueError(f"The model has no attention among labels (its decoder is {config.decoder!r}).")
     if config._attn_implementation != "eager":
-        raise ValueError("Only eager attention keeps its weights: load the model with attn_implementation='eager'.")
-    batch = {name: values.to(model.device) for name, values in subject.processor(subject.rows[:1]).items()}
+        raise ValueError("Only eager attention returns its weights; load the model with attn_implementation='eager'.")
+    batch = {name: values.to(model.device) for name, values in inputs.processor(inputs.rows[:1]).items()}
     attentions = model(**batch, output_attentions=True).attentions
     among_labels = attentions[-2 if config.decoder == "label_guided" else -1]  # the decoder's are recorded last
     tasks = [task for task in config.tasks if task.name in model.decoder.labels]
@@ -128,12 +133,17 @@ def compute_label_correlations(subject: FigureInputs) -> tuple[np.ndarray, list[
 
 @styled
 def plot_adversarial_losses(history: list[dict], path: str | Path, num_modalities: int = 3) -> Path:
-    """Figure 4: the adversarial losses and the overall loss of training by epoch.
+    """Plot the adversarial losses and the overall loss of training by epoch (Figure 4).
 
-    The dotted line is the loss of a discriminator that cannot tell the modalities apart, the aim of the common parts.
+    The dotted line is the loss of a discriminator that cannot distinguish the modalities, which the common features aim at.
 
     Args:
-        history: `trainer.state.log_history`.
+        history: Log history of the training, `trainer.state.log_history`.
+        path: Path of the PNG file.
+        num_modalities: Number of modalities of the model.
+
+    Raises:
+        ValueError: If the history has no adversarial losses.
     """
     names = {
         "loss_common_adversarial": "common adversarial",
@@ -154,7 +164,7 @@ def plot_adversarial_losses(history: list[dict], path: str | Path, num_modalitie
                 color="#555555",
                 linestyle=":",
                 linewidth=1.2,
-                label=f"modalities told apart by chance ({chance:.2f})",
+                label=f"modalities guessed at chance ({chance:.2f})",
             )
         panel.plot(*zip(*curve, strict=True), color=color, marker="o", markersize=2.5, linewidth=1.3)
         panel.margins(y=0.1)
@@ -167,25 +177,33 @@ def plot_adversarial_losses(history: list[dict], path: str | Path, num_modalitie
 
 
 @styled
-def plot_discriminator(parts: list[RefinedFeatures], modalities: list[str], path: str | Path, title: str = "") -> Path:
-    """Figure 5: for the parts of each modality, how probable the discriminator holds each modality to be.
+def plot_discriminator(
+    features: list[RefinedFeatures], modalities: list[str], path: str | Path, title: str = ""
+) -> Path:
+    """Plot the discriminator's probability of each modality for the features of each modality (Figure 5).
 
-    Boxes are quartiles, whiskers the furthest row within 1.5 times their distance; the dashed line is chance.
+    Boxes span the quartiles, whiskers reach the furthest row within 1.5 times their distance; the dashed line is chance.
 
     Args:
-        modalities: in the order of the discriminator's outputs.
+        features: Private and common features.
+        modalities: Modalities in the order of the discriminator's outputs.
+        path: Path of the PNG file.
+        title: Title of the figure.
+
+    Raises:
+        ValueError: If there are no features, or the model reads a single modality.
     """
-    _require(parts)
+    _check_not_empty(features)
     if len(modalities) == 1:
-        raise ValueError(f"The model reads {modalities[0]} alone, so its discriminator has nothing to tell apart.")
+        raise ValueError(f"The model reads only {modalities[0]}, so its discriminator has nothing to distinguish.")
     from matplotlib.patches import Patch
 
-    kinds = list(dict.fromkeys(part.kind for part in parts))
+    kinds = list(dict.fromkeys(part.kind for part in features))
     figure, axes = new_figure(len(kinds), 3.9, 3.1, columns=2, sharey=True)
     width = 0.8 / len(modalities)
     for panel, kind in zip(axes, kinds, strict=True):
         panel.axhline(1 / len(modalities), color="#555555", linestyle="--", linewidth=1.0)
-        for part in (part for part in parts if part.kind == kind):
+        for part in (part for part in features if part.kind == kind):
             for index, guessed in enumerate(modalities):
                 panel.boxplot(
                     part.probabilities[:, index],
@@ -203,15 +221,15 @@ def plot_discriminator(parts: list[RefinedFeatures], modalities: list[str], path
         panel.set_xlim(-0.6, len(modalities) - 0.4)
         panel.set_ylim(-0.02, 1.02)
         panel.grid(axis="x", visible=False)
-        panel.set_title(f"{kind} parts")
-        panel.set_xlabel("modality of the part")
+        panel.set_title(f"{kind} features")
+        panel.set_xlabel("modality of the features")
     axes[0].set_ylabel("discriminator's probability")
     patches = [Patch(facecolor=LIGHT[m], edgecolor=DARK[m], label=f"P({m})") for m in modalities]
     figure.legend(handles=patches, loc="outside lower center", ncols=len(modalities))
     figure.suptitle(title, fontsize="medium")
     rows = [
         [row, part.kind, part.modality, *map(float, values)]
-        for part in parts
+        for part in features
         for row, values in zip(part.ids, part.probabilities, strict=True)
     ]
     return save_figure(figure, path, ["id", "kind", "modality", *(f"P({m})" for m in modalities)], rows)
@@ -221,22 +239,27 @@ def plot_discriminator(parts: list[RefinedFeatures], modalities: list[str], path
 def plot_representations(
     spaces: list[tuple[FigureInputs, list[RefinedFeatures]]], path: str | Path, seed: int = 0
 ) -> Path:
-    """Figure 6: t-SNE of the private (light) and common (dark) parts, mean over time.
+    """Plot a t-SNE of the private (light) and common (dark) features, averaged over time (Figure 6).
 
     Args:
-        spaces: checkpoints and their parts; each has a panel, and is embedded on its own.
+        spaces: Checkpoints and their features; each has a panel and is embedded on its own.
+        path: Path of the PNG file.
+        seed: Seed of t-SNE.
+
+    Raises:
+        ValueError: If a checkpoint has no features, or too few.
     """
-    for _, parts in spaces:
-        _require(parts)
-    embedded = [embed(np.concatenate([part.means for part in parts]), seed) for _, parts in spaces]
+    for _, features in spaces:
+        _check_not_empty(features)
+    embedded = [embed(np.concatenate([part.means for part in features]), seed) for _, features in spaces]
     figure, axes = new_figure(len(spaces), 4.3, 4.4, columns=2)
     rows = []
-    for panel, (subject, parts), places in zip(axes, spaces, embedded, strict=True):
-        starts = np.cumsum([len(part.ids) for part in parts])[:-1]
-        for part, points in zip(parts, np.split(places, starts), strict=True):
+    for panel, (inputs, features), points in zip(axes, spaces, embedded, strict=True):
+        starts = np.cumsum([len(part.ids) for part in features])[:-1]
+        for part, coordinates in zip(features, np.split(points, starts), strict=True):
             is_common = part.kind == "common"
             panel.scatter(
-                *points.T,
+                *coordinates.T,
                 s=15,
                 marker=MARKERS[part.modality],
                 facecolor=(DARK if is_common else LIGHT)[part.modality],
@@ -244,11 +267,11 @@ def plot_representations(
                 linewidth=0.3,
                 label=f"{part.kind} {part.modality}",
             )
-            rows += [[subject.folder, row, part.kind, part.modality, *map(float, point)]
-                     for row, point in zip(part.ids, points, strict=True)]  # fmt: skip
-        weights = subject.model.config.loss_weights  # by which such checkpoints differ
+            rows += [[inputs.folder, row, part.kind, part.modality, *map(float, point)]
+                     for row, point in zip(part.ids, coordinates, strict=True)]  # fmt: skip
+        weights = inputs.model.config.loss_weights  # by which such checkpoints differ
         panel.set_title(
-            f"{subject.folder.resolve().name}\nloss weights: adversarial {weights['common_adversarial']:g} (common), "
+            f"{inputs.folder.resolve().name}\nloss weights: adversarial {weights['common_adversarial']:g} (common), "
             f"{weights['private_adversarial']:g} (private), orthogonal {weights['orthogonal']:g}",
             fontsize="small",
         )
@@ -268,48 +291,55 @@ def plot_representations(
 
 
 def embed(points: np.ndarray, seed: int = 0) -> np.ndarray:
-    """t-SNE (van der Maaten and Hinton, 2008) of `(n, size)` in the plane, from their principal components.
+    """Embed points `(n, size)` in the plane by t-SNE (van der Maaten and Hinton 2008), starting from their principal components.
+
+    Returns:
+        The embedded points, `(n, 2)`.
 
     Raises:
-        ValueError: too few points.
-        ImportError: scikit-learn is missing.
+        ValueError: If there are too few points.
+        ImportError: If scikit-learn is missing.
     """
     try:
         from sklearn.manifold import TSNE
     except ImportError as error:
         raise ImportError("t-SNE needs scikit-learn: pip install 'mm_affect[metrics]'") from error
-    if len(points) < FEWEST_POINTS:
+    if len(points) < MIN_POINTS:
         raise ValueError(
-            f"t-SNE needs {FEWEST_POINTS} representations, but the rows give {len(points)}; take more rows."
+            f"t-SNE needs {MIN_POINTS} representations, but the rows give {len(points)}; choose more rows."
         )
-    perplexity = min(PERPLEXITY, (len(points) - 1) / 3)
+    perplexity = min(MAX_PERPLEXITY, (len(points) - 1) / 3)
     return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(points.astype(np.float64))
 
 
 @styled
 def plot_label_correlations(weights: np.ndarray, tasks: list[list[str]], path: str | Path) -> Path:
-    """Figure 7: how much each label (row) attends to each (column), a panel per head, one scale for all of them.
+    """Plot the attention of each label (row) to each label (column), a panel per head on one scale (Figure 7).
 
     Args:
-        weights: `(heads, labels, labels)`; every row sums to 1.
-        tasks: names of the labels of each task.
+        weights: Attention weights, `(heads, labels, labels)`; every row sums to 1.
+        tasks: Labels of each task.
+        path: Path of the PNG file.
+
+    Raises:
+        ValueError: If the weights do not fit the labels, or there is only one label.
     """
     labels = [label for names in tasks for label in names]
     if weights.shape[1:] != (len(labels), len(labels)):
         raise ValueError(f"The weights have shape {weights.shape}, but there are {len(labels)} labels.")
     if len(labels) == 1:
-        raise ValueError(f"The model has the label {labels[0]!r} alone, which can only attend to itself.")
+        raise ValueError(f"The model has only the label {labels[0]!r}, which can only attend to itself.")
     side = 0.9 + 0.34 * len(labels)
     columns = 2 if len(weights) <= 4 else 4
     figure, axes = new_figure(len(weights), side, side - 0.3, columns, sharex=True, sharey=True)
     percent, even = 100 * weights, 100 / len(labels)
-    highest = max(percent.max(), 2 * even)  # from 0, so that almost even attention looks it
+    highest = max(percent.max(), 2 * even)  # the scale starts at 0, so that almost even attention looks even
     for head, (panel, values) in enumerate(zip(axes, percent, strict=True)):
         image = panel.imshow(values, cmap="Blues", vmin=0, vmax=highest)
-        for place in np.cumsum([len(names) for names in tasks])[:-1] - 0.5:
-            panel.axhline(place, color="white", linewidth=2)
-            panel.axvline(place, color="white", linewidth=2)
-        for row, column in np.ndindex(values.shape) if len(labels) <= MOST_NUMBERED else ():
+        for boundary in np.cumsum([len(names) for names in tasks])[:-1] - 0.5:
+            panel.axhline(boundary, color="white", linewidth=2)
+            panel.axvline(boundary, color="white", linewidth=2)
+        for row, column in np.ndindex(values.shape) if len(labels) <= MAX_ANNOTATED_LABELS else ():
             color = "white" if values[row, column] > 0.6 * highest else "black"
             panel.text(column, row, f"{values[row, column]:.1f}", ha="center", va="center", color=color, fontsize=7)
         panel.set_xticks(range(len(labels)), labels, rotation=45, ha="right", rotation_mode="anchor")
@@ -329,9 +359,9 @@ def plot_label_correlations(weights: np.ndarray, tasks: list[list[str]], path: s
     return save_figure(figure, path, ["head", "label", "attends to", "weight"], rows)
 
 
-def _require(parts: list[RefinedFeatures]) -> None:
-    if not parts:
+def _check_not_empty(features: list[RefinedFeatures]) -> None:
+    if not features:
         raise ValueError(
-            "There are no private or common parts to draw: the model has none (its refinement is 'none'), or no row "
-            "has a modality that it reads."
+            "There are no private or common features to plot: the refinement of the model is 'none', or no row has a "
+            "modality that it reads."
         )
