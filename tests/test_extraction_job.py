@@ -41,7 +41,7 @@ class TouchyProcessor(AffectProcessor):
         return super().extract(row, *arguments)
 
 
-def read_rows_corpus(folder, transcript="one word", damaged=(), count=CLIPS):
+def make_corpus(folder, transcript="one word", damaged=(), count=CLIPS):
     lines = []
     for i in range(count):
         path = write_wav(folder / f"c{i}.wav", 0.1 + i / 50, loudness=i / 10)  # the first is silent
@@ -55,7 +55,7 @@ def read_rows_corpus(folder, transcript="one word", damaged=(), count=CLIPS):
 
 @pytest.fixture
 def corpus(tmp_path):
-    return read_rows_corpus(tmp_path / "corpus")
+    return make_corpus(tmp_path / "corpus")
 
 
 def touchy(corpus):
@@ -125,7 +125,7 @@ def test_a_damaged_shard_is_done_again(corpus, tmp_path):
 
 
 def test_failures_are_listed_and_only_they_are_tried_again(tmp_path):
-    corpus = read_rows_corpus(tmp_path / "corpus", damaged=(1, 2, 3, 4))
+    corpus = make_corpus(tmp_path / "corpus", damaged=(1, 2, 3, 4))
     with pytest.raises(ExtractionError, match="retry_failed only these are tried again") as caught:
         extract_corpus(corpus, tmp_path / "rows", **JOB)
     listed = (tmp_path / ".rows.extracting" / "failures.jsonl").read_text().splitlines()
@@ -144,7 +144,7 @@ def test_failures_are_listed_and_only_they_are_tried_again(tmp_path):
 
 
 def test_a_shard_without_a_readable_clip(tmp_path):
-    corpus = read_rows_corpus(tmp_path / "corpus", damaged=(1, 2))  # the first shard of training
+    corpus = make_corpus(tmp_path / "corpus", damaged=(1, 2))  # the first shard of training
     extract_corpus(corpus, tmp_path / "rows", skip_errors=True, shard_clips=2)
     assert pq.read_metadata(tmp_path / "rows" / "train-00000-of-00003.parquet").num_rows == 0
     assert ids_of(tmp_path / "rows") == ["c0", "c3", "c4", "c5", "c6", "c7", "c8"]
@@ -152,7 +152,7 @@ def test_a_shard_without_a_readable_clip(tmp_path):
 
 
 def test_too_many_failures_stop_it_at_once(tmp_path):
-    corpus, stop = read_rows_corpus(tmp_path / "corpus", damaged=(1, 2)), stop_after(0)
+    corpus, stop = make_corpus(tmp_path / "corpus", damaged=(1, 2)), stop_after(0)
     with pytest.raises(ExtractionError, match=r"2 clips could not be read, more than the share of 0.2 that may fail"):
         extract_corpus(corpus, tmp_path / "rows", skip_errors=True, most_failures=0.2, progress=stop, **JOB)
     assert stop.seen == ["c1", "c2"], "the other shards were not begun"
@@ -195,7 +195,7 @@ def test_work_of_another_plan_is_refused_or_replaced(corpus, tmp_path):
     begin()
     with pytest.raises(FileExistsError, match="an unfinished extraction with other clips per shard; finish that one"):
         extract_corpus(corpus, tmp_path / "rows", resumable=True, shard_clips=3)
-    other = read_rows_corpus(tmp_path / "other", transcript="other words")
+    other = make_corpus(tmp_path / "other", transcript="other words")
     with pytest.raises(FileExistsError, match="an unfinished extraction with other clips;"):
         extract_corpus(other, tmp_path / "rows", **JOB)
     extractors = AffectProcessor({"text": 300}, {"text": default_processor(corpus).extractors["text"]})
@@ -271,7 +271,7 @@ def test_a_killed_worker_of_a_cluster_loses_nothing_and_duplicates_nothing(tmp_p
     pytest.importorskip("ray", reason="the extra `ray` is not installed")
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(os.path.abspath(path) for path in sys.path if path))
-    corpus = read_rows_corpus(tmp_path / "corpus", transcript=SLOW, damaged=(2,), count=16)
+    corpus = make_corpus(tmp_path / "corpus", transcript=SLOW, damaged=(2,), count=16)
     options = {"skip_errors": True, "shard_clips": 4}
     extract_corpus(corpus, tmp_path / "alone", default_processor(corpus), **options)
     marks, killed = corpus / "pids", []

@@ -1,2 +1,2 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Programs that make rows: extraction, embeddings, transcripts, weak labels, and publishing them."""
+"""Programs that write rows: extraction, embeddings, transcripts, weak labels, and publishing."""

@@ -128,7 +128,7 @@ def extract_corpus(
         failures = {shard: _failures(job, shard) for shard in shards}
         waiting = [shard for shard in shards if failures[shard] is None or (retry_failed and failures[shard])]
         work = [(shard, splits[shard.split].select(range(shard.start, shard.stop))) for shard in waiting]
-        total = sum(len(job.clips(shard, rows)) for shard, rows in work)
+        total = sum(len(job.select_pending(shard, rows)) for shard, rows in work)
 
         def tell(clip):
             if progress is not None:

@@ -48,7 +48,7 @@ IDENTITY_COLUMNS = (
     "labels",
 )  # columns that tell clips apart
 
-Result = tuple[dict, str | None]  # a row with features; or the row, and why it has none
+ExtractionResult = tuple[dict, str | None]  # a row with features; or the row, and why it has none
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ class Job:
             return None
         return record if found == (record["bytes"], record["count"]) else None
 
-    def clips(self, shard: Shard, rows: datasets.Dataset) -> datasets.Dataset:
+    def select_pending(self, shard: Shard, rows: datasets.Dataset) -> datasets.Dataset:
         """Those of the shard's `rows` that are to be extracted: all, or of a finished shard those that failed."""
         record = self.record(shard)
         if record is None:
@@ -191,8 +191,8 @@ class Job:
         failed = {failure["id"] for failure in record["failures"]}
         return rows.select([place for place, clip in enumerate(rows["id"]) if clip in failed])
 
-    def write(self, shard: Shard, rows: datasets.Dataset, results: Iterator[Result]) -> None:
-        """Write the shard from the next results, one for each of `clips(shard, rows)`, and its record."""
+    def write(self, shard: Shard, rows: datasets.Dataset, results: Iterator[ExtractionResult]) -> None:
+        """Write the shard from the next results, one for each of `select_pending(shard, rows)`, and its record."""
         earlier = self.record(shard)
         failures, non_finite = [], Counter(earlier["non_finite"] if earlier else {})
 
@@ -248,7 +248,7 @@ class Job:
     def _rows(self, shard: Shard) -> Path:
         return self.folder / ROWS / f"{shard.name}.parquet"
 
-    def _merged(self, shard: Shard, rows: datasets.Dataset, earlier: dict | None, results: Iterator[Result]):
+    def _merged(self, shard: Shard, rows: datasets.Dataset, earlier: dict | None, results: Iterator[ExtractionResult]):
         """Results of every clip of the shard, in order; of a finished shard the rows that it has, and new results."""
         if earlier is None:
             yield from islice(results, len(rows))
@@ -261,10 +261,10 @@ class Job:
     def _kept(self, shard: Shard) -> Iterator[dict]:
         file = pq.ParquetFile(self._rows(shard))
         for group in range(file.num_row_groups):
-            yield from read(datasets.Dataset(file.read_row_group(group)))
+            yield from iterate_rows(datasets.Dataset(file.read_row_group(group)))
 
 
-def read(rows: datasets.Dataset) -> Iterator[dict]:
+def iterate_rows(rows: datasets.Dataset) -> Iterator[dict]:
     """The rows as dicts, one after the other."""
     reader = RowReader(rows)
     return map(reader.__getitem__, range(len(rows)))

@@ -1,12 +1,13 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""The shards of an extraction by a Ray cluster: one task for each shard, which writes it itself.
+"""Extraction of shards on a Ray cluster: one task per shard, which writes the shard itself.
 
-Tasks of Ray's core and not Ray Data: Ray Data carries blocks of rows through its object store and writes files of its own names
-and sizes, where here a worker writes one file of a fixed name and nothing comes back; and who repeats a shard, and how, is told
-by what its first worker died of. All machines see the corpus, the cache of `datasets` and the output by the same paths.
+This uses Ray's core and not Ray Data, which passes blocks of rows through its object store and writes files with names and
+sizes of its own. Here a worker writes one file with a fixed name and returns nothing, and how a shard is retried depends on
+how its worker died. All machines must see the corpus, the cache of `datasets` and the output under the same paths.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from typing import Any
 
 import datasets
 
@@ -15,7 +16,7 @@ from .job import Job, Shard
 from .workers import extract_shards
 
 
-MAX_ATTEMPTS = 4  # workers that a shard may cost: machines are taken away, too
+MAX_ATTEMPTS = 4  # workers per shard, some of which may be preempted
 
 
 def extract_on_ray(
@@ -25,56 +26,61 @@ def extract_on_ray(
     address: str,
     workers: int,
     progress: Callable[[str], None] | None = None,
-) -> Iterator[Shard]:
-    """As `extract_shards`, with a task of one processor for each shard; shards are finished in any order.
+) -> Generator[Shard, None, None]:
+    """Extract shards like `extract_shards`, with one single-core task per shard, which finish in any order.
 
-    A shard whose worker died is given to another one, which reads its clips in a process of their own, so that a clip that ends
-    its reader becomes a failure by name. A cluster that is connected already is used and left running.
+    If the worker of a shard dies, another one reads its clips in a process of their own, so that a clip that kills its
+    reader becomes a named failure. An existing connection to a cluster is used and left open.
 
     Args:
-        address: of a cluster, as `ray.init` takes it; `local`: a cluster of `workers` workers on this machine, for this job.
+        job: the job that the shards belong to.
+        work: the shards with their rows.
+        processor: the processor with the extractors.
+        address: address of the cluster, as `ray.init` takes it; `local` starts one with `workers` workers on this machine.
+        workers: workers of a local cluster.
+        progress: called with the id of each clip that was tried.
 
     Raises:
-        ImportError: Ray is not installed.
-        ChildProcessError: a shard has cost `MAX_ATTEMPTS` workers.
+        ImportError: If Ray is not installed.
+        ChildProcessError: If `MAX_ATTEMPTS` workers died on a shard.
     """
     try:
         import ray
         from ray.exceptions import RayError, RayTaskError
     except ImportError as error:
-        raise ImportError("Extraction by a cluster needs Ray: pip install 'mm_affect[ray]'") from error
-    ours = not ray.is_initialized()
-    if ours and address == "local":
+        raise ImportError("Extraction on a cluster needs Ray: pip install 'mm_affect[ray]'") from error
+    connect = not ray.is_initialized()
+    if connect and address == "local":
         ray.init("local", num_cpus=workers, include_dashboard=False, log_to_driver=False)
-    elif ours:
+    elif connect:
         ray.init(address, log_to_driver=False)
-    running = {}
+    running: dict[Any, tuple[Shard, datasets.Dataset, list[str], int]] = {}  # by the reference of the task
     try:
         task = ray.remote(num_cpus=1, max_retries=0)(_extract_shard)
         shared = ray.put(processor)
         for shard, rows in work:
-            running[task.remote(job, shard, rows, shared, 0)] = shard, rows, job.clips(shard, rows)["id"], 1
+            running[task.remote(job, shard, rows, shared, 0)] = shard, rows, job.select_pending(shard, rows)["id"], 1
         while running:
             [done], _ = ray.wait(list(running), num_returns=1)
-            shard, rows, clips, tries = running.pop(done)
+            shard, rows, clips, attempts = running.pop(done)
             try:
                 ray.get(done)
-            except RayTaskError as error:  # the task itself failed, as it would have here
+            except RayTaskError as error:  # an exception in the task, as it would be raised in this process
                 raise error.cause from None
             except RayError as error:
-                if tries == MAX_ATTEMPTS:
+                if attempts == MAX_ATTEMPTS:
                     raise ChildProcessError(
-                        f"{tries} workers died of shard {shard.name}, the last with: {str(error).splitlines()[0]}"
+                        f"{attempts} workers died on shard {shard.name}, the last with: {str(error).splitlines()[0]}"
                     ) from error
-                running[task.remote(job, shard, rows, shared, 1)] = shard, rows, clips, tries + 1
+                running[task.remote(job, shard, rows, shared, 1)] = shard, rows, clips, attempts + 1
                 continue
             for clip in clips if progress is not None else ():
                 progress(clip)
             yield shard
     finally:
-        for task in running:
-            ray.cancel(task, force=True)
-        if ours:
+        for reference in running:
+            ray.cancel(reference, force=True)
+        if connect:
             ray.shutdown()
 
 

@@ -1,15 +1,16 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Clips to features, in order, by this process or by several: a clip that ends the process which reads it is a failure by name."""
+"""Extraction of rows in order, in this process or in worker processes; a clip that kills its worker becomes a named failure."""
 
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import chain
 from multiprocessing import get_context
+from typing import Any
 
 import datasets
 import torch
@@ -17,12 +18,12 @@ import torch
 from ...data.parallel_build import end_with_parent
 from ...features.processor import AffectProcessor
 from ...vocabulary import MODALITIES
-from .job import Job, Result, Shard, read
+from .job import ExtractionResult, Job, Shard, iterate_rows
 
 
-PREFETCH = 4  # clips that are held for each process
+PREFETCH = 4  # clips per process that are read ahead
 WORKER_DIED = (
-    "the process that read it ended, and so did the next one that tried it alone: the file, or too little memory"
+    "the worker process that read it died, and so did a second one that read it alone; check the file and the memory"
 )
 
 
@@ -32,88 +33,100 @@ def extract_shards(
     processor: AffectProcessor,
     processes: int = 0,
     progress: Callable[[str], None] | None = None,
-) -> Iterator[Shard]:
-    """Extract and write the shards, each given with its rows; yields each one when it is finished.
+) -> Generator[Shard, None, None]:
+    """Extract and write shards, and yield each one when it is finished.
 
     Args:
-        processes: extract in so many processes, all of them on one shard and the next; 0: in this one.
+        job: the job that the shards belong to.
+        work: the shards with their rows.
+        processor: the processor with the extractors.
+        processes: worker processes, which share each shard; 0 extracts in this process.
         progress: called with the id of each clip that was tried.
     """
-    clips = chain.from_iterable(read(job.clips(shard, rows)) for shard, rows in work)
+    clips = chain.from_iterable(iterate_rows(job.select_pending(shard, rows)) for shard, rows in work)
 
-    def results():
+    def report_progress() -> Generator[ExtractionResult, None, None]:
         for result in extract_rows(processor, clips, processes):
             if progress is not None:
                 progress(result[0]["id"])
             yield result
 
-    found = results()
+    results = report_progress()
     try:
         for shard, rows in work:
-            job.write(shard, rows, found)
+            job.write(shard, rows, results)
             yield shard
     finally:
-        found.close()
+        results.close()
 
 
-def extract_rows(processor: AffectProcessor, rows: Iterable[dict], processes: int = 0) -> Iterator[Result]:
-    """The result of every row, in their order. Each process computes on one thread, so that numbers do not depend on how many
-    there are; a few rows per process are held."""
+def extract_rows(
+    processor: AffectProcessor, rows: Iterable[dict[str, Any]], processes: int = 0
+) -> Generator[ExtractionResult, None, None]:
+    """Yield the result of every row, in order, holding a few rows per process.
+
+    Each process computes on one thread, so that numbers do not depend on how many there are.
+    """
     if processes:
-        yield from _by_processes(processor, iter(rows), processes)
+        yield from _extract_in_processes(processor, iter(rows), processes)
         return
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield from map(_Extract(processor), rows)
+        yield from map(_RowExtractor(processor), rows)
     finally:
         torch.set_num_threads(threads)
 
 
-class _Extract:
-    """A row to its features, or to the sentence that says why not."""
+class _RowExtractor:
+    """Converts a row to its features, or to the reason why that failed."""
 
     def __init__(self, processor: AffectProcessor):
         self.processor = processor
-        given = [m for m in processor.feature_sizes if m not in processor.extractors]
-        self.extractable, self.given = [m for m in MODALITIES if m not in given], given
+        self.precomputed = [m for m in processor.feature_sizes if m not in processor.extractors]
+        self.extractable = [m for m in MODALITIES if m not in self.precomputed]
 
-    def __call__(self, row: dict) -> Result:
+    def __call__(self, row: dict[str, Any]) -> ExtractionResult:
+        modalities = [*self.extractable, *(m for m in self.precomputed if len(row[m]))]
         try:
-            return self.processor.extract(row, [*self.extractable, *(m for m in self.given if len(row[m]))]), None
+            return self.processor.extract(row, modalities), None
         except (ValueError, OSError) as error:
             return row, str(error)
 
 
-# several processes ------------------------------------------------------------------------------------------------
+# worker processes -------------------------------------------------------------------------------------------------
 
-_extract: _Extract | None = None  # of a worker process
+_extractor: _RowExtractor | None = None  # of a worker process
 
 
 def _start_worker(processor: AffectProcessor) -> None:
-    global _extract
+    global _extractor
     threading.Thread(target=end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
-    _extract = _Extract(processor)
+    _extractor = _RowExtractor(processor)
 
 
-def _work(row: dict) -> Result:
-    return _extract(row)
+def _extract_in_worker(row: dict[str, Any]) -> ExtractionResult:
+    assert _extractor is not None, "`_start_worker` runs first"
+    return _extractor(row)
 
 
-def _by_processes(processor: AffectProcessor, rows: Iterator[dict], processes: int) -> Iterator[Result]:
-    waiting: deque[tuple[dict, Future]] = deque()
+def _extract_in_processes(
+    processor: AffectProcessor, rows: Iterator[dict[str, Any]], processes: int
+) -> Iterator[ExtractionResult]:
+    waiting: deque[tuple[dict[str, Any], Future[ExtractionResult]]] = deque()
     pool = None
     try:
         while True:
             while len(waiting) < PREFETCH * processes and (row := next(rows, None)) is not None:
-                pool = pool or _pool(processor, processes)
-                waiting.append((row, _submitted(pool, row)))
+                pool = pool or _start_pool(processor, processes)
+                waiting.append((row, _submit(pool, row)))
             if not waiting:
                 return
             if isinstance(waiting[0][1].exception(), BrokenProcessPool):
-                pool.shutdown()
-                yield from _one_by_one(processor, waiting)
+                if pool is not None:
+                    pool.shutdown()
+                yield from _retry_one_by_one(processor, waiting)
                 waiting.clear()
                 pool = None
             else:
@@ -123,16 +136,18 @@ def _by_processes(processor: AffectProcessor, rows: Iterator[dict], processes: i
             pool.shutdown(cancel_futures=True)
 
 
-def _one_by_one(processor: AffectProcessor, lost: Iterable[tuple[dict, Future]]) -> Iterator[Result]:
-    """What is known of the rows that a broken pool had taken; the others are tried alone, which shows who broke it."""
+def _retry_one_by_one(
+    processor: AffectProcessor, lost: Iterable[tuple[dict[str, Any], Future[ExtractionResult]]]
+) -> Iterator[ExtractionResult]:
+    """Yield the results that a broken pool has finished, and retry the other rows alone to find the one that broke it."""
     pool = None
     for row, future in lost:
         if future.done() and future.exception() is None:
             yield future.result()
             continue
-        pool = pool or _pool(processor, 1)
+        pool = pool or _start_pool(processor, 1)
         try:
-            yield _submitted(pool, row).result()
+            yield _submit(pool, row).result()
         except BrokenProcessPool:
             pool.shutdown()
             pool = None
@@ -141,50 +156,52 @@ def _one_by_one(processor: AffectProcessor, lost: Iterable[tuple[dict, Future]])
         pool.shutdown()
 
 
-def _pool(processor: AffectProcessor, processes: int) -> ProcessPoolExecutor:
-    """Processes that have the extractors; at least one of them is known to have started."""
+def _start_pool(processor: AffectProcessor, processes: int) -> ProcessPoolExecutor:
+    """Start worker processes with the extractors, and wait until one of them answers."""
     pool = ProcessPoolExecutor(processes, get_context("spawn"), _start_worker, (processor,))
-    with _deaf_to_interrupts():
-        started = pool.submit(_started)
+    with _delay_interrupts():
+        started = pool.submit(_do_nothing)
     if started.exception() is not None:
         pool.shutdown()
         raise ChildProcessError(
-            "The worker processes could not be started; a script that extracts with several workers needs "
-            "`if __name__ == '__main__':` before what it does."
+            "The worker processes could not be started; a script that extracts with several workers must protect its entry "
+            "point with `if __name__ == '__main__':`."
         ) from started.exception()
     return pool
 
 
-def _started() -> None:
-    """The first thing that a worker is asked."""
+def _do_nothing() -> None:
+    """Prove that a worker has started."""
 
 
-def _submitted(pool: ProcessPoolExecutor, row: dict) -> Future:
+def _submit(pool: ProcessPoolExecutor, row: dict[str, Any]) -> Future[ExtractionResult]:
     try:
-        with _deaf_to_interrupts():
-            return pool.submit(_work, row)
+        with _delay_interrupts():
+            return pool.submit(_extract_in_worker, row)
     except BrokenProcessPool as error:
-        future = Future()
+        future: Future[ExtractionResult] = Future()
         future.set_exception(error)
         return future
 
 
 @contextmanager
-def _deaf_to_interrupts():
-    """Processes that are started inside never see Ctrl-C: it is for the parent alone, which ends them. Here it waits until
-    the end of the block, so that no process is left half started."""
+def _delay_interrupts() -> Iterator[None]:
+    """Start processes that ignore Ctrl-C, which only the parent handles.
+
+    In the parent an interrupt is delayed to the end of the block, so that no process is left half started.
+    """
     if threading.current_thread() is not threading.main_thread():  # only the main thread is interrupted
         yield
         return
-    heard = []
-    handler = signal.signal(signal.SIGINT, lambda *_: heard.append(True))
-    masks = hasattr(signal, "pthread_sigmask")  # not on Windows: there a worker may say that it was interrupted
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if masks else None
+    interrupts = []
+    handler = signal.signal(signal.SIGINT, lambda *_: interrupts.append(True))
+    can_mask = hasattr(signal, "pthread_sigmask")  # not on Windows, where a worker may print that it was interrupted
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if can_mask else set()
     try:
         yield
     finally:
-        if masks:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if can_mask:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         signal.signal(signal.SIGINT, handler)
-    if heard:
+    if interrupts:
         raise KeyboardInterrupt
