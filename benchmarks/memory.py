@@ -25,9 +25,11 @@ from pathlib import Path
 
 import numpy as np
 
+from mm_affect.data import LabelField
+
 
 SIZES = {"text": 300, "audio": 74, "visual": 35}
-FIELD = {"name": "emotion", "problem_type": "multi_label_classification", "labels": ["happy", "sad"]}
+FIELD = LabelField("emotion", "multi_label_classification", ("happy", "sad"))
 PIXELS, FRAMES, SAMPLES = 128, 10, 16000  # side of the picture, frames and samples per second
 WINDOW = 10.0  # seconds
 MB = 1e6

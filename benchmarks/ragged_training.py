@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader
 from transformers import TrainingArguments
 
 from mm_affect import MODALITIES, AffectProcessor, FusionConfig, FusionForAffect
+from mm_affect.data import LabelField
 from mm_affect.data.ragged import RowDataset
 from mm_affect.training.trainer import AffectTrainer
 
@@ -87,7 +88,7 @@ def main() -> None:
     config = FusionConfig.paper()
     model = FusionForAffect(config).train()
     task = config.tasks[0]
-    field = {"name": task.name, "problem_type": task.problem_type, "labels": list(task.labels), "range": None}
+    field = LabelField(task.name, task.problem_type, task.labels)
     rows = RowDataset(make_rows(options.rows, config.feature_sizes, task.num_outputs))
     processor = AffectProcessor(config.feature_sizes, normalization=dict.fromkeys(MODALITIES, "none"))
     with tempfile.TemporaryDirectory() as folder:

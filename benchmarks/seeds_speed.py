@@ -40,7 +40,7 @@ def make_rows(rng: np.random.Generator, split: str, count: int):
 
 def seconds(rows: Path, model: str, seeds: int, epochs: int, threads: int, jobs: int) -> tuple[float, float]:
     """Wall and processor seconds of a run, with those of its processes."""
-    task = benchmark_task(read_corpus(rows)["label_fields"], "emotion")
+    task = benchmark_task(read_corpus(rows).label_fields, "emotion")
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as nothing:
         overrides = {"seeds": list(range(seeds)), "training.epochs": epochs}

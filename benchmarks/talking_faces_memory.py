@@ -27,7 +27,7 @@ def held():
 
 layout = find_layout("voxceleb2", sys.argv[1])
 before, start = held(), time.perf_counter()
-rows = sum(1 for split in layout.describe()["counts"] for _ in layout.rows(split))
+rows = sum(1 for split in layout.describe().counts for _ in layout.rows(split))
 print(rows, time.perf_counter() - start, held() - before)
 """
 

@@ -19,9 +19,9 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         corpus = read_corpus(arguments.folder)
-        print(f"{corpus['name']}: {corpus['counts']}, splits by {corpus['split_protocol']}")
-        for column in corpus["label_fields"]:
-            print(f"  {column['name']}: {column['problem_type']}, {', '.join(column['labels'])}")
+        print(f"{corpus.name}: {corpus.counts}, splits by {corpus.split_protocol}")
+        for column in corpus.label_fields:
+            print(f"  {column.name}: {column.problem_type}, {', '.join(column.labels)}")
         if arguments.output:
             splits = {
                 name: map(RowReader(rows).__getitem__, range(len(rows)))

@@ -22,7 +22,7 @@ def finetune(model: str, data: str, output: str, epochs: int, learning_rate: flo
     set_seed(seed)
     network, processor = load_checkpoint(model)
     corpus, splits = read_corpus(data), load(data)
-    processor.check_extractors(corpus["extractors"])
+    processor.check_extractors(corpus.extractors)
     arguments = TrainingArguments(
         output_dir=output,
         num_train_epochs=epochs,
@@ -42,7 +42,7 @@ def finetune(model: str, data: str, output: str, epochs: int, learning_rate: flo
         RowDataset(splits["train"]),
         RowDataset(splits["validation"]),
         processor=processor,
-        label_fields=corpus["label_fields"],
+        label_fields=corpus.label_fields,
     )
     trainer.train()
     trainer.save_model(output)

@@ -41,11 +41,11 @@ def zero_shot(rows: str, word_vectors: str, epochs: int, seed: int) -> dict[str,
     """Train on the seen emotions; the area under the ROC curve of every emotion on the test split, by its name."""
     set_seed(seed)
     corpus, splits = read_corpus(rows), load(rows)
-    fields, train = corpus["label_fields"], RowDataset(splits["train"])
-    processor = AffectProcessor(corpus["sizes"]).fit(train)
+    fields, train = corpus.label_fields, RowDataset(splits["train"])
+    processor = AffectProcessor(corpus.sizes).fit(train)
     vectors = WordVectors.from_glove(word_vectors, {*SEEN, *UNSEEN})
     config = EmoEmbConfig(
-        feature_sizes=corpus["sizes"],
+        feature_sizes=corpus.sizes,
         tasks=[Task("emotion", labels=SEEN)],
         hidden_sizes={"text": vectors.size, "audio": 32, "visual": 32},
         label_vectors=word_vectors,

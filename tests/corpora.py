@@ -11,7 +11,7 @@ from pathlib import Path
 import datasets
 import numpy as np
 
-from mm_affect.data import make_sample_corpus, write_rows
+from mm_affect.data import LabelField, make_sample_corpus, write_rows
 from mm_affect.evaluation.results import SeedResult, summarize
 from mm_affect.preparation.extraction.corpus import extract_corpus
 from mm_affect.training import run as experiments
@@ -20,9 +20,9 @@ from mm_affect.training.config import RunConfig
 
 SIZES = {"text": 4, "audio": 3, "visual": 5}
 FIELDS = [
-    {"name": "sentiment", "problem_type": "regression", "labels": ["sentiment"], "range": [-3.0, 3.0]},
-    {"name": "sarcasm", "problem_type": "single_label_classification", "labels": ["no", "yes"], "range": None},
-    {"name": "emotion", "problem_type": "multi_label_classification", "labels": ["happy", "sad"], "range": None},
+    LabelField("sentiment", "regression", range=(-3.0, 3.0)),
+    LabelField("sarcasm", "single_label_classification", ("no", "yes")),
+    LabelField("emotion", "multi_label_classification", ("happy", "sad")),
 ]
 COUNTS = {"train": 32, "validation": 12, "test": 12}
 MODEL = {"fusion": "ef_lf", "encoder": "lstm", "early_size": 6, "late_sizes": {"text": 4, "audio": 4, "visual": 4}}

@@ -13,7 +13,8 @@ from transformers import AutoModel
 
 from mm_affect import Task
 from mm_affect.cli.main import main
-from mm_affect.evaluation.results import CorpusRecord, Environment, ModelRecord, Results, SeedResult
+from mm_affect.data import LabelField
+from mm_affect.evaluation.results import CorpusSummary, Environment, ModelRecord, Results, SeedResult
 from mm_affect.experiments.backbone_benchmark import BACKBONES, benchmark_config, benchmark_task, format_tables
 from mm_affect.features.processor import AffectProcessor
 from mm_affect.training import run as experiments
@@ -91,7 +92,7 @@ def test_all_can_be_built_and_are_of_the_papers_size(corpus):
 
 
 def test_the_task_is_read_from_a_label_column():
-    columns = [*FIELDS, {"name": "mood", "problem_type": "single_label_classification", "labels": ["a", "b", "c"]}]
+    columns = [*FIELDS, LabelField("mood", "single_label_classification", ("a", "b", "c"))]
     assert benchmark_task(columns, "emotion")["problem_type"] == "multi_label_classification"
     assert benchmark_task(columns, "sarcasm")["problem_type"] == "single_label_classification"
     assert benchmark_task(columns, "sentiment")["problem_type"] == "regression"
@@ -171,7 +172,7 @@ def test_other_tasks_are_shown_by_their_usual_metrics(benchmark, trained):
 
 
 def test_a_dash_is_what_was_not_measured():
-    corpus = CorpusRecord("c", False, None, {}, None, None, {})
+    corpus = CorpusSummary("c", False, None, {}, None, None, {})
     task = {"name": "mood", "problem_type": "regression", "labels": ["mood"]}
     seeds = {"0": SeedResult(1, 1, {}, {"text": {"mood.older": 0.5}}, 1.0)}
     environment = Environment({}, "CPU")

@@ -60,5 +60,5 @@ def test_every_reader_of_a_checkpoint_takes_the_name(asked, tmp_path):
     )
     command = ["embed", "--model", NAME, "--rows", str(sample_rows()), "--output", str(tmp_path / "joint"), "--pooled"]
     assert main(command) == 0
-    assert read_corpus(tmp_path / "joint")["extractors"]["audio"]["model"] == NAME
+    assert read_corpus(tmp_path / "joint").extractors["audio"]["model"] == NAME
     assert set(asked) == {NAME}

@@ -94,13 +94,13 @@ def test_rows_without_spans_are_left_out_and_counted(tmp_path, capsys):
     assert main(["data", "align", str(tmp_path / "rows"), str(tmp_path / "aligned"), "--reducer", "max"]) == 0
     assert "(train 1, test 0; 2 left out because they have no word with a time" in capsys.readouterr().out
     corpus = read_corpus(tmp_path / "aligned")
-    assert corpus["counts"] == {"train": 1, "test": 0} and [clip["id"] for clip in corpus["dropped"]] == [
+    assert corpus.counts == {"train": 1, "test": 0} and [clip.id for clip in corpus.dropped] == [
         "z",
         "b",
         "c",
     ]
-    assert corpus["alignment"]["reducer"] == "max" and corpus["alignment"]["extractors"]["visual"]["rate"] == 10
-    assert corpus["extractors"] == {} and corpus["provenance"]["audio"] == "audio_kind at 20 Hz, max over each word"
+    assert corpus.alignment["reducer"] == "max" and corpus.alignment["extractors"]["visual"]["rate"] == 10
+    assert corpus.extractors == {} and corpus.provenance["audio"] == "audio_kind at 20 Hz, max over each word"
 
 
 def test_the_processor_goes_along_without_extractors_of_frames(tmp_path):
@@ -112,7 +112,7 @@ def test_the_processor_goes_along_without_extractors_of_frames(tmp_path):
     write(tmp_path / "rows", beside=processor.save_pretrained, extractors=extractors)
     align_rows(tmp_path / "rows", tmp_path / "aligned")
     saved = AutoProcessor.from_pretrained(tmp_path / "aligned")
-    assert saved.extractors == {"text": text.describe()} == read_corpus(tmp_path / "aligned")["extractors"]
+    assert saved.extractors == {"text": text.describe()} == read_corpus(tmp_path / "aligned").extractors
     assert saved.normalization["text"] == "none" and saved.feature_sizes == SIZES
     np.testing.assert_array_equal(saved.extractor("text")(["word"]), [[1, 1]])
     with pytest.raises(ValueError, match="cannot be run here; give features instead of raw audio"):
@@ -145,7 +145,7 @@ def test_wrong_arguments_are_refused(tmp_path, capsys):
     assert main(["data", "align", str(rows), str(tmp_path / "aligned")]) == 1
     assert "already holds rows" in capsys.readouterr().err
     assert main(["data", "align", str(rows), str(tmp_path / "aligned"), "--overwrite"]) == 0
-    assert read_corpus(tmp_path / "aligned")["alignment"]["reducer"] == "mean"
+    assert read_corpus(tmp_path / "aligned").alignment["reducer"] == "mean"
 
 
 def test_tailor_trains_on_an_aligned_corpus_and_asks_for_word_times(tmp_path, capsys):

@@ -18,7 +18,7 @@ from fixture_layouts.misa_pickle import write_misa_pickle
 from fixture_layouts.mmsa_pickle import write_mmsa_pickle
 from fixture_layouts.mult_pickle import write_mult_pickle
 
-from mm_affect.data import load
+from mm_affect.data import CorpusRecord, DroppedClip, LabelField, load
 from mm_affect.data.builder import to_table
 from mm_affect.data.corpora.corpus_builder import CorpusBuilder
 from mm_affect.data.corpora.layouts import CorpusLayout
@@ -37,10 +37,10 @@ FILE_SPLITS = {"train": "train", "validation": "valid", "test": "test"}
 def rows_of(layout: CorpusLayout) -> dict[str, list[dict]]:
     """The rows of every split, after the builder's own checks of them."""
     corpus = layout.describe()
-    rows = {split: list(layout.rows(split)) for split in corpus["counts"]}
+    rows = {split: list(layout.rows(split)) for split in corpus.counts}
     for part in rows.values():
         if part:
-            to_table(part, corpus["label_fields"], corpus["sizes"])
+            to_table(part, corpus.label_fields, corpus.sizes)
     return rows
 
 
@@ -54,9 +54,9 @@ def test_mult_pickle(tmp_path, aligned, side):
     layout = find_layout("cmu_mosi", tmp_path)
     rows = rows_of(layout)
     corpus = layout.describe()
-    assert corpus["sizes"] == {"text": 7, "audio": 5, "visual": 4}, "sizes are the file's, not the published ones"
-    assert all(way.startswith(side) for way in corpus["padding"].values())
-    assert corpus["counts"] == {"train": 1284, "validation": 229, "test": 686}
+    assert corpus.sizes == {"text": 7, "audio": 5, "visual": 4}, "sizes are the file's, not the published ones"
+    assert all(way.startswith(side) for way in corpus.padding.values())
+    assert corpus.counts == {"train": 1284, "validation": 229, "test": 686}
     for split, name in FILE_SPLITS.items():
         for row, clip in zip(rows[split], truth[name], strict=True):
             assert row["group"] == clip["id"] and row["start"] == float(clip["triple"][1])
@@ -73,7 +73,7 @@ def test_both_mult_pickles_have_the_same_ids(tmp_path):
     for align in ("words", "none"):
         layout = find_layout("cmu_mosi", tmp_path, align=align)
         ids[align] = {split: [row["id"] for row in part] for split, part in rows_of(layout).items()}
-        assert layout.describe()["padding"]["text"].endswith("every modality" if align == "words" else "by zeros")
+        assert layout.describe().padding["text"].endswith("every modality" if align == "words" else "by zeros")
     assert ids["words"] == ids["none"]
 
 
@@ -96,7 +96,7 @@ def test_labels_are_joined_by_id_never_by_position(tmp_path):
             row["labels"]["sentiment"] == pytest.approx(labels[row["id"]]) for row in rows[split]
         )
     assert len(rows["test"]) == 3
-    assert layout.dropped == [{"id": "nobody@0.000", "reason": "mosei_senti_data.pkl has no labels of it"}]
+    assert layout.dropped == [DroppedClip("nobody@0.000", "mosei_senti_data.pkl has no labels of it")]
 
 
 def test_emotions_are_joined_to_mult_by_video_and_start(tmp_path):
@@ -150,13 +150,10 @@ def test_doubled_ids_in_one_file_are_told_apart_and_counted(tmp_path):
 
 def test_one_hot_pairs_of_mult(tmp_path):
     class Emotions(MultPickleLayout):
-        stem, about, counts = "iemocap", {"name": "x"}, {"train": 5, "validation": 3, "test": 4}
-        label_field = {
-            "name": "emotion",
-            "problem_type": "multi_label_classification",
-            "labels": ["neutral", "happy", "sad", "angry"],
-            "range": [0.0, 1.0],
-        }
+        stem, about, counts = "iemocap", CorpusRecord("x"), {"train": 5, "validation": 3, "test": 4}
+        label_field = LabelField(
+            "emotion", "multi_label_classification", ("neutral", "happy", "sad", "angry"), (0.0, 1.0)
+        )
 
     truth = write_mult_pickle(tmp_path, "iemocap", ids=None, classes=4)
     layout = Emotions(tmp_path)
@@ -177,8 +174,8 @@ def test_infinite_audio_and_labels_beyond_the_scale_are_kept_and_counted(tmp_pat
     options = {"allow_partial": True}
     rows = load("cmu_mosi", tmp_path / "corpus", cache_dir=tmp_path, **options)
     record = CorpusBuilder(find_layout("cmu_mosi", tmp_path / "corpus", **options), "cmu_mosi", tmp_path).record
-    assert record["non_finite"] == {"audio": 1}
-    assert record["reported"] == {"out_of_range": 1, "no_sentiment": 1}
+    assert record.non_finite == {"audio": 1}
+    assert record.reported == {"out_of_range": 1, "no_sentiment": 1}
     assert rows["train"][0]["labels"]["sentiment"] == 3.5 and rows["train"][0]["audio"][-1][2] == 0
     assert rows["test"][0]["labels"]["sentiment"] is None
 
@@ -190,7 +187,7 @@ def test_only_the_modalities_asked_for(tmp_path):
 
     write_mult_pickle(tmp_path, change=without_vision)
     layout = find_layout("cmu_mosi", tmp_path, modalities=["text", "audio"])
-    assert layout.describe()["sizes"] == {"text": 7, "audio": 5}
+    assert layout.describe().sizes == {"text": 7, "audio": 5}
     assert "visual" not in rows_of(layout)["train"][0]
     with pytest.raises(ValueError, match="split `train` has no `vision`; it holds"):
         rows_of(find_layout("cmu_mosi", tmp_path))
@@ -261,7 +258,7 @@ def test_mmsa_pickle(tmp_path, aligned):
     truth = write_mmsa_pickle(tmp_path, aligned)
     layout = find_layout("cmu_mosi", tmp_path)
     rows = rows_of(layout)
-    ways = layout.describe()["padding"]
+    ways = layout.describe().padding
     assert ways["text"] == "behind, by `text_bert`"
     assert ways["audio"] == ("behind, by `text_bert`" if aligned else "behind, by `audio_lengths`")
     for split, name in FILE_SPLITS.items():
@@ -279,7 +276,7 @@ def test_mmsa_without_lengths_is_stripped_by_zeros(tmp_path):
 
     write_mmsa_pickle(tmp_path, change=change)
     layout = find_layout("cmu_mosi", tmp_path)
-    assert layout.describe()["padding"] == {
+    assert layout.describe().padding == {
         "text": "behind, by zeros",
         "audio": "behind, by zeros",
         "visual": "behind, by `vision_lengths`",
@@ -333,7 +330,7 @@ def test_hhmpn(tmp_path, zipped, tensors):
     truth = write_hhmpn(tmp_path, zipped=zipped, tensors=tensors)
     layout = find_layout("cmu_mosei", tmp_path)
     rows = rows_of(layout)
-    names = layout.describe()["label_fields"][0]["labels"]
+    names = list(layout.describe().label_fields[0].labels)
     assert names == ["happy", "sad", "anger", "surprise", "disgust", "fear"]
     for split, name in FILE_SPLITS.items():
         for row, clip in zip(rows[split], truth[name], strict=True):
@@ -438,8 +435,8 @@ def test_bclstm(tmp_path, nested):
         assert row["labels"]["sentiment"] == int(by_id[row["id"]][3])
         assert row["transcript"] == by_id[row["id"]][1]
         assert (row["text"].shape, row["audio"].shape, row["visual"].shape) == ((1, 100), (1, 73), (1, 100))
-    assert layout.describe()["counts"] == {"train": 1445, "validation": 2, "test": 752}
-    assert "1 of the 3 training videos" in layout.describe()["split_protocol"]["validation"]
+    assert layout.describe().counts == {"train": 1445, "validation": 2, "test": 752}
+    assert "1 of the 3 training videos" in layout.describe().split_protocol["validation"]
 
 
 def test_bclstm_files_of_two_copies(tmp_path):
@@ -491,7 +488,7 @@ def test_sdk_aligned_to_words(tmp_path):
     labels = write_sdk(tmp_path, MOSI)
     layout = find_layout("cmu_mosi", tmp_path)
     rows = rows_of(layout)
-    assert layout.describe()["sizes"] == {"text": 6, "audio": 74, "visual": 35}
+    assert layout.describe().sizes == {"text": 6, "audio": 74, "visual": 35}
     for split, video in zip(FILE_SPLITS, MOSI, strict=True):
         first, second = rows[split]
         assert [first["id"], second["id"]] == [f"{video}[0]", f"{video}[1]"] and first["group"] == video
@@ -505,7 +502,7 @@ def test_sdk_aligned_to_words(tmp_path):
 def test_sdk_takes_the_newest_version_of_a_sequence(tmp_path):
     write_sdk(tmp_path, MOSI)
     write_csd(tmp_path / "CMU_MOSI_Visual_Facet_41.csd", "old", {MOSI[0]: (np.ones((9, 46)), np.ones((9, 2)))})
-    assert find_layout("cmu_mosi", tmp_path).describe()["sizes"]["visual"] == 35
+    assert find_layout("cmu_mosi", tmp_path).describe().sizes["visual"] == 35
 
 
 @pytest.mark.parametrize(("reducer", "value"), [("max", 27), ("first", 20), ("last", 27)])
@@ -524,7 +521,7 @@ def test_sdk_unaligned(tmp_path):
 def test_sdk_with_labels_and_words_alone(tmp_path):
     write_sdk(tmp_path, MOSI, kinds=["Words"])
     layout = find_layout("cmu_mosi", tmp_path)
-    assert layout.describe()["sizes"] == {}
+    assert layout.describe().sizes == {}
     assert rows_of(layout)["test"][0]["transcript"] == "word0 word1"
 
 
@@ -542,7 +539,7 @@ def test_sdk_videos_in_no_fold_are_dropped_and_missing_ones_counted(tmp_path):
     )
     layout = find_layout("cmu_mosei", tmp_path)
     rows = rows_of(layout)
-    assert layout.dropped == [{"id": f"stranger[{k}]", "reason": "its video is in no official fold"} for k in (0, 1)]
+    assert layout.dropped == [DroppedClip(f"stranger[{k}]", "its video is in no official fold") for k in (0, 1)]
     assert layout.reported["segment_without_audio"] == 4 and "audio" not in rows["test"][0]
     assert len(rows["test"][0]["labels"]["emotion"]) == 6
 
@@ -602,8 +599,8 @@ def test_mosi_raw(tmp_path):
     assert first["audio_file"].endswith(f"Segmented/{MOSI[0]}_1.wav") and first["video_file"].endswith("_1.mp4")
     assert first["start"] is None and first["end"] is None
     assert layout.reported["clip_without_label"] == 2
-    assert [clip["id"] for clip in layout.dropped] == [f"{MOSI[2]}[0]", f"{MOSI[2]}[1]"]
-    assert {clip["reason"] for clip in layout.dropped} == {"neither transcript nor media of it are there"}
+    assert [clip.id for clip in layout.dropped] == [f"{MOSI[2]}[0]", f"{MOSI[2]}[1]"]
+    assert {clip.reason for clip in layout.dropped} == {"neither transcript nor media of it are there"}
 
 
 def test_a_clip_without_transcript_keeps_its_media(tmp_path):
@@ -659,7 +656,7 @@ def test_mosei_labels_from_a_table(tmp_path):
     assert [row["id"] for row in rows] == [f"{MOSEI[0]}[0]", f"{MOSEI[0]}[0]#2"]
     assert rows[0]["labels"] == {"sentiment": 0.5, "emotion": [1, 0, 0, 0, 0, 0]} and rows[0]["start"] == 1.5
     assert layout.reported == {"out_of_range": 1, "without_any_emotion": 1, "duplicate": 1}
-    assert layout.dropped == [{"id": "stranger[0]", "reason": "its video is in no official fold"}]
+    assert layout.dropped == [DroppedClip("stranger[0]", "its video is in no official fold")]
     (tmp_path / "mosei.csv").write_text("\n".join([header, lines[0].replace("1.5", "soon")]))
     with pytest.raises(ValueError, match="mosei.csv line 2: `start` is 'soon'; expected a number"):
         rows_of(find_layout("cmu_mosei", tmp_path))
@@ -702,7 +699,7 @@ def test_real_mosi_dev_pickle():
     rows = rows_of(layout)
     assert [len(part) for part in rows.values()] == [0, 229, 0]
     assert sum(len(row["audio"]) for row in rows["validation"]) == 2524
-    assert layout.describe()["sizes"] == {"audio": 74, "visual": 47}
+    assert layout.describe().sizes == {"audio": 74, "visual": 47}
     sdk = {row["id"]: row for row in find_layout("cmu_mosi", REALDATA / "mosi").rows("validation")}
     for row in rows["validation"]:
         assert row["labels"]["sentiment"] == pytest.approx(sdk[row["id"]]["labels"]["sentiment"]), row["id"]
@@ -720,9 +717,9 @@ def test_real_mosei_labels(tmp_path, layout):
     rows = load("cmu_mosei", REALDATA / "mosei", layout=layout, cache_dir=tmp_path)
     assert {split: len(part) for split, part in rows.items()} == {"train": 16327, "validation": 1871, "test": 4662}
     record = CorpusBuilder(find_layout("cmu_mosei", REALDATA / "mosei", layout=layout), "cmu_mosei", tmp_path).record
-    assert len(record["dropped"]) == 399
+    assert len(record.dropped) == 399
     if layout == "labels_csv":
-        assert record["reported"] == {"without_any_emotion": 3395}
+        assert record.reported == {"without_any_emotion": 3395}
 
 
 @real

@@ -11,7 +11,7 @@ from fixture_layouts.voxceleb2 import write_voxceleb2
 
 from mm_affect.cli.main import main
 from mm_affect.data.corpora.official_folds import load_folds
-from mm_affect.data.doctor import examine, in_words
+from mm_affect.data.doctor import examine, format_report
 from mm_affect.data.show import find_row
 from mm_affect.evaluation.row_plot import plot_row
 from mm_affect.features.media import iter_frames
@@ -32,9 +32,9 @@ def read_png(path):
 def test_a_partial_copy_has_a_problem_and_allowed_it_has_none(tmp_path):
     write_json(tmp_path, IDS)
     report = examine("mustard", tmp_path)
-    assert report["layout"] == "repository" and report["counts"]["test"] == 8 and report["expected"]["test"] == 138
-    assert len(report["problems"]) == 2 and "test has 8 rows, and 138 are expected" in report["problems"][1]
-    assert not examine("mustard", tmp_path, allow_partial=True)["problems"]
+    assert report.layout == "repository" and report.counts["test"] == 8 and report.expected["test"] == 138
+    assert len(report.problems) == 2 and "test has 8 rows, and 138 are expected" in report.problems[1]
+    assert not examine("mustard", tmp_path, allow_partial=True).problems
 
 
 def test_every_dropped_clip_has_its_reason(tmp_path, capsys):
@@ -64,9 +64,9 @@ def test_broken_and_empty_files_are_problems(tmp_path):
     write_features(tmp_path, IDS)
     (tmp_path / "data" / "audio_features.p").write_bytes(b"")
     report = examine("mustard", tmp_path, allow_partial=True)
-    assert "audio_features.p is empty (0 bytes); copy it again." in report["problems"][0]
+    assert "audio_features.p is empty (0 bytes); copy it again." in report.problems[0]
     (tmp_path / "data" / "audio_features.p").write_bytes(b"\x80\x02cos\nsystem\n.")
-    (problem,) = examine("mustard", tmp_path, allow_partial=True)["problems"]
+    (problem,) = examine("mustard", tmp_path, allow_partial=True).problems
     assert "audio_features.p" in problem and "os.system" in problem and "\n" not in problem
 
 
@@ -85,8 +85,8 @@ def test_wrong_names_are_one_sentence(tmp_path, capsys):
 def test_counts_that_nobody_documented_are_no_problem(tmp_path):
     write_voxceleb2(tmp_path)
     report = examine("voxceleb2", tmp_path)
-    assert not report["problems"] and report["expected"]["train"] is None
-    assert any("no number is documented" in line for line in in_words(report))
+    assert not report.problems and report.expected["train"] is None
+    assert any("no number is documented" in line for line in format_report(report))
 
 
 # show -------------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import pytest
 from fixture_layouts.iemocap import TEXTS, write_iemocap
 from fixture_layouts.mult_pickle import write_mult_pickle
 
-from mm_affect.data import load
+from mm_affect.data import DroppedClip, load
 from mm_affect.data.corpora.iemocap import (
     CLASSES,
     IN_RELEASE,
@@ -39,7 +39,7 @@ def test_documented_counts_of_every_configuration():
 @pytest.mark.parametrize("validation", ["session", "dialogues", "none"])
 def test_expected_counts_add_up_for_every_fold(folder, fold, validation):
     layout = find_layout("iemocap", folder, config="four_excited_as_happy", fold=fold, validation=validation)
-    counts = layout.describe()["counts"]
+    counts = layout.describe().counts
     assert sum(counts.values()) == 5531
     assert counts["test"] == [1085, 1023, 1151, 1031, 1241][fold - 1]
     assert ("validation" in counts) == (validation != "none")
@@ -58,10 +58,8 @@ def test_rows_of_every_configuration(folder, config, per_dialogue):
         "Ses04"
     }
     assert len(layout.dropped) == 10 * (7 - per_dialogue)
-    assert {
-        "id": "Ses01F_impro00_F006",
-        "reason": f"its label `xxx` is not in the configuration {config}",
-    } in layout.dropped
+    reason = f"its label `xxx` is not in the configuration {config}"
+    assert DroppedClip("Ses01F_impro00_F006", reason) in layout.dropped
 
 
 def test_no_speaker_is_in_two_splits_when_sessions_are_held_out(folder):
@@ -88,7 +86,7 @@ def test_a_row_has_words_times_sound_and_all_labels(folder):
     assert first["audio_file"].endswith("Session1/sentences/wav/Ses01F_impro00/Ses01F_impro00_F000.wav")
     assert first["video_file"] is None and first["start"] is None
     assert first["labels"] == {"emotion": 0, "valence": 2.5, "activation": 3.0, "dominance": 1.5}
-    assert layout.describe()["label_fields"][0]["labels"] == ["neutral", "happy", "sad", "angry"]
+    assert layout.describe().label_fields[0].labels == ("neutral", "happy", "sad", "angry")
 
 
 def test_pictures_and_sound_are_cut_from_the_dialogue(folder):
@@ -145,7 +143,7 @@ def test_missing_transcripts_and_clips_are_counted(folder):
     (sound / "Ses01F_impro00_F000.wav").rename(sound / "Ses01F_impro00_F099.wav")
     rows, layout = rows_of(folder)
     assert layout.reported == {"no_transcript": 4, "no_media": 1, "clip_without_label": 1}
-    lost = {"id": "Ses01F_impro00_F000", "reason": "neither transcript nor media of it are there"}
+    lost = DroppedClip("Ses01F_impro00_F000", "neither transcript nor media of it are there")
     assert lost in layout.dropped and len(rows) == 24 - 1
     assert rows[0]["transcript"] is None and rows[0]["spans"] is None and rows[0]["audio_file"]
 
@@ -203,7 +201,7 @@ def test_the_mult_pickle_is_the_multilabel_configuration(tmp_path):
     for ours, theirs in {"train": "train", "validation": "valid", "test": "test"}.items():
         assert [row["emotion"] for row in splits[ours]["labels"]] == [clip["label"] for clip in truth[theirs]]
     layout = find_layout("iemocap", tmp_path)  # without a configuration what is there is read
-    assert layout.name == "mult_pickle" and layout.describe()["counts"] == {
+    assert layout.name == "mult_pickle" and layout.describe().counts == {
         "train": 2717,
         "validation": 798,
         "test": 938,

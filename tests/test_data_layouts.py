@@ -11,7 +11,7 @@ from fixture_layouts.cmu_sdk import write_sdk
 from fixture_layouts.mult_pickle import write_mult_pickle
 from fixture_layouts.sequences import padded, random_sequences
 
-from mm_affect.data import RowReader, check_label, check_label_field, load, write_rows
+from mm_affect.data import LabelField, RowReader, check_label, load, write_rows
 from mm_affect.data.corpora import official_folds
 from mm_affect.data.corpora.corpus_builder import CorpusBuilder
 from mm_affect.data.corpora.layouts import deduplicate_ids
@@ -114,8 +114,8 @@ def test_counts_are_asserted_and_a_partial_copy_is_asked_for(tmp_path):
     record = CorpusBuilder(
         find_layout("cmu_mosi", tmp_path / "corpus", allow_partial=True), "cmu_mosi", tmp_path
     ).record
-    assert record["counts"] == {"train": 2, "validation": 2, "test": 2} and record["layout"] == "sdk"
-    assert record["reported"] == {"video_without_labels": 90}
+    assert record.counts == {"train": 2, "validation": 2, "test": 2} and record.layout == "sdk"
+    assert record.reported == {"video_without_labels": 90}
 
 
 def test_splits_without_rows_are_left_out(tmp_path):
@@ -191,15 +191,15 @@ def test_rows_of_a_corpus_become_a_folder_of_rows(tmp_path):
 
 def test_labels_beyond_a_scale_are_kept_only_where_the_field_says_so():
     field = {"name": "sentiment", "problem_type": "regression", "labels": ["sentiment"], "range": [-3.0, 3.0]}
-    assert "strict" not in check_label_field(field | {"strict": True})
-    loose = check_label_field(field | {"strict": False})
+    assert "strict" not in LabelField.from_dict(field | {"strict": True}).to_dict()
+    loose = LabelField.from_dict(field | {"strict": False})
     assert check_label(3.4, loose, "here") == 3.4
     with pytest.raises(ValueError, match="outside its range"):
-        check_label(3.4, field, "here")
+        check_label(3.4, LabelField.from_dict(field), "here")
     with pytest.raises(ValueError, match="finite"):
         check_label(np.nan, loose, "here")
     with pytest.raises(ValueError, match="has strict 'no'; it must be true or false"):
-        check_label_field(field | {"strict": "no"})
+        LabelField.from_dict(field | {"strict": "no"})
 
 
 # folds -----------------------------------------------------------------------------------------------------------

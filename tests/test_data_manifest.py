@@ -27,7 +27,7 @@ def test_csv(tmp_path):
     assert [record["id"] for record in manifest.records] == ["a", "b", "c"]
     assert [record["split"] for record in manifest.records] == ["train", "validation", "test"]
     assert [record["labels"]["sentiment"] for record in manifest.records] == [0.5, -1.5, None]
-    assert manifest.label_fields[0]["problem_type"] == "regression"
+    assert manifest.label_fields[0].problem_type == "regression"
     assert manifest.records[0]["spans"] is None and manifest.records[0]["features"] == {}
 
 
@@ -61,7 +61,7 @@ def test_csv_jsonl_and_parquet_say_the_same(tmp_path):
 def test_intensity_columns_make_one_field(tmp_path):
     text = "id,transcript,emotion.happy,emotion.sad\na,x,0.5,2\nb,x,0,0\nc,x,,\n"
     manifest = read_manifest(write(tmp_path, text))
-    assert manifest.label_fields == [
+    assert [field.to_dict() for field in manifest.label_fields] == [
         {"name": "emotion", "problem_type": "multi_label_classification", "labels": ["happy", "sad"], "range": None}
     ]
     assert [record["labels"]["emotion"] for record in manifest.records] == [[0.5, 2.0], [0.0, 0.0], None]
@@ -71,7 +71,7 @@ def test_declared_fields_win_and_leave_other_columns_out(tmp_path):
     corpus = {"label_fields": [{"name": "mood", "problem_type": "single_label_classification", "labels": ["z", "a"]}]}
     rows = "id,transcript,mood,note\n" + "".join(f"{i},x,a,remark {i}\n" for i in range(20))
     manifest = read_manifest(write(tmp_path, rows, corpus=corpus))
-    assert [field["name"] for field in manifest.label_fields] == ["mood"]
+    assert [field.name for field in manifest.label_fields] == ["mood"]
     assert manifest.records[0]["labels"] == {"mood": 1}
 
 

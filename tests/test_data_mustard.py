@@ -40,7 +40,7 @@ def test_the_real_folds(fold):
     train, test = read_pickle(REALDATA / "split_indices.p")[fold - 1]
     layout = find_layout("mustard", REALDATA, fold=fold)
     rows = {split: list(layout.rows(split)) for split in ("train", "validation", "test")}
-    assert {split: len(found) for split, found in rows.items()} == layout.describe()["counts"]
+    assert {split: len(found) for split, found in rows.items()} == layout.describe().counts
     assert {row["id"] for row in rows["test"]} == {ids[i] for i in test} and len(test) == 138
     assert {row["id"] for split in ("train", "validation") for row in rows[split]} == {ids[i] for i in train}
     assert not {row["group"] for row in rows["train"]} & {row["group"] for row in rows["validation"]}
@@ -82,7 +82,7 @@ def test_the_shipped_folds_are_five_that_share_nothing():
 
 def test_without_validation_all_other_rows_train(folder):
     layout = find_layout("mustard", folder, validation=0)
-    assert layout.describe()["counts"] == {"train": 552, "test": 138}
+    assert layout.describe().counts == {"train": 552, "test": 138}
     assert [len(list(layout.rows(split))) for split in ("train", "test")] == [16, 8]
 
 
@@ -92,7 +92,7 @@ def test_features_are_joined_by_id(folder):
     assert audio.is_file()
     for split in ("train", "validation", "test"):
         rows, layout = rows_of(folder, split)
-        assert rows and layout.describe()["sizes"] == {"text": 768, "audio": 283, "visual": 2048}
+        assert rows and layout.describe().sizes == {"text": 768, "audio": 283, "visual": 2048}
         for row in rows:
             i = IDS.index(row["id"])
             assert [row[m].shape for m in ("text", "audio", "visual")] == [
@@ -108,19 +108,19 @@ def test_features_are_joined_by_id(folder):
 def test_features_without_an_extractor_promise_no_raw_clips(folder):
     write_features(folder, IDS)
     described = find_layout("mustard", folder).describe()
-    assert described["extractors"] == {} and "ResNet-152" in described["provenance"]["visual"]
+    assert described.extractors == {} and "ResNet-152" in described.provenance["visual"]
 
 
 def test_only_the_wanted_modalities_are_read(folder):
     write_features(folder, IDS)
     (folder / "data" / "audio_features.p").write_bytes(b"broken")
     rows, layout = rows_of(folder, modalities=["visual"])
-    assert layout.describe()["sizes"] == {"visual": 2048} and "transcript" not in rows[0] and "audio" not in rows[0]
+    assert layout.describe().sizes == {"visual": 2048} and "transcript" not in rows[0] and "audio" not in rows[0]
 
 
 def test_transcripts_with_context_leave_the_features_of_the_utterance_aside(folder):
     write_features(folder, IDS)
-    assert set(rows_of(folder, transcript="context")[1].describe()["sizes"]) == {"audio", "visual"}
+    assert set(rows_of(folder, transcript="context")[1].describe().sizes) == {"audio", "visual"}
 
 
 def test_videos_and_laughter(folder, tmp_path):
@@ -137,7 +137,7 @@ def test_videos_and_laughter(folder, tmp_path):
     found = [row for split in ("train", "validation") for row in rows_of(folder, split)[0]]
     assert sum(row["video_file"] is None for row in found) == 1
     write_features(folder, IDS)
-    assert set(rows_of(folder, laughter=str(table))[1].describe()["sizes"]) == {"text"}  # the others cannot be cut
+    assert set(rows_of(folder, laughter=str(table))[1].describe().sizes) == {"text"}  # the others cannot be cut
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@
 import json
 import runpy
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +65,7 @@ def test_rows_are_those_of_the_copy(layout, tmp_path):
     record = build_rows(layout, tmp_path / "rows")
     expected = {split: sorted(row["id"] for row in layout.rows(split)) for split in ("train", "validation", "test")}
     assert contents(tmp_path / "rows") == expected
-    assert record["counts"] == {"train": 18, "validation": 6, "test": 6} and record["layout"] == "tree"
+    assert record.counts == {"train": 18, "validation": 6, "test": 6} and record.layout == "tree"
     assert read_corpus(tmp_path / "rows") == record
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
 
@@ -151,7 +152,7 @@ def test_a_partial_copy_is_refused_until_it_is_allowed(tmp_path):
         build_rows(find_layout("iemocap", tmp_path / "release"), tmp_path / "rows")
     assert not (tmp_path / "rows").exists()
     record = build_rows(find_layout("iemocap", tmp_path / "release", allow_partial=True), tmp_path / "rows")
-    assert record["counts"] == {"train": 24, "validation": 8, "test": 8} and len(record["dropped"]) == 30
+    assert record.counts == {"train": 24, "validation": 8, "test": 8} and len(record.dropped) == 30
 
 
 def test_features_survive_the_road(tmp_path):
@@ -184,7 +185,7 @@ def test_the_program_inspects_and_builds_with_a_card(tmp_path, capsys):
     for told in (
         "| test | 8 |", "official fold 2", "shared between splits: yes", "ResNet-152", "raw clips cannot be predicted",
         "sincere, sarcastic", "datasets_scripts/mustard.py build", "ACL 2019", "github.com/soujanyaporia/MUStARD",
-        read_corpus(rows)["manifest_hash"],
+        read_corpus(rows).manifest_hash,
     ):  # fmt: skip
         assert told in card.text, told
     assert "Layout: repository." in card.text
@@ -249,10 +250,10 @@ def test_protected_rows_never_go_where_everybody_reads(built, hub):
 def test_the_corpus_is_known_by_its_name_and_others_are_private(built, hub):
     push_rows(built, "me/own")
     assert hub.repository("me/own", "dataset").private
-    (built / "corpus.json").write_text(json.dumps(read_corpus(built) | {"name": "MUStARD"}), encoding="utf-8")
+    replace(read_corpus(built), name="MUStARD").write(built)
     push_rows(built, "me/mustard")
     assert not hub.repository("me/mustard", "dataset").private
-    (built / "corpus.json").write_text(json.dumps(read_corpus(built) | {"name": "IEMOCAP"}), encoding="utf-8")
+    replace(read_corpus(built), name="IEMOCAP").write(built)
     with pytest.raises(ValueError, match="may not be given to everyone"):
         push_rows(built, "me/iemocap", visibility="public")
 
@@ -274,8 +275,7 @@ def test_paths_of_this_machine_are_not_published(layout, tmp_path, hub):
 
 
 def test_rows_of_another_corpus_and_folders_without_rows_are_not_published(built, tmp_path, hub):
-    record = read_corpus(built) | {"name": "IEMOCAP"}
-    (built / "corpus.json").write_text(json.dumps(record), encoding="utf-8")
+    replace(read_corpus(built), name="IEMOCAP").write(built)
     with pytest.raises(ValueError, match="holds rows of IEMOCAP; push them with datasets_scripts/iemocap.py"):
         push_rows(built, "me/x", "mustard")
     (tmp_path / "empty").mkdir()

@@ -9,7 +9,17 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from mm_affect.data import AffectBuilder, RaggedColumn, RowReader, load, manifest_hash, read_corpus, write_rows
+from mm_affect.data import (
+    AffectBuilder,
+    CorpusRecord,
+    DroppedClip,
+    RaggedColumn,
+    RowReader,
+    load,
+    manifest_hash,
+    read_corpus,
+    write_rows,
+)
 from mm_affect.data import builder as builder_module
 from mm_affect.data import rows as rows_module
 
@@ -71,10 +81,10 @@ def test_round_trip_in_shards(folder, tmp_path):
     assert names == ["corpus.json", "test-00000-of-00001.parquet"] + [
         f"train-0000{i}-of-00003.parquet" for i in range(3)
     ] + ["validation-00000-of-00001.parquet"]
-    record = read_corpus(folder)
-    assert record["format"] == "mm_affect rows" and record["version"] == 1 and record["synthetic"] is True
-    assert record["counts"] == {"train": 23, "validation": 4, "test": 3}
-    assert (record["label_fields"], record["sizes"], record["manifest_hash"]) == (FIELDS, SIZES, "abc")
+    record, written = read_corpus(folder), json.loads((folder / "corpus.json").read_text())
+    assert written["format"] == "mm_affect rows" and written["version"] == 2 and record.synthetic is True
+    assert record.counts == {"train": 23, "validation": 4, "test": 3}
+    assert (written["label_fields"], record.sizes, record.manifest_hash) == (FIELDS, SIZES, "abc")
     splits = load(folder, cache_dir=tmp_path / "cache")
     reader = RowReader(splits["train"])
     assert len(reader) == 23
@@ -148,7 +158,7 @@ def test_non_finite_values_are_replaced_and_counted_but_unmeasured_steps_stay(tm
     audio = np.array([[1, nan, 2], [nan, nan, nan], [-inf, 1, inf]])
     row = next(make_rows(1)) | {"audio": audio, "text": np.full((1, 4), 1e300)}
     record = write_rows(tmp_path / "rows", {"test": [row]}, CORPUS)
-    assert record["non_finite"] == {"audio": 3, "text": 4}
+    assert record.non_finite == {"audio": 3, "text": 4}
     got = RowReader(load(tmp_path / "rows", cache_dir=tmp_path / "cache")["test"])[0]
     np.testing.assert_array_equal(got["audio"], [[1, 0, 2], [nan, nan, nan], [0, 1, 0]])
     np.testing.assert_array_equal(got["text"], np.zeros((1, 4)))
@@ -181,7 +191,7 @@ def test_a_wrong_row_is_named_and_nothing_is_left(tmp_path, change, words):
 def test_faults_of_the_call(tmp_path):
     for corpus, splits, words in [
         ({"label_fields": []}, {"train": []}, "has no `name`"),
-        (CORPUS | {"license": "MIT"}, {"train": []}, "unknown key `license`"),
+        (CORPUS | {"licence": "MIT"}, {"train": []}, "unknown key `licence`"),
         (CORPUS, {"val": []}, "expected some of train, validation, test"),
     ]:
         with pytest.raises(ValueError, match=words):
@@ -261,7 +271,7 @@ def test_folders_are_replaced_only_on_request_and_foreign_ones_never(folder, tmp
     with pytest.raises(FileExistsError, match="pass overwrite=True"):
         write_rows(folder, {"train": make_rows(2)}, CORPUS)
     write_rows(folder, {"train": make_rows(2)}, CORPUS, overwrite=True)
-    assert read_corpus(folder)["counts"] == {"train": 2}
+    assert read_corpus(folder).counts == {"train": 2}
     foreign = tmp_path / "photos"
     foreign.mkdir()
     write_rows(foreign, {"train": make_rows(2)}, CORPUS)  # empty: nothing to lose
@@ -316,9 +326,9 @@ def test_own_corpus(own, tmp_path):
     assert rows["c3"]["labels"] == {"sentiment": 1.5, "sarcasm": 1}
     assert rows["c3"]["audio_file"] == str(own / "clip.wav") and rows["c3"]["video_file"] is None
     record = read_corpus(own, cache_dir=tmp_path / "cache")
-    assert (record["name"], record["license"], record["synthetic"]) == ("My corpus!", "CC0", True)
-    assert record["sizes"] == {"audio": 3, "visual": 2} and sum(record["counts"].values()) == 9
-    assert record["manifest_hash"] == manifest_hash(own) and record["non_finite"] == {}
+    assert (record.name, record.license, record.synthetic) == ("My corpus!", "CC0", True)
+    assert record.sizes == {"audio": 3, "visual": 2} and sum(record.counts.values()) == 9
+    assert record.manifest_hash == manifest_hash(own) and record.non_finite == {}
 
 
 def test_own_corpus_streams_and_becomes_rows(own, tmp_path):
@@ -353,18 +363,18 @@ def test_faults_in_feature_files_surface_as_themselves(own, tmp_path):
         load(own, cache_dir=tmp_path / "cache")
     np.save(own / "audio" / "c4.npy", np.array([[1.0, np.inf, 2.0]]))
     assert rows_of(own, tmp_path)["c4"]["audio"].tolist() == [[1.0, 0.0, 2.0]]
-    assert read_corpus(own, tmp_path / "cache")["non_finite"] == {"audio": 1}
+    assert read_corpus(own, tmp_path / "cache").non_finite == {"audio": 1}
 
 
 class Counted(AffectBuilder):
     """A corpus that should have 5 rows and has 4."""
 
     def describe(self):
-        return {"name": "counted", "label_fields": FIELDS, "sizes": SIZES, "counts": {"train": 5}}
+        return CorpusRecord("counted", label_fields=FIELDS, sizes=SIZES, counts={"train": 5})
 
     def read_rows(self, split):
         yield from make_rows(4)
-        self.dropped.append({"id": "c4", "reason": "no sound"})
+        self.dropped.append(DroppedClip("c4", "no sound"))
 
 
 def test_a_builder_refuses_other_counts_than_documented(tmp_path):
@@ -372,7 +382,7 @@ def test_a_builder_refuses_other_counts_than_documented(tmp_path):
         Counted(cache_dir=str(tmp_path)).download_and_prepare()
     builder = Counted(cache_dir=str(tmp_path), allow_partial=True)
     builder.download_and_prepare()
-    assert builder.record["counts"] == {"train": 4}
-    assert builder.record["dropped"] == [{"id": "c4", "reason": "no sound"}]
+    assert builder.record.counts == {"train": 4}
+    assert builder.record.dropped == [DroppedClip("c4", "no sound")]
     for got, expected in zip(RowReader(builder.as_dataset(split="train")), make_rows(4), strict=True):
         assert_same(got, expected)

@@ -2,13 +2,14 @@
 """Label fields, their inference from manifest columns, and splits by group."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from mm_affect.data import (
+    LabelField,
     check_label,
-    check_label_field,
     check_label_fields,
     features,
     k_folds_by_group,
@@ -24,8 +25,8 @@ EMOTION = {"name": "emotion", "problem_type": "multi_label_classification", "lab
 
 @pytest.mark.parametrize("field", [SENTIMENT, SARCASM, EMOTION])
 def test_checking_a_field_keeps_it(field):
-    assert check_label_field(field) == field
-    assert check_label_fields([field]) == [field]
+    assert LabelField.from_dict(field).to_dict() == field
+    assert [checked.to_dict() for checked in check_label_fields([field])] == [field]
 
 
 @pytest.mark.parametrize(
@@ -43,7 +44,7 @@ def test_checking_a_field_keeps_it(field):
 )
 def test_a_wrong_field_is_named(change, words):
     with pytest.raises(ValueError, match=words):
-        check_label_field(SARCASM | change)
+        LabelField.from_dict(SARCASM | change)
 
 
 def test_a_field_declared_twice_is_named():
@@ -68,15 +69,16 @@ def test_a_field_declared_twice_is_named():
 )
 def test_a_wrong_label_is_one_sentence_with_its_place(value, field):
     with pytest.raises(ValueError, match=f"row 7: `{field['name']}`"):
-        check_label(value, field, "row 7")
+        check_label(value, LabelField.from_dict(field), "row 7")
 
 
 def test_right_labels_pass_and_unknown_stays_unknown():
-    assert check_label(np.float32(1.5), SENTIMENT, "") == 1.5
-    assert check_label(np.float32(0.1), SENTIMENT | {"range": [-0.1, 0.1]}, "") == pytest.approx(0.1)
-    assert check_label(np.int64(1), SARCASM, "") == 1
-    assert check_label(np.array([0.0, 1.0]), EMOTION, "") == [0.0, 1.0]
-    assert [check_label(None, field, "") for field in (SENTIMENT, SARCASM, EMOTION)] == [None] * 3
+    sentiment, sarcasm, emotion = fields = check_label_fields([SENTIMENT, SARCASM, EMOTION])
+    assert check_label(np.float32(1.5), sentiment, "") == 1.5
+    assert check_label(np.float32(0.1), replace(sentiment, range=(-0.1, 0.1)), "") == pytest.approx(0.1)
+    assert check_label(np.int64(1), sarcasm, "") == 1
+    assert check_label(np.array([0.0, 1.0]), emotion, "") == [0.0, 1.0]
+    assert [check_label(None, field, "") for field in fields] == [None] * 3
 
 
 @pytest.mark.parametrize(
@@ -95,7 +97,7 @@ def test_right_labels_pass_and_unknown_stays_unknown():
 )
 def test_inference(cells, problem_type, labels):
     field = infer_label_field("x", cells)
-    assert (field["problem_type"], field["labels"]) == (problem_type, labels)
+    assert (field.problem_type, list(field.labels)) == (problem_type, labels)
     for cell in cells:
         parse_label(cell, field, "")  # what taught the field must fit it
 
@@ -109,21 +111,22 @@ def test_an_ambiguous_column_asks_for_a_declaration(cells):
 
 
 def test_parsing_multi_label_cells():
-    assert parse_label("sad", EMOTION, "") == [0.0, 1.0]
-    assert parse_label("sad | happy", EMOTION, "") == [1.0, 1.0]
-    assert parse_label("none", EMOTION, "") == [0.0, 0.0]
-    assert parse_label([], EMOTION, "") == [0.0, 0.0]
-    assert parse_label("", EMOTION, "") is None
-    assert parse_label({"sad": "0.5", "happy": "2"}, EMOTION, "") == [2.0, 0.5]
-    assert parse_label({"sad": "", "happy": None}, EMOTION, "") is None
+    emotion = LabelField.from_dict(EMOTION)
+    assert parse_label("sad", emotion, "") == [0.0, 1.0]
+    assert parse_label("sad | happy", emotion, "") == [1.0, 1.0]
+    assert parse_label("none", emotion, "") == [0.0, 0.0]
+    assert parse_label([], emotion, "") == [0.0, 0.0]
+    assert parse_label("", emotion, "") is None
+    assert parse_label({"sad": "0.5", "happy": "2"}, emotion, "") == [2.0, 0.5]
+    assert parse_label({"sad": "", "happy": None}, emotion, "") is None
     with pytest.raises(ValueError, match="`emotion.sad` has no value"):
-        parse_label({"sad": "", "happy": "1"}, EMOTION, "line 2")
+        parse_label({"sad": "", "happy": "1"}, emotion, "line 2")
     with pytest.raises(ValueError, match="line 2: `emotion` is 'joy'; its classes are happy, sad"):
-        parse_label("happy|joy", EMOTION, "line 2")
+        parse_label("happy|joy", emotion, "line 2")
 
 
 def test_every_column_exists():
-    columns = features([SENTIMENT, SARCASM, EMOTION], {"audio": 5})
+    columns = features(check_label_fields([SENTIMENT, SARCASM, EMOTION]), {"audio": 5})
     expected = "id group transcript spans text audio visual audio_file video_file start end labels"
     assert list(columns) == expected.split()
     assert [columns[modality].feature.length for modality in ("text", "audio", "visual")] == [1, 5, 1]

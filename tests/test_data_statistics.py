@@ -2,6 +2,7 @@
 """Counts and correlations of labels, against numpy and by hand."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -49,7 +50,7 @@ def test_correlations_are_those_of_numpy_over_rows_that_know_both(monkeypatch):
 
 
 def test_what_does_not_vary_has_no_correlation(tmp_path):
-    fields = [FIELDS[0], FIELDS[1] | {"labels": ["a", "b", "c"]}]
+    fields = [FIELDS[0], replace(FIELDS[1], labels=("a", "b", "c"))]
     rows = [{"id": str(i), "group": "g", "labels": {"sentiment": 0.1, "sarcasm": i % 2}} for i in range(9)]
     write_rows(tmp_path / "rows", {"train": rows}, {"name": "flat", "label_fields": fields})
     found = label_statistics(tmp_path / "rows")["correlations"]

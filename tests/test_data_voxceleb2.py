@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from fixture_layouts.voxceleb2 import write_meta, write_transcripts, write_voxceleb2
 
-from mm_affect.data import load
+from mm_affect.data import DroppedClip, load
 from mm_affect.data.corpora.registry import find_layout
 from mm_affect.data.corpora.talking_faces import walk
 from mm_affect.data.corpora.transcript_table import Transcripts, clip_id
@@ -29,7 +29,7 @@ def folder(tmp_path):
 
 
 def ids_of(layout):
-    return {split: [row["id"] for row in layout.rows(split)] for split in layout.describe()["counts"]}
+    return {split: [row["id"] for row in layout.rows(split)] for split in layout.describe().counts}
 
 
 def manifest(ids, **columns):
@@ -50,7 +50,7 @@ def test_a_row_names_sound_pictures_and_speaker(folder):
         row["audio_file"] == f"{folder}/dev/aac/{row['id']}.m4a"
         and row["video_file"] == f"{folder}/dev/mp4/{row['id']}.mp4"
     )
-    labels = layout.describe()["label_fields"][0]["labels"]
+    labels = list(layout.describe().label_fields[0].labels)
     assert labels == [f"id{n:05d}" for n in range(12, 17)] and row["labels"] == {"speaker": 0}
     assert next(layout.rows("test"))["labels"] == {"speaker": 4}
 
@@ -100,7 +100,7 @@ def test_english_is_kept_and_everything_is_counted(folder, kind):
         "left_out_without_transcript": 4,
         "transcript_without_clip": 1,
     }
-    assert {"id": ids[1], "reason": "its language is fr"} in layout.dropped and len(layout.dropped) == 10
+    assert DroppedClip(ids[1], "its language is fr") in layout.dropped and len(layout.dropped) == 10
     assert list(layout.rows("test")) == []
 
 
@@ -245,7 +245,7 @@ def test_any_folder_with_a_speaker_column_takes_the_same_road(tmp_path):
         "a/deep/2",
         "b/3",
     ]
-    assert layout.describe()["label_fields"][0]["labels"] == ["ann", "bob", "eve"] and ids["validation"]
+    assert layout.describe().label_fields[0].labels == ("ann", "bob", "eve") and ids["validation"]
     assert layout.reported == {"left_out_without_speaker": 1, "transcript_without_clip": 1}
     splits = load("voxceleb2", tmp_path / "faces", validation=0, cache_dir=tmp_path / "cache")
     row = {r["id"]: r for r in splits["train"]}["a/1"]
@@ -278,7 +278,7 @@ from mm_affect.data.corpora.registry import find_layout
 
 def read(folder):
     layout = find_layout("voxceleb2", folder)
-    return sum(1 for split in layout.describe()["counts"] for _ in layout.rows(split))
+    return sum(1 for split in layout.describe().counts for _ in layout.rows(split))
 
 def held():
     return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()

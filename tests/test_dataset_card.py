@@ -2,6 +2,7 @@
 """The card of a folder of rows: what its front matter tells the Hub, what it tells a reader, and that its example runs."""
 
 import re
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -15,7 +16,7 @@ from mm_affect.data.licenses import license_of_card, slug
 
 def card_of(folder, **changes):
     return write_dataset_card(
-        folder, read_corpus(tiny_rows()) | changes, "Ask the authors.", "python build.py"
+        folder, replace(read_corpus(tiny_rows()), **changes), "Ask the authors.", "python build.py"
     ).read_text()
 
 

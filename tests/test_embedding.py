@@ -54,7 +54,7 @@ def rows_of(folder, split="test"):
 def test_a_sequence_is_the_joint_embedding_of_each_row(joint, embed, tmp_path):
     embed(joint, tiny_rows(), tmp_path / "out")
     model, processor = load_checkpoint(str(joint))
-    assert read_corpus(tmp_path / "out")["sizes"] == SIZES | {"audio": 8}
+    assert read_corpus(tmp_path / "out").sizes == SIZES | {"audio": 8}
     steps = []
     for ours, theirs in zip(rows_of(tmp_path / "out"), rows_of(tiny_rows()), strict=True):
         with torch.no_grad():
@@ -94,10 +94,10 @@ def test_masked_steps_inside_stay_masked(joint):
 def test_provenance_is_recorded_and_mixing_refused(joint, embed, tmp_path, monkeypatch):
     monkeypatch.setattr(experiments, "publish", lambda *_: None)
     embed(joint, tiny_rows(), tmp_path / "out")
-    described = read_corpus(tmp_path / "out")["extractors"]["audio"]
+    described = read_corpus(tmp_path / "out").extractors["audio"]
     weights = hashlib.sha256((joint / "model.safetensors").read_bytes()).hexdigest()
     assert described["weights_sha256"] == weights and described["model"] == "tiny_joint"
-    assert read_corpus(tmp_path / "out")["manifest_hash"] != read_corpus(tiny_rows())["manifest_hash"]
+    assert read_corpus(tmp_path / "out").manifest_hash != read_corpus(tiny_rows()).manifest_hash
     config = run_config(tmp_path / "run", rows=str(tmp_path / "out"), modalities=["audio"], training={"epochs": 1})
     config["model"] = {"fusion": "lf", "encoder": "avg", "late_sizes": {"audio": 4}}
     experiments.run(RunConfig.from_dict(config))
@@ -110,7 +110,7 @@ def test_provenance_is_recorded_and_mixing_refused(joint, embed, tmp_path, monke
     assert main(["evaluate", str(tmp_path / "run"), "--data", str(tmp_path / "out")]) == 0
     refused = AutoProcessor.from_pretrained(tmp_path / "run").check_extractors
     with pytest.raises(ValueError, match="audio features of the rows were made with model 'other'"):
-        refused(read_corpus(tmp_path / "others")["extractors"])
+        refused(read_corpus(tmp_path / "others").extractors)
 
 
 def test_the_processor_of_the_rows_goes_along(embed, tmp_path, monkeypatch):

@@ -41,8 +41,8 @@ def files_of(folder):
 def test_rows_are_those_of_the_manifest_with_features():
     splits, record = load(sample_rows()), read_corpus(sample_rows())
     raw = {row["id"]: row for split in load(sample_corpus()).values() for row in RowReader(split)}
-    assert record["synthetic"] is True and record["dropped"] == [] and record["manifest_hash"]
-    assert record["sizes"] == {m: d["size"] for m, d in record["extractors"].items()}
+    assert record.synthetic is True and record.dropped == [] and record.manifest_hash
+    assert record.sizes == {m: d["size"] for m, d in record.extractors.items()}
     rows = [row for split in splits.values() for row in RowReader(split)]
     assert len(rows) == len(raw) == 12
     for row in rows:
@@ -54,7 +54,7 @@ def test_rows_are_those_of_the_manifest_with_features():
     faces = np.concatenate([row["visual"] for row in rows])
     assert np.isfinite(faces).all(1).mean() > 0.8
     processor = AutoProcessor.from_pretrained(sample_rows())
-    processor.check_extractors(record["extractors"])
+    processor.check_extractors(record.extractors)
 
 
 def test_files_do_not_depend_on_the_number_of_workers(corpus, tmp_path):
@@ -79,9 +79,9 @@ def test_failures_are_counted_and_named_and_nothing_is_written(corpus, tmp_path)
 def test_unreadable_clips_may_be_left_out_and_are_recorded(corpus, tmp_path):
     (corpus / "c1.wav").write_bytes(b"no sound at all")
     record = extract_corpus(corpus, tmp_path / "rows", skip_errors=True)
-    assert [clip["id"] for clip in record["dropped"]] == ["c1"] and "c1.wav" in record["dropped"][0]["reason"]
-    assert record["counts"] == {"train": 3, "validation": 2, "test": 2}
-    assert read_corpus(tmp_path / "rows")["dropped"] == record["dropped"]
+    assert [clip.id for clip in record.dropped] == ["c1"] and "c1.wav" in record.dropped[0].reason
+    assert record.counts == {"train": 3, "validation": 2, "test": 2}
+    assert read_corpus(tmp_path / "rows").dropped == record.dropped
     ids = [row["id"] for split in load(tmp_path / "rows").values() for row in RowReader(split)]
     assert sorted(ids) == ["c0", "c2", "c3", "c4", "c5", "c6", "c7"]
 
@@ -158,7 +158,7 @@ def test_features_that_the_corpus_brings_are_kept(tmp_path):
     for i in range(7):
         np.save(tmp_path / "corpus" / "audio" / f"c{i}.npy", np.full((3, 2), i, np.float32))
     record = extract_corpus(write_corpus(tmp_path / "corpus", manifest), tmp_path / "rows")
-    assert record["sizes"]["audio"] == 2 and "audio" not in record["extractors"]
+    assert record.sizes["audio"] == 2 and "audio" not in record.extractors
     rows = {row["id"]: row for split in load(tmp_path / "rows").values() for row in RowReader(split)}
     assert (rows["c5"]["audio"] == 5).all() and rows["c5"]["audio"].shape == (3, 2) and len(rows["c7"]["audio"]) == 0
     assert len(rows["c5"]["text"]) == 2

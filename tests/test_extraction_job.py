@@ -138,7 +138,7 @@ def test_failures_are_listed_and_only_they_are_tried_again(tmp_path):
         extract_corpus(corpus, tmp_path / "rows", progress=untouched, **JOB)
     record = extract_corpus(corpus, tmp_path / "rows", progress=again, retry_failed=True, skip_errors=True, **JOB)
     assert untouched.seen == [] and sorted(again.seen) == ["c1", "c2", "c3", "c4"]
-    assert sorted(clip["id"] for clip in record["dropped"]) == ["c1", "c3"]
+    assert sorted(clip.id for clip in record.dropped) == ["c1", "c3"]
     extract_corpus(corpus, tmp_path / "whole", skip_errors=True, shard_clips=2)
     assert files_of(tmp_path / "rows") == files_of(tmp_path / "whole")
 
@@ -162,7 +162,7 @@ def test_too_many_failures_stop_it_at_once(tmp_path):
 
 
 def ids_of_record(record):
-    return [clip["id"] for clip in record["dropped"]]
+    return [clip.id for clip in record.dropped]
 
 
 def test_short_and_silent_clips_are_rows(tmp_path):
@@ -179,7 +179,7 @@ def test_short_and_silent_clips_are_rows(tmp_path):
 def test_rows_that_name_media_are_a_source(corpus, tmp_path):
     raw = {split: list(RowReader(rows)) for split, rows in load(corpus).items()}
     known = read_corpus(corpus)
-    write_rows(tmp_path / "raw", raw, {name: known[name] for name in ("name", "label_fields")}, shard_rows=3)
+    write_rows(tmp_path / "raw", raw, {"name": known.name, "label_fields": known.label_fields}, shard_rows=3)
     extract_corpus(tmp_path / "raw", tmp_path / "rows", **JOB)
     extract_corpus(corpus, tmp_path / "whole", shard_clips=2)
     rows, whole = files_of(tmp_path / "rows"), files_of(tmp_path / "whole")

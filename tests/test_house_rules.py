@@ -20,14 +20,15 @@ ARCHITECTURE_FILES = sorted((SOURCE / "models").glob("*.py"))
 TRAVELING_FILES = sorted([*(SOURCE / "models").rglob("*.py"), *(SOURCE / "features").glob("*.py")])
 LICENSE = "# Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE)."
 # Who may import whom: a room is a package or a file at the root, and a room may use what its rooms use.
-GROUND = {"files", "messages", "tasks", "traveling_code", "version", "vocabulary"}
+GROUND = {"files", "label_field", "messages", "tasks", "traveling_code", "version", "vocabulary"}
 ROOMS = {
     "files": set(),
+    "label_field": {"vocabulary"},
     "messages": set(),
     "traveling_code": set(),
     "version": set(),
     "vocabulary": set(),
-    "tasks": {"messages", "vocabulary"},
+    "tasks": {"label_field", "messages", "vocabulary"},
     "registration": set(),  # by name alone: `PUBLIC_NAMES`
     "data": GROUND,
     "features": GROUND,

@@ -39,7 +39,7 @@ from mm_affect.training.trainer import AffectTrainer
 from mm_affect.data.ragged import RowDataset
 from tailor_by_hand import SMALL
 
-TASKS = [Task(field["name"], field["problem_type"], tuple(field["labels"])) for field in FIELDS]
+TASKS = [Task(field.name, field.problem_type, field.labels) for field in FIELDS]
 place, found = Path(sys.argv[1]), {}
 (place / "run").mkdir()
 

@@ -3,6 +3,7 @@
 
 import functools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from safetensors.torch import load_file
 from transformers import AutoModel, AutoProcessor, TrainerCallback, set_seed
 
 from mm_affect import AffectCollator, AffectProcessor, FusionConfig, FusionForAffect, Task
-from mm_affect.data import RowReader, load, write_rows
+from mm_affect.data import LabelField, RowReader, load, write_rows
 from mm_affect.evaluation.cards import write_card
 from mm_affect.evaluation.results import read_results
 from mm_affect.training import run as experiments
@@ -28,8 +29,8 @@ CONFIGS = Path(__file__).resolve().parent.parent / "examples" / "configs"
 SENTIMENT = {"name": "sentiment", "problem_type": "regression", "value_range": [-3, 3]}
 SARCASM = {"name": "sarcasm", "problem_type": "single_label_classification", "labels": ["no", "yes"]}
 EMOTION = {"name": "emotion", "problem_type": "multi_label_classification", "labels": ["happy", "sad"]}
-ARGUING = {"name": "arguing", "problem_type": "single_label_classification", "labels": ["no", "yes"], "range": None}
-REVERSED = FIELDS[2] | {"labels": ["sad", "happy"]}
+ARGUING = LabelField("arguing", "single_label_classification", ("no", "yes"))
+REVERSED = replace(FIELDS[2], labels=("sad", "happy"))
 
 
 def other_rows(split, classes=("sad", "happy")):
@@ -45,7 +46,7 @@ def other_rows(split, classes=("sad", "happy")):
 
 def write_other(folder, fields=(ARGUING, REVERSED), classes=("sad", "happy"), **corpus):
     told = {"name": "other", "license": "MIT", "label_fields": list(fields), "sizes": SIZES}
-    names = {field["name"] for field in fields}
+    names = {field.name for field in fields}
     rows = {split: other_rows(split, classes) for split in ("train", "validation")}
     rows["train"] = rows["train"][:20]
     for row in (row for part in rows.values() for row in part):
@@ -143,7 +144,7 @@ def test_a_bad_mixture_is_refused(tmp_path, fields, sentence):
 def test_joint_rows_tell_all_labels_in_the_words_of_the_first_corpus():
     splits, fields = join_corpora(str(tiny_rows()), [other()])
     rows = splits["train"]
-    assert [field["name"] for field in fields] == ["sentiment", "sarcasm", "emotion", "arguing"]
+    assert [field.name for field in fields] == ["sentiment", "sarcasm", "emotion", "arguing"]
     assert rows.sizes == [32, 20] and len(rows) == 52
     for row, before in zip(rows, [*make_rows("train"), *other_rows("train", ("happy", "sad"))[:20]], strict=True):
         given = before["labels"]
@@ -157,8 +158,8 @@ def test_joint_rows_tell_all_labels_in_the_words_of_the_first_corpus():
 
 
 def test_class_indices_are_translated():
-    fields = {"a": FIELDS[1] | {"name": "a", "labels": ["x", "y", "z"]}}
-    own = {"a": fields["a"] | {"labels": ["z", "x", "y"]}}
+    fields = {"a": replace(FIELDS[1], name="a", labels=("x", "y", "z"))}
+    own = {"a": replace(fields["a"], labels=("z", "x", "y"))}
     rows = JointRows([([{"labels": {"a": i}} for i in (0, 1, 2, None)], own)], fields)
     assert [row["labels"]["a"] for row in rows] == [2, 0, 1, None]
 
@@ -182,7 +183,7 @@ def test_a_task_with_all_labels_missing_changes_no_gradient(task):
     rows = make_rows("train")
     missing = [row | {"labels": row["labels"] | {task["name"]: None}} for row in rows]
     weights, with_it = gradients(tasks, FIELDS, missing)
-    fields = [field for field in FIELDS if field["name"] != task["name"]]
+    fields = [field for field in FIELDS if field.name != task["name"]]
     _, without = gradients(tasks, fields, rows, weights)
     _, known = gradients(tasks, FIELDS, rows, weights)
     for name, gradient in with_it.items():
@@ -297,10 +298,10 @@ WEAK = {"model": "m", "weights_sha256": "0" * 64, "task": "emotion", "metric": "
 @pytest.mark.parametrize(
     ("corpus", "sentence"),
     [
-        ({"fields": [FIELDS[2] | {"labels": ["happy", "angry"]}]}, r"labels 'emotion' are multi label .*happy, sad.* and multi"),
-        ({"fields": [ARGUING | {"name": "sentiment"}]}, r"labels 'sentiment' are regression .* and single label classification"),
-        ({"fields": [FIELDS[0] | {"range": [0.0, 1.0]}]}, r"range over \[-3.0, 3.0\] in .* and \[0.0, 1.0\]"),
-        ({"fields": [REVERSED | {"weak": WEAK}]}, "are strong in .* and predicted by m in .*, and are never mixed"),
+        ({"fields": [replace(FIELDS[2], labels=("happy", "angry"))]}, r"labels 'emotion' are multi label .*happy, sad.* and multi"),
+        ({"fields": [replace(ARGUING, name="sentiment")]}, r"labels 'sentiment' are regression .* and single label classification"),
+        ({"fields": [replace(FIELDS[0], range=(0.0, 1.0))]}, r"range over \[-3.0, 3.0\] in .* and \[0.0, 1.0\]"),
+        ({"fields": [replace(REVERSED, weak=WEAK)]}, "are strong in .* and predicted by m in .*, and are never mixed"),
         ({"fields": [ARGUING]}, "No task reads the labels of .*, so it would teach nothing"),
         ({"extractors": {"audio": {"name": "log_mel", "size": 3, "rate": 10}}}, "audio features of the model do not say"),
         ({"alignment": {"reducer": "mean", "extractors": {}}}, "are not aligned to words in the same way"),
@@ -314,7 +315,7 @@ def test_corpora_that_do_not_go_together_are_refused(run, tmp_path, corpus, sent
 
 
 def test_labels_that_no_task_reads_may_differ(tmp_path):
-    folder = write_other(tmp_path / "aux", [ARGUING, FIELDS[2] | {"labels": ["x", "y"]}])
+    folder = write_other(tmp_path / "aux", [ARGUING, replace(FIELDS[2], labels=("x", "y"))])
     prepare(tmp_path, auxiliary=[folder], tasks=[SENTIMENT, JOINT["tasks"][2]])
 
 

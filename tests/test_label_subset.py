@@ -46,7 +46,7 @@ def test_columns_have_shares_of_their_own():
     few = LabelSubset(ROWS, {"emotion": 0.1, "sentiment": 1, "sarcasm": 0.5})
     assert labeled(few, "sentiment") == labeled(ROWS, "sentiment")
     assert len(labeled(few, "sarcasm")) == round(len(labeled(ROWS, "sarcasm")) / 2)
-    assert {row["id"] for row in few} == set().union(*(labeled(few, f["name"]) for f in FIELDS))
+    assert {row["id"] for row in few} == set().union(*(labeled(few, f.name) for f in FIELDS))
 
 
 def test_the_draw_follows_the_ids_alone():
@@ -77,7 +77,7 @@ def test_they_reach_another_process():
 )
 def test_a_run_trains_on_them_alone(tmp_path, share, used):
     splits, corpus, tasks, _processor = prepare(tmp_path / "run", tasks=TASKS, label_fraction=share)
-    rows, counts = splits["train"], corpus["labels_used"]
+    rows, counts = splits["train"], corpus.labels_used
     assert counts.keys() == used and all({"emotion", "sentiment"} == row["labels"].keys() for row in rows)
     assert len(labeled(rows, "emotion")) == counts["emotion"]["used"] == round(counts["emotion"]["known"] / 2)
     whole = counts["sentiment"]["known"]
@@ -126,4 +126,4 @@ def test_auxiliary_corpora_keep_their_labels(tmp_path):
     )
     kept = labeled(splits["train"], "emotion")
     assert {id for id in kept if id.startswith("other-")} == labeled(rows, "emotion")
-    assert len(kept) - len(labeled(rows, "emotion")) == corpus["labels_used"]["emotion"]["used"] < 10
+    assert len(kept) - len(labeled(rows, "emotion")) == corpus.labels_used["emotion"]["used"] < 10

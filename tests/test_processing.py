@@ -18,6 +18,7 @@ from mm_affect.features.label_encoding import label_encoder
 from mm_affect.features.log_mel import LogMelExtractor
 from mm_affect.features.processor import sanitize
 from mm_affect.features.word_vectors import HashedWordVectors, WordVectors, tokenize
+from mm_affect.label_field import LabelField
 
 
 TASKS = [
@@ -319,7 +320,7 @@ def test_the_target_of_a_regression_is_clipped_on_request():
 
 
 def test_a_class_that_the_task_leaves_out_is_unknown():
-    field = {"name": "mood", "problem_type": "single_label_classification", "labels": ["a", "b", "c"], "range": None}
+    field = LabelField("mood", "single_label_classification", ("a", "b", "c"))
     encode = label_encoder(Task("mood", "single_label_classification", ("c", "a")), field)
     assert [encode(i) for i in range(3)] == [1, -100, 0]
 

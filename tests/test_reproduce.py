@@ -15,7 +15,7 @@ from scipy import stats
 from mm_affect.cli.experiments import seeds_of
 from mm_affect.cli.main import main
 from mm_affect.evaluation.results import (
-    CorpusRecord,
+    CorpusSummary,
     Environment,
     ModelRecord,
     Results,
@@ -45,8 +45,10 @@ shutil.copy(pathlib.Path(os.environ["MM_AFFECT_REALDATA"]) / f"seeds-{seeds}.jso
 def side(values, metric=MAE):
     """The parts of results that are compared: one task of sentiment, a value per seed."""
     seeds = {str(seed): SeedResult(1, 1, {}, {"text": {metric: value}}, 1.0) for seed, value in enumerate(values)}
-    corpus = CorpusRecord("A", False, None, CORPUS["counts"], None, None, {})
-    return Results("A", ModelRecord("", 1), {}, FIELDS[:1], corpus, seeds, Environment({}, "CPU"), "", 1.0, "")
+    corpus = CorpusSummary("A", False, None, CORPUS["counts"], None, None, {})
+    return Results(
+        "A", ModelRecord("", 1), {}, [FIELDS[0].to_dict()], corpus, seeds, Environment({}, "CPU"), "", 1.0, ""
+    )
 
 
 def verdict(published, here):

@@ -7,6 +7,7 @@ import math
 import multiprocessing
 import os
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import corpora
@@ -182,7 +183,7 @@ def test_validation_measures_the_multimodal_task_alone(tmp_path):
 
 
 def test_a_column_with_the_name_of_a_generated_task_is_not_read(tmp_path):
-    fields = [*FIELDS, FIELDS[0] | {"name": "sentiment_text"}]
+    fields = [*FIELDS, replace(FIELDS[0], name="sentiment_text", labels=())]
     trainer = make_trainer(tmp_path)
     collator = type(trainer.training_collator)(trainer.processor, trainer.model.config.tasks, fields)
     assert list(collator(make_rows("train")[:2])["labels"]) == ["sentiment"]

@@ -22,7 +22,6 @@ from mm_affect.evaluation.metrics import compute_task_metrics, weighted_accuracy
 from mm_affect.evaluation.predictions import read_predictions
 from mm_affect.evaluation.results import Score, format_score, read_results
 from mm_affect.evaluation.significance import intervals
-from mm_affect.tasks import as_field
 from mm_affect.training import run as experiments
 from mm_affect.training.config import RunConfig
 
@@ -75,15 +74,20 @@ def test_every_metric_has_thresholds_tuned_for_it_on_validation(results):
             thresholds, grid = task.metric_thresholds[metric], np.arange(1, 20) / 20
             scores, truth = task.scores(validation.predictions["emotion"]), validation.label_ids["emotion"]
             by_hand = [
-                [compute_task_metrics(as_field(task), truth, scores, t)[f"{metric}.{label}"] for t in grid]
+                [
+                    compute_task_metrics(task.to_label_field().to_dict(), truth, scores, t)[f"{metric}.{label}"]
+                    for t in grid
+                ]
                 for label in task.labels
             ]
-            reached = compute_task_metrics(as_field(task), truth, scores, thresholds)
+            reached = compute_task_metrics(task.to_label_field().to_dict(), truth, scores, thresholds)
             for label, values in zip(task.labels, by_hand, strict=True):
                 assert reached[f"{metric}.{label}"] == max(values)
                 assert found.validation[f"emotion.{metric}.{label}"] == max(values)
             tested = task.scores(test.predictions["emotion"])
-            expected = compute_task_metrics(as_field(task), test.label_ids["emotion"], tested, thresholds)[metric]
+            expected = compute_task_metrics(
+                task.to_label_field().to_dict(), test.label_ids["emotion"], tested, thresholds
+            )[metric]
             assert found.test["text+audio+visual"][f"emotion.{metric}"] == pytest.approx(expected, abs=1e-9)
         assert list(task.threshold) == task.metric_thresholds["wacc"]
 
@@ -96,7 +100,7 @@ def test_the_first_metric_decides_and_the_others_differ(results):
     task = type(model.config.tasks[0]).from_dict(own[0])
     found = compute_metrics([task], test)
     truth, scores = test.label_ids["emotion"], task.scores(test.predictions["emotion"])
-    low, high = (compute_task_metrics(as_field(task), truth, scores, t) for t in (0.05, 0.95))
+    low, high = (compute_task_metrics(task.to_label_field().to_dict(), truth, scores, t) for t in (0.05, 0.95))
     assert found["emotion.f1_binary.sad"] == high["f1_binary.sad"] != low["f1_binary.sad"]
     assert found["emotion.f1_weighted"] == low["f1_weighted"] and found["emotion.f1_micro"] == low["f1_micro"]
 

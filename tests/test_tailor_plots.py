@@ -32,7 +32,7 @@ from mm_affect.training.config import RunConfig
 
 ALL = {"adversarial_losses", "discriminator", "representations", "label_correlations"}
 TASKS = [
-    Task(field["name"], field["problem_type"], () if field["problem_type"] == "regression" else tuple(field["labels"]))
+    Task(field.name, field.problem_type, () if field.problem_type == "regression" else field.labels)
     for field in FIELDS
 ]
 MODEL = {

@@ -558,6 +558,6 @@ def test_rows_extracted_with_the_processor_of_a_checkpoint_keep_their_words(chec
     record = extract_corpus(write_corpus(tmp_path / "corpus", lines), tmp_path / "rows", processor)
     row = RowReader(load(tmp_path / "rows")["train"])[0]
     assert row["transcript"] == "what a day" and len(row["text"]) == 0 and len(row["audio"])
-    assert set(record["sizes"]) == {"audio"}
+    assert set(record.sizes) == {"audio"}
     saved = AutoProcessor.from_pretrained(tmp_path / "rows")
     assert saved(row)["attention_mask"].sum() == 5

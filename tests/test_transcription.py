@@ -258,7 +258,7 @@ def test_the_output_is_a_corpus_and_the_source_stays(ctc, corpus, tmp_path, comm
     )
     assert found["b"]["mood"] == "sad" and "transcript" not in found["silent"]
     manifest = read_manifest(tmp_path / "out")
-    assert [field["name"] for field in manifest.label_fields] == ["mood"], "likelihood is no label"
+    assert [field.name for field in manifest.label_fields] == ["mood"], "likelihood is no label"
     assert manifest.records[1]["audio_file"] == str(corpus / "1.wav") and manifest.records[2]["start"] == 0.1
     assert manifest.corpus["transcripts"]["model"] == "tiny_ctc"
     assert load(tmp_path / "out")["train"].num_rows == 5

@@ -213,7 +213,7 @@ def test_extract_with_vgg16_to_a_processor_that_runs_again(file, tmp_path, monke
     corpus = write_corpus(tmp_path / "corpus", lines, {"label_fields": FIELDS[:1]})
     words = ["--visual", "vgg16", "--visual-weights", str(file), "--visual-rate", "5", "--workers", "1"]
     assert main(["extract", str(corpus), str(tmp_path / "rows"), *words]) == 0
-    described = read_corpus(tmp_path / "rows")["extractors"]["visual"]
+    described = read_corpus(tmp_path / "rows").extractors["visual"]
     assert (described["name"], described["rate"], described["size"]) == ("vgg16", 5, 12)
     assert str(file.parent) not in (tmp_path / "rows" / "processor_config.json").read_text()
     row = RowReader(load(tmp_path / "rows")["train"])[0]

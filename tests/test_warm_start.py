@@ -62,7 +62,7 @@ def prepare(folder, **fields):
 
 def test_weights_of_the_same_name_are_taken_and_the_rest_is_named(pretrained, capsys):
     config, corpus, tasks, processor = prepare(pretrained)
-    told, start = capsys.readouterr().err, corpus["pretrained"]
+    told, start = capsys.readouterr().err, corpus.pretrained
     there, model = load_file(pretrained / "model.safetensors"), experiments.make_model(config, tasks, processor)
     same = [name for name, value in model.state_dict().items() if name in there and torch.equal(value, there[name])]
     assert {name.split(".")[0] for name in same} == {"projections", "encoders"}
@@ -94,8 +94,8 @@ def test_a_head_is_taken_if_its_classes_are_in_the_same_order(tmp_path, labels, 
     config, corpus, tasks, processor = prepare(folder)
     head = experiments.make_model(config, tasks, processor).heads.heads["emotion"].weight
     there = load_file(folder / "model.safetensors")["heads.heads.emotion.weight"]
-    assert torch.equal(head, there) == kept == ("heads.heads.emotion" not in corpus["pretrained"]["new"])
-    assert ("heads.heads.emotion" in corpus["pretrained"]["dropped"]) != kept
+    assert torch.equal(head, there) == kept == ("heads.heads.emotion" not in corpus.pretrained["new"])
+    assert ("heads.heads.emotion" in corpus.pretrained["dropped"]) != kept
 
 
 def test_the_scale_of_the_features_comes_with_the_weights(pretrained):
@@ -119,7 +119,7 @@ def test_a_checkpoint_in_parts_and_in_less_precision_is_read(pretrained, tmp_pat
     config, corpus, tasks, processor = prepare(tmp_path)
     weight = experiments.make_model(config, tasks, processor).projections["audio"].weight
     assert weight.dtype == torch.float32 and torch.equal(weight, there["projections.audio.weight"].bfloat16().float())
-    assert corpus["pretrained"]["taken"] == prepare(pretrained)[1]["pretrained"]["taken"]
+    assert corpus.pretrained["taken"] == prepare(pretrained)[1].pretrained["taken"]
 
 
 def test_a_run_from_a_checkpoint(pretrained, tmp_path, no_plots):  # noqa: F811

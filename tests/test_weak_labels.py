@@ -17,10 +17,9 @@ from transformers import AutoModel, AutoProcessor
 
 from mm_affect import AffectCollator, AffectProcessor, Task
 from mm_affect.cli.main import main
-from mm_affect.data import RowReader, load, read_corpus, write_rows
+from mm_affect.data import LabelField, RowReader, load, read_corpus, write_rows
 from mm_affect.data.dataset_card import write_dataset_card
 from mm_affect.data.ragged import RowDataset
-from mm_affect.data.schema import check_label_field
 from mm_affect.evaluation import selection
 from mm_affect.evaluation.results import read_results
 from mm_affect.features.label_encoding import label_encoder
@@ -113,8 +112,8 @@ def test_classes_and_values(label, tmp_path):
         known = [i for i in range(len(found)) if i != 3]
         np.testing.assert_allclose([found[i][column] for i in known], expected[known], atol=1e-5)
         assert found[3][column] is None and len(set(expected)) > 1
-    fields = {field["name"]: field for field in read_corpus(tmp_path / "b")["label_fields"]}
-    assert fields["sentiment"]["range"] == [-3, 3] and fields["sarcasm_weak"]["labels"] == ["no", "yes"]
+    fields = {field.name: field for field in read_corpus(tmp_path / "b").label_fields}
+    assert fields["sentiment"].range == (-3, 3) and fields["sarcasm_weak"].labels == ("no", "yes")
 
 
 def test_everything_else_of_the_rows_stays(label, tmp_path):
@@ -122,9 +121,9 @@ def test_everything_else_of_the_rows_stays(label, tmp_path):
     label("--task", "emotion")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
     after = read_corpus(tmp_path / "out")
-    assert after["label_fields"][:1] == before["label_fields"] and after["counts"] == before["counts"]
-    assert after["manifest_hash"] != before["manifest_hash"], "or a run could be resumed with other labels"
-    assert after["reported"] == {"unknown_emotion": 3}
+    assert after.label_fields[:1] == before.label_fields and after.counts == before.counts
+    assert after.manifest_hash != before.manifest_hash, "or a run could be resumed with other labels"
+    assert after.reported == {"unknown_emotion": 3}
     for split in SPLITS:
         for ours, theirs in zip(rows_of(tmp_path / "out", split), rows_of(other(), split), strict=True):
             assert ours["labels"].pop("emotion", "absent") != "absent"
@@ -133,8 +132,8 @@ def test_everything_else_of_the_rows_stays(label, tmp_path):
 
 def test_soft_labels_are_the_probabilities(label, tmp_path):
     label("--task", "sarcasm", "--name", "soft", "--soft")
-    field = read_corpus(tmp_path / "out")["label_fields"][-1]
-    assert field["problem_type"] == "multi_label_classification" and field["weak"]["soft"] and field["range"] == [0, 1]
+    field = read_corpus(tmp_path / "out").label_fields[-1]
+    assert field.problem_type == "multi_label_classification" and field.weak.soft and field.range == (0, 1)
     found = [row["labels"]["soft"] for row in rows_of(tmp_path / "out", "test")]
     expected = probabilities("test", "sarcasm")[1]
     np.testing.assert_allclose(found[:3] + found[4:], np.delete(expected, 3, 0), atol=1e-5)
@@ -175,7 +174,7 @@ def test_some_modalities_only_when_named(label, tmp_path):
 
 def test_the_field_says_who_predicted_and_how_well(label, tmp_path):
     printed = label("--task", "emotion")
-    weak = read_corpus(tmp_path / "out")["label_fields"][-1]["weak"]
+    weak = read_corpus(tmp_path / "out").label_fields[-1].weak.to_dict()
     results = read_results(tiny_run() / "results.json")
     kept = str(selection.best_of(tiny_run()))
     assert weak["confidence"] == pytest.approx(results.seeds[kept].validation["emotion.wacc"], abs=1e-6)
@@ -188,7 +187,7 @@ def test_the_field_says_who_predicted_and_how_well(label, tmp_path):
 def test_provenance_travels_into_training_results_and_cards(label, tmp_path, monkeypatch):
     monkeypatch.setattr(experiments, "publish", lambda output, best: None)
     label("--task", "emotion", rows=other(), output=tmp_path / "rows")
-    weak = read_corpus(tmp_path / "rows")["label_fields"][-1]["weak"]
+    weak = read_corpus(tmp_path / "rows").label_fields[-1].weak.to_dict()
     tasks = [{"name": "sarcasm", "problem_type": "single_label_classification", "labels": ["no", "yes"]},
              {"name": "emotion", "problem_type": "multi_label_classification", "labels": ["happy", "sad"]}]  # fmt: skip
     config = run_config(tmp_path / "run", rows=str(tmp_path / "rows"), tasks=tasks, training={"epochs": 1})
@@ -213,7 +212,7 @@ def test_provenance_travels_into_training_results_and_cards(label, tmp_path, mon
 # soft labels in training ------------------------------------------------------------------------------------------
 
 
-SOFT = check_label_field(
+SOFT = LabelField.from_dict(
     {"name": "mood", "problem_type": "multi_label_classification", "labels": ["a", "b", "c"], "range": [0.0, 1.0],
      "weak": {"model": "m", "weights_sha256": "0", "task": "mood", "metric": "accuracy", "confidence": 0.5,
               "threshold": None, "least_confidence": 0.0, "soft": True}}
@@ -317,7 +316,7 @@ def test_shards_of_another_plan_are_not_taken_over(tmp_path):
     plan = json.loads((tmp_path / ".out.rewriting" / "plan.json").read_text())
     assert plan["field"]["weak"]["threshold"] == [0.9, 0.9]
     record = label([0.1, 0.1])
-    assert record["label_fields"][-1]["weak"]["threshold"] == [0.1, 0.1]
+    assert record.label_fields[-1].weak.threshold == (0.1, 0.1)
     found = [row["labels"]["weak"] for row in rows_of(tmp_path / "out", "train")]
     expected = probabilities("train", "emotion")[1] > 0.1
     np.testing.assert_array_equal(found[:3] + found[4:], np.delete(expected, 3, 0).astype(float))
@@ -379,7 +378,7 @@ def test_a_model_that_was_not_measured_needs_a_confidence(label, tmp_path):
         "--task", "emotion", model=model, code=1
     )
     label("--task", "emotion", "--confidence", "0.8", model=model)
-    assert read_corpus(tmp_path / "out")["label_fields"][-1]["weak"]["confidence"] == 0.8
+    assert read_corpus(tmp_path / "out").label_fields[-1].weak.confidence == 0.8
 
 
 def test_an_output_that_holds_something_stays(label, tmp_path):
@@ -388,4 +387,4 @@ def test_an_output_that_holds_something_stays(label, tmp_path):
     assert "already holds rows" in label("--task", "sentiment", code=1)
     assert contents(tmp_path / "out") == before
     label("--task", "sentiment", "--overwrite")
-    assert [field["name"] for field in read_corpus(tmp_path / "out")["label_fields"]] == ["sarcasm", "sentiment"]
+    assert [field.name for field in read_corpus(tmp_path / "out").label_fields] == ["sarcasm", "sentiment"]

@@ -7,7 +7,7 @@ Each line that is wrong is marked with the error that it must give: a mark that 
 import torch
 
 from mm_affect import AffectOutput, AffectPreTrainedModel, TailorConfig, TailorForAffect, Task
-from mm_affect.data import load, read_corpus
+from mm_affect.data import CorpusRecord, load, read_corpus
 from mm_affect.evaluation.metrics import definition
 from mm_affect.training.config import RunConfig
 
@@ -17,9 +17,16 @@ def right(model: AffectPreTrainedModel, batch: dict[str, torch.Tensor]) -> list[
     output: AffectOutput = model.forward(**batch)
     pooled: torch.Tensor | None = output.pooler_output
     run: RunConfig = RunConfig.load("run.json")
-    corpus: dict = read_corpus("rows")
+    corpus: CorpusRecord = read_corpus("rows")
     TailorForAffect(TailorConfig.paper())
-    return [task.name, definition("mae"), run.name, *corpus, *load("rows"), *([] if pooled is None else ["pooled"])]
+    return [
+        task.name,
+        definition("mae"),
+        run.name,
+        corpus.name,
+        *load("rows"),
+        *([] if pooled is None else ["pooled"]),
+    ]
 
 
 def wrong(output: AffectOutput) -> None:

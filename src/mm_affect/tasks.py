@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 
+from .label_field import LabelField
 from .messages import did_you_mean
 from .vocabulary import PROBLEM_TYPES
 
@@ -128,8 +129,6 @@ class Task:
         """The label column the task is read from."""
         return self.column or self.name
 
-
-def as_field(task: Task) -> dict:
-    """A task in the words of a label field, as `metrics` reads it."""
-    labels = list(task.labels) or [task.name]
-    return {"name": task.name, "problem_type": task.problem_type, "labels": labels, "range": task.value_range}
+    def to_label_field(self) -> LabelField:
+        """Return the label field that the task predicts."""
+        return LabelField(self.name, self.problem_type, self.labels or (self.name,), self.value_range)

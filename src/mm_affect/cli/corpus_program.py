@@ -9,8 +9,9 @@ from pathlib import Path
 
 from ..data.corpora.registry import find_layout, get_corpus
 from ..data.dataset_card import write_dataset_card
-from ..data.doctor import examine, in_words
+from ..data.doctor import examine, format_report
 from ..data.parallel_build import build_rows
+from ..data.record import CorpusRecord
 from ..preparation.publishing import VISIBILITY, push_rows
 
 
@@ -78,23 +79,23 @@ def layout_options(arguments: argparse.Namespace) -> dict:
 
 def _inspect(arguments: argparse.Namespace) -> int:
     report = examine(arguments.corpus, arguments.folder, **layout_options(arguments))
-    print("\n".join(in_words(report)))
-    return 1 if report["problems"] else 0
+    print("\n".join(format_report(report)))
+    return 1 if report.problems else 0
 
 
 def _build(arguments: argparse.Namespace) -> int:
     layout = find_layout(arguments.corpus, arguments.folder, **layout_options(arguments))
     access = get_corpus(arguments.corpus).access
 
-    def card(folder: Path, record: dict) -> None:
+    def card(folder: Path, record: CorpusRecord) -> None:
         write_dataset_card(folder, record, access, arguments.command_line)
 
     def progress(done: int, total: int) -> None:
         print(f"\r{layout.name}: {done} of {total} parts", end="\n" if done == total else "", file=sys.stderr)
 
     record = build_rows(layout, arguments.output, arguments.workers, arguments.overwrite, card, progress)
-    counts = ", ".join(f"{split} {count}" for split, count in record["counts"].items())
-    print(f"Rows: {arguments.output} ({counts}; {len(record['dropped'])} left out)")
+    counts = ", ".join(f"{split} {count}" for split, count in record.counts.items())
+    print(f"Rows: {arguments.output} ({counts}; {len(record.dropped)} left out)")
     return 0
 
 

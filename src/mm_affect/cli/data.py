@@ -40,7 +40,7 @@ def add_data_commands(commands) -> None:
 
 def data_doctor(arguments) -> int:
     """`mm-affect data doctor`; 1 if there is a problem."""
-    from ..data.doctor import examine, in_words
+    from ..data.doctor import examine, format_report
     from .corpus_program import layout_options
 
     def progress(split, count):
@@ -50,18 +50,18 @@ def data_doctor(arguments) -> int:
     report = examine(arguments.corpus, arguments.folder, progress=progress, **layout_options(arguments))
     if sys.stderr.isatty():
         print("\r", end="", file=sys.stderr)
-    print(json.dumps(report, indent=1) if arguments.json else "\n".join(in_words(report)))
-    return 1 if report["problems"] else 0
+    print(json.dumps(report.to_dict(), indent=1) if arguments.json else "\n".join(format_report(report)))
+    return 1 if report.problems else 0
 
 
 def data_show(arguments) -> None:
     """`mm-affect data show`."""
-    from ..data.show import find_row, in_words
+    from ..data.show import find_row, format_row
     from .corpus_program import layout_options
 
     options = layout_options(arguments) if arguments.data_dir is not None else {}
     row, corpus, split = find_row(arguments.source, arguments.id, arguments.data_dir, **options)
-    print("\n".join(in_words(row, corpus, split)))
+    print("\n".join(format_row(row, corpus, split)))
     if arguments.plot is not None:
         from ..evaluation.row_plot import plot_row
 
@@ -73,8 +73,8 @@ def data_align(arguments) -> None:
     from ..data.align_rows import NO_TIMES, align_rows
 
     record = align_rows(arguments.rows, arguments.output, arguments.reducer, arguments.overwrite)
-    counts = ", ".join(f"{split} {count}" for split, count in record["counts"].items())
-    left_out = sum(clip["reason"] == NO_TIMES for clip in record["dropped"])
+    counts = ", ".join(f"{split} {count}" for split, count in record.counts.items())
+    left_out = sum(clip.reason == NO_TIMES for clip in record.dropped)
     print(f"Rows: {arguments.output} ({counts}; {left_out} left out because they have {NO_TIMES})")
 
 
@@ -112,25 +112,23 @@ def data_sample(arguments) -> None:
 def data_check(arguments) -> None:
     """`mm-affect data check`."""
     from ..data import read_corpus
-    from ..data.schema import weak_in_words
-    from ..data.splits import protocol_in_words
+    from ..data.schema import describe_weak_labels
+    from ..data.splits import describe_protocol
 
     corpus = read_corpus(arguments.source)
     if arguments.json:
-        print(json.dumps(corpus, indent=1))
+        print(json.dumps(corpus.to_dict(), indent=1))
         return
-    print(
-        f"{corpus['name']}{' (SYNTHETIC)' if corpus['synthetic'] else ''}, license: {corpus['license'] or 'not stated'}"
-    )
-    print("  rows:    " + ", ".join(f"{split} {count}" for split, count in corpus["counts"].items()))
-    print(f"  splits:  {protocol_in_words(corpus['split_protocol'])}")
-    for column in corpus["label_fields"]:
-        print(f"  label:   {column['name']} ({column['problem_type']}): {', '.join(column['labels'])}")
-        if column.get("weak"):
-            print(f"           weak: {weak_in_words(column)}")
-    for modality, size in corpus["sizes"].items():
-        extractor = corpus["extractors"].get(modality, {}).get("name", "unknown extractor")
+    print(f"{corpus.name}{' (SYNTHETIC)' if corpus.synthetic else ''}, license: {corpus.license or 'not stated'}")
+    print("  rows:    " + ", ".join(f"{split} {count}" for split, count in corpus.counts.items()))
+    print(f"  splits:  {describe_protocol(corpus.split_protocol)}")
+    for column in corpus.label_fields:
+        print(f"  label:   {column.name} ({column.problem_type}): {', '.join(column.labels)}")
+        if column.weak is not None:
+            print(f"           weak: {describe_weak_labels(column)}")
+    for modality, size in corpus.sizes.items():
+        extractor = corpus.extractors.get(modality, {}).get("name", "unknown extractor")
         print(f"  feature: {modality}, {size} per step, {extractor}")
-    print(f"  dropped: {len(corpus['dropped'])}")
-    for clip in corpus["dropped"]:
-        print(f"    {clip['id']}: {clip['reason']}")
+    print(f"  dropped: {len(corpus.dropped)}")
+    for clip in corpus.dropped:
+        print(f"    {clip.id}: {clip.reason}")

@@ -120,12 +120,12 @@ def benchmark_models(arguments) -> int:
     from ..messages import did_you_mean
 
     corpus = read_corpus(arguments.rows)
-    settings = arguments.corpus or (corpus["name"] if corpus["name"] in CORPORA else CORPORA[0])
+    settings = arguments.corpus or (corpus.name if corpus.name in CORPORA else CORPORA[0])
     names = [name.strip() for name in arguments.models.split(",")] if arguments.models else list(BACKBONES)
     for name, known in ((settings, CORPORA), *((name, BACKBONES) for name in names)):
         if name not in known:
             raise ValueError(f"There are no settings for {name!r}.{did_you_mean(name, known)}")
-    task = benchmark_task(corpus["label_fields"], arguments.task)
+    task = benchmark_task(corpus.label_fields, arguments.task)
     overrides = {name: as_json(text) for name, text in overrides_of(arguments).items()}
     configs, failures = {}, {}
     for name in dict.fromkeys(names):

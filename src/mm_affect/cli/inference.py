@@ -40,7 +40,7 @@ def evaluate_model(arguments) -> None:
 
     model, processor = load_checkpoint(str(arguments.model))
     corpus, rows = load_split(arguments.data, arguments.split, processor)
-    scores = evaluate_subsets(model, processor, rows, corpus["label_fields"])
+    scores = evaluate_subsets(model, processor, rows, corpus.label_fields)
     if arguments.json:
         print(json.dumps(scores, indent=1).replace("NaN", "null"))
     else:
@@ -55,7 +55,7 @@ def load_split(folder: Path, split: str, *processors):
     if split not in splits:
         raise ValueError(f"{folder} has no {split} split; it has {', '.join(splits)}.")
     for processor in processors:
-        processor.check_extractors(corpus["extractors"])
+        processor.check_extractors(corpus.extractors)
     return corpus, splits[split]
 
 
@@ -156,7 +156,7 @@ def plot_figures(arguments) -> int:
     loaded = [load_checkpoint(folder, attn_implementation="eager") for folder in folders]  # it keeps the weights
     corpus, split = load_split(arguments.rows, arguments.split, *(processor for _, processor in loaded))
     rows = sample_rows(RowDataset(split), arguments.samples, arguments.seed)
-    title = f"{corpus['name']}{' (SYNTHETIC)' if corpus['synthetic'] else ''}\n{arguments.split}, {len(rows)} clips"
+    title = f"{corpus.name}{' (SYNTHETIC)' if corpus.synthetic else ''}\n{arguments.split}, {len(rows)} clips"
     subjects = [FigureInputs(folder, *pair, rows, title) for folder, pair in zip(folders, loaded, strict=True)]
     drawn, left_out = draw_figures(find_figures(*subjects, seed=arguments.seed), arguments.output)
     for path in drawn:

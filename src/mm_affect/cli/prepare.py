@@ -79,8 +79,8 @@ def embed_rows_of(arguments) -> None:
     places = (arguments.model, arguments.rows, arguments.output, arguments.modality)
     record = embed_rows(embedder, *places, arguments.overwrite, progress)
     print(
-        f"Rows: {arguments.output} ({sum(record['counts'].values())}; {arguments.modality}: embeddings of {embedder.size} "
-        f"numbers per step, {record['extractors'][arguments.modality]['steps']})"
+        f"Rows: {arguments.output} ({sum(count or 0 for count in record.counts.values())}; {arguments.modality}: embeddings of {embedder.size} "
+        f"numbers per step, {record.extractors[arguments.modality]['steps']})"
     )
 
 
@@ -135,9 +135,9 @@ def extract_features(arguments) -> None:
             shard_clips=arguments.shard_clips,
             ray=arguments.ray,
         )
-    print(f"Rows: {arguments.output} ({', '.join(f'{split} {count}' for split, count in record['counts'].items())})")
-    for clip in record["dropped"]:
-        print(f"left out {clip['id']}: {clip['reason']}", file=sys.stderr)
+    print(f"Rows: {arguments.output} ({', '.join(f'{split} {count}' for split, count in record.counts.items())})")
+    for clip in record.dropped:
+        print(f"left out {clip.id}: {clip.reason}", file=sys.stderr)
 
 
 def add_weak_commands(commands) -> None:
@@ -176,7 +176,7 @@ def numbers(text: str) -> float | list[float]:
 def label_rows(arguments) -> None:
     """`mm-affect weak-labels`."""
     from ..checkpoints.loading import load_checkpoint
-    from ..data.schema import weak_in_words
+    from ..data.schema import describe_weak_labels
     from ..preparation.row_rewriting import read_rows_corpus
     from ..preparation.weak_labels import Labeler, add_weak_labels, read_label_source, select_modalities, select_task
 
@@ -200,6 +200,8 @@ def label_rows(arguments) -> None:
         print(f"\rweak labels: {done} of {total} shards", end="\n" if done == total else "", file=sys.stderr)
 
     record = add_weak_labels(labeler, field, arguments.rows, arguments.output, arguments.overwrite, progress)
-    unknown = record["reported"].get(f"unknown_{field['name']}", 0)
-    print(f"Rows: {arguments.output} ({sum(record['counts'].values())}, {unknown} of them without a label)")
-    print(f"{field['name']}: {weak_in_words(field)}")
+    unknown = record.reported.get(f"unknown_{field.name}", 0)
+    print(
+        f"Rows: {arguments.output} ({sum(count or 0 for count in record.counts.values())}, {unknown} of them without a label)"
+    )
+    print(f"{field.name}: {describe_weak_labels(field)}")

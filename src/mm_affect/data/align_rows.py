@@ -4,6 +4,7 @@
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ import numpy as np
 from .alignment import REDUCERS, align
 from .loading import load, read_corpus
 from .ragged import RowReader
-from .rows import FOUND, check_apart, write_rows
+from .record import CorpusRecord, DroppedClip
+from .rows import check_apart, write_rows
 
 
 FRAMES = ("audio", "visual")
@@ -19,8 +21,8 @@ NO_TIMES = "no word with a time (`spans`)"
 PROCESSOR_FILE = "processor_config.json"
 
 
-def align_rows(source: str | Path, output: str | Path, reducer: str = "mean", overwrite: bool = False) -> dict:
-    """Align the audio and visual frames of rows to their words, and write that as rows; returns their corpus.json.
+def align_rows(source: str | Path, output: str | Path, reducer: str = "mean", overwrite: bool = False) -> CorpusRecord:
+    """Align the audio and visual frames of rows to their words, and write these rows; return their record.
 
     Frame i covers the seconds i / rate to (i + 1) / rate from the clip's start, as extractors make it; `spans` count
     from there too. A word without a measured frame is a step of NaN, and a missing modality is one such step for every
@@ -45,45 +47,46 @@ def align_rows(source: str | Path, output: str | Path, reducer: str = "mean", ov
     source, corpus = Path(source), read_corpus(source)
     check_apart(source, Path(output))
     rates = _rates(source, corpus)
-    splits, dropped = load(source), list(corpus["dropped"] or [])
+    splits, dropped = load(source), list(corpus.dropped)
     total, known = sum(len(rows) for rows in splits.values()), len(dropped)
 
     def aligned(rows, last: bool) -> Iterator[dict]:
         reader = RowReader(rows)
         for row in map(reader.__getitem__, range(len(reader))):
             if row["spans"] is None or not len(row["spans"]):
-                dropped.append({"id": row["id"], "reason": NO_TIMES})
+                dropped.append(DroppedClip(row["id"], NO_TIMES))
             else:
                 yield _aligned(row, rates, reducer)
         if last and len(dropped) == known + total:
             raise ValueError(f"No row of {source} has a word with a time; give the words of the corpus `spans` first.")
 
     *_, last = splits
-    frames = {m: corpus["extractors"][m] for m in rates}
-    changed = {
-        "extractors": {m: told for m, told in corpus["extractors"].items() if m not in rates},
-        "provenance": (corpus["provenance"] or {})
-        | {m: f"{told['name']} at {told['rate']:g} Hz, {reducer} over each word" for m, told in frames.items()},
-        "alignment": {"reducer": reducer, "extractors": frames},
-        "dropped": dropped,
-    }
+    frames = {m: corpus.extractors[m] for m in rates}
+    record = replace(
+        corpus,
+        extractors={m: extractor for m, extractor in corpus.extractors.items() if m not in rates},
+        provenance=corpus.provenance
+        | {m: f"{frame['name']} at {frame['rate']:g} Hz, {reducer} over each word" for m, frame in frames.items()},
+        alignment={"reducer": reducer, "extractors": frames},
+        dropped=dropped,
+    )
     return write_rows(
         output,
         {name: aligned(rows, name == last) for name, rows in splits.items()},
-        {name: value for name, value in corpus.items() if name not in FOUND} | changed,
+        record,
         overwrite=overwrite,
         beside=lambda folder: _copy_processor(source, folder),
     )
 
 
-def _rates(source: Path, corpus: dict) -> dict[str, float]:
+def _rates(source: Path, corpus: CorpusRecord) -> dict[str, float]:
     """Steps per second of the modalities that are aligned."""
-    if corpus.get("alignment"):
-        raise ValueError(f"{source} is aligned to words already, with the reducer {corpus['alignment']['reducer']!r}.")
-    present = [m for m in FRAMES if m in corpus["sizes"]]
+    if corpus.alignment:
+        raise ValueError(f"{source} is aligned to words already, with the reducer {corpus.alignment['reducer']!r}.")
+    present = [m for m in FRAMES if m in corpus.sizes]
     if not present:
         raise ValueError(f"{source} has no audio or visual features; give a folder that `mm-affect extract` wrote.")
-    rates = {m: (corpus["extractors"].get(m) or {}).get("rate") for m in present}
+    rates = {m: (corpus.extractors.get(m) or {}).get("rate") for m in present}
     for modality, rate in rates.items():
         if not rate:
             raise ValueError(

@@ -1,10 +1,9 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
 """AffectBuilder: the base of every corpus builder, and the one place where rows become Arrow tables."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import datasets
@@ -13,31 +12,15 @@ import pyarrow as pa
 from datasets.builder import Key
 from datasets.exceptions import DatasetGenerationError
 
+from ..label_field import LabelField
 from ..vocabulary import MODALITIES
 from .ragged import ragged_array, replace_non_finite
+from .record import CorpusRecord, DroppedClip
 from .schema import check_label, features
 
 
 TABLE_ROWS = 500
 TABLE_BYTES = 64 * 2**20
-CORPUS_FILE = "corpus.json"
-DEFAULTS = {  # the keys of corpus.json, and what each is where nothing is said
-    "name": None,
-    "synthetic": False,
-    "license": None,
-    "citation": None,
-    "label_fields": [],
-    "sizes": {},
-    "extractors": {},
-    "provenance": {},  # modality -> where published features come from, in words
-    "alignment": None,  # of rows aligned to words: the reducer, and the extractors that the frames came from
-    "manifest_hash": None,
-    "split_protocol": None,
-    "layout": None,
-    "padding": None,
-    "dropped": [],
-    "reported": {},
-}
 
 
 @dataclass
@@ -47,7 +30,7 @@ class CorpusConfig(datasets.BuilderConfig):
     `allow_partial` accepts counts that differ from the documented ones.
     """
 
-    version: datasets.Version | str | None = "1.0.0"
+    version: datasets.Version | str | None = "2.0.0"
     manifest_hash: str = ""
     allow_partial: bool = False
 
@@ -64,14 +47,16 @@ class AffectBuilder(datasets.ArrowBasedBuilder):
 
     def __init__(self, **options):
         super().__init__(**options)
-        self.dropped: list[dict] = []  # {"id", "reason"}, filled by `read_rows`
+        self.dropped: list[DroppedClip] = []  # filled by `read_rows`
         self.reported: Counter = Counter()  # what was kept though it is odd, filled by `read_rows`
         self._counts: Counter = Counter()
         self._non_finite: Counter = Counter()
 
-    def describe(self) -> dict:
-        """The corpus in the keys of corpus.json: `name`, `synthetic`, `license`, `citation`, `label_fields`, `sizes`,
-        `split_protocol`, and `counts`, the rows that each split must have (None: any number)."""
+    def describe(self) -> CorpusRecord:
+        """Return the record of the corpus before its rows are read.
+
+        `counts` are the numbers of rows that the splits must have (None: any number).
+        """
         raise NotImplementedError
 
     def read_rows(self, split: str) -> Iterator[dict]:
@@ -79,9 +64,9 @@ class AffectBuilder(datasets.ArrowBasedBuilder):
         raise NotImplementedError
 
     @property
-    def record(self) -> dict:
-        """What was prepared: the description, with `counts`, `dropped` and `non_finite` as found."""
-        return json.loads(Path(self._output_dir, CORPUS_FILE).read_text(encoding="utf-8"))
+    def record(self) -> CorpusRecord:
+        """Record of the prepared corpus."""
+        return CorpusRecord.read(Path(self._output_dir))
 
     def download_and_prepare(self, *arguments, **options) -> None:
         """As in `datasets`, but a fault in the corpus is raised as itself, not wrapped."""
@@ -95,9 +80,9 @@ class AffectBuilder(datasets.ArrowBasedBuilder):
     def _info(self) -> datasets.DatasetInfo:
         corpus = self.describe()
         return datasets.DatasetInfo(
-            features=features(corpus["label_fields"], corpus["sizes"]),
-            citation=corpus.get("citation") or "",
-            license=corpus.get("license") or "",
+            features=features(corpus.label_fields, corpus.sizes),
+            citation=corpus.citation or "",
+            license=corpus.license or "",
         )
 
     def _split_generators(self, dl_manager) -> list[datasets.SplitGenerator]:
@@ -105,30 +90,35 @@ class AffectBuilder(datasets.ArrowBasedBuilder):
         # processes.
         for found in (self.dropped, self._counts, self._non_finite):
             found.clear()
-        counts = self.describe()["counts"]
+        counts = self.describe().counts
         return [datasets.SplitGenerator(name=split, gen_kwargs={"split": split}) for split in counts]
 
     def _generate_tables(self, split: str) -> Iterator[tuple[Key, pa.Table]]:
         corpus = self.describe()
-        expected, found = corpus["counts"][split], 0
+        expected, found = corpus.counts[split], 0
         for number, rows in enumerate(in_tables(self.read_rows(split))):
-            table, replaced = to_table(rows, corpus["label_fields"], corpus["sizes"])
+            table, replaced = to_table(rows, corpus.label_fields, corpus.sizes)
             found += len(rows)
             self._non_finite.update(replaced)
             yield Key(0, number), table
         self._counts[split] = found
         if expected is not None and found != expected and not self.config.allow_partial:
             raise ValueError(
-                f"{corpus['name']}: found {found} rows in {split}, expected {expected}; complete the files, or pass "
+                f"{corpus.name}: found {found} rows in {split}, expected {expected}; complete the files, or pass "
                 "allow_partial=True to go on with these counts."
             )
 
     def _download_and_prepare(self, dl_manager, verification_mode, **options) -> None:
         super()._download_and_prepare(dl_manager, verification_mode, **options)
-        found = {"counts": dict(self._counts), "non_finite": dict(self._non_finite), "dropped": self.dropped}
-        found["reported"] = dict(self.reported)
-        record = DEFAULTS | self.describe() | {"manifest_hash": self.config.manifest_hash} | found
-        Path(self._output_dir, CORPUS_FILE).write_text(json.dumps(record, indent=1), encoding="utf-8")
+        record = replace(
+            self.describe(),
+            manifest_hash=self.config.manifest_hash,
+            counts=dict(self._counts),
+            non_finite=dict(self._non_finite),
+            dropped=self.dropped,
+            reported=dict(self.reported),
+        )
+        record.write(Path(self._output_dir))
 
 
 def in_tables(rows: Iterable[dict]) -> Iterator[list[dict]]:
@@ -144,7 +134,9 @@ def in_tables(rows: Iterable[dict]) -> Iterator[list[dict]]:
         yield held
 
 
-def to_table(rows: list[dict], label_fields: list[dict], sizes: dict[str, int]) -> tuple[pa.Table, dict[str, int]]:
+def to_table(
+    rows: list[dict], label_fields: list[LabelField], sizes: dict[str, int]
+) -> tuple[pa.Table, dict[str, int]]:
     """Row dicts as one Arrow table, and how many stray non-finite values were replaced by 0, by modality.
 
     A key that a row lacks is null (a modality: zero steps). Raises `ValueError`, naming the row's id, for features of
@@ -170,7 +162,7 @@ def to_table(rows: list[dict], label_fields: list[dict], sizes: dict[str, int]) 
     if label_fields:
         kinds = schema.field("labels").type
         values = [
-            [check_label((row.get("labels") or {}).get(field["name"]), field, f"Row `{row['id']}`") for row in rows]
+            [check_label((row.get("labels") or {}).get(field.name), field, f"Row `{row['id']}`") for row in rows]
             for field in label_fields
         ]
         arrays = [pa.array(column, type=kind.type) for column, kind in zip(values, kinds, strict=True)]
@@ -178,8 +170,8 @@ def to_table(rows: list[dict], label_fields: list[dict], sizes: dict[str, int]) 
     return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema), dict(replaced)
 
 
-def _check_rows(rows: list[dict], label_fields: list[dict]) -> None:
-    names = {field["name"] for field in label_fields}
+def _check_rows(rows: list[dict], label_fields: list[LabelField]) -> None:
+    names = {field.name for field in label_fields}
     for row in rows:
         unknown = sorted(set(row.get("labels") or {}) - names)
         if unknown:

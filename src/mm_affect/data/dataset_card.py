@@ -7,8 +7,9 @@ from pathlib import Path
 from huggingface_hub import DatasetCard, DatasetCardData
 
 from .licenses import license_of_card
-from .schema import weak_in_words
-from .splits import protocol_in_words
+from .record import CorpusRecord
+from .schema import describe_weak_labels
+from .splits import describe_protocol
 
 
 TEMPLATE = Path(__file__).parents[1] / "templates" / "dataset_card.md"
@@ -16,21 +17,25 @@ SHOWN_REASONS = 30
 SIZES = ((1e3, "n<1K"), (1e4, "1K<n<10K"), (1e5, "10K<n<100K"), (1e6, "100K<n<1M"), (float("inf"), "n>1M"))
 
 
-def write_dataset_card(folder: Path, corpus: dict, access: str = "", command: str = "") -> Path:
-    """Write `folder/README.md` from corpus.json, which `corpus` holds; return its path.
+def write_dataset_card(folder: Path, corpus: CorpusRecord, access: str = "", command: str = "") -> Path:
+    """Write the dataset card `folder/README.md`; return its path.
 
-    `access` says where the corpus comes from, `command` what made the rows.
+    Args:
+        folder: folder of the rows.
+        corpus: record of the rows.
+        access: where the corpus comes from.
+        command: command that made the rows.
     """
-    padding = corpus.get("padding")
+    padding = corpus.padding
     card = DatasetCard.from_template(
         _front_matter(corpus),
         template_path=str(TEMPLATE),
         corpus=corpus,
-        protocol=protocol_in_words(corpus["split_protocol"]),
-        made_by={modality: _made_by(corpus, modality) for modality in corpus["sizes"]},
-        padding={m: (padding.get(m) if isinstance(padding, dict) else padding) or "none" for m in corpus["sizes"]},
-        weak={field["name"]: weak_in_words(field) for field in corpus["label_fields"] if field.get("weak")},
-        dropped=dict(Counter(clip["reason"] for clip in corpus["dropped"]).most_common(SHOWN_REASONS)),
+        protocol=describe_protocol(corpus.split_protocol),
+        made_by={modality: _made_by(corpus, modality) for modality in corpus.sizes},
+        padding={m: (padding.get(m) if isinstance(padding, dict) else padding) or "none" for m in corpus.sizes},
+        weak={field.name: describe_weak_labels(field) for field in corpus.label_fields if field.weak},
+        dropped=dict(Counter(clip.reason for clip in corpus.dropped).most_common(SHOWN_REASONS)),
         access=access,
         command=command,
     )
@@ -39,21 +44,21 @@ def write_dataset_card(folder: Path, corpus: dict, access: str = "", command: st
     return path
 
 
-def _made_by(corpus: dict, modality: str) -> str:
-    extractor = (corpus["extractors"] or {}).get(modality)
+def _made_by(corpus: CorpusRecord, modality: str) -> str:
+    extractor = corpus.extractors.get(modality)
     if extractor:
         return f"extractor `{extractor.get('name')}`, version {extractor.get('version')}"
-    told = (corpus.get("provenance") or {}).get(modality, "the corpus' own, as published")
-    return f"{told}: to train and evaluate with, but raw clips cannot be predicted"
+    source = corpus.provenance.get(modality, "the corpus' own, as published")
+    return f"{source}: to train and evaluate with, but raw clips cannot be predicted"
 
 
-def _front_matter(corpus: dict) -> DatasetCardData:
-    splits = [{"split": split, "path": f"{split}-*.parquet"} for split, count in corpus["counts"].items() if count]
-    rows = sum(corpus["counts"].values())
+def _front_matter(corpus: CorpusRecord) -> DatasetCardData:
+    splits = [{"split": split, "path": f"{split}-*.parquet"} for split, count in corpus.counts.items() if count]
+    rows = sum(count or 0 for count in corpus.counts.values())
     return DatasetCardData(
-        pretty_name=corpus["name"],
-        tags=["mm_affect", "multimodal", "affect-recognition"] + (["synthetic-data"] if corpus["synthetic"] else []),
+        pretty_name=corpus.name,
+        tags=["mm_affect", "multimodal", "affect-recognition"] + (["synthetic-data"] if corpus.synthetic else []),
         size_categories=next(name for most, name in SIZES if rows < most),
         configs=[{"config_name": "default", "data_files": splits}],
-        **(license_of_card(corpus["license"]) if corpus["license"] else {"license": "unknown"}),
+        **(license_of_card(corpus.license) if corpus.license else {"license": "unknown"}),
     )

@@ -1,28 +1,22 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Load the rows of a folder, an own corpus or a published corpus."""
 
-import json
 from pathlib import Path
 
 import datasets
 import pyarrow.parquet as pq
 
-from .builder import CORPUS_FILE
 from .manifest import MANIFEST_NAMES
 from .own_corpus import OwnCorpus
-from .rows import VERSION, is_rows, shard_files
+from .record import CorpusRecord
+from .rows import is_rows, shard_files
 
 
-def read_corpus(source: str | Path, cache_dir: str | Path | None = None) -> dict:
-    """corpus.json of a rows folder; of an own corpus the same, once it was prepared (which this does if need be)."""
+def read_corpus(source: str | Path, cache_dir: str | Path | None = None) -> CorpusRecord:
+    """Return the record of a folder of rows, or of an own corpus, which is prepared first if it was not yet."""
     source = Path(source)
     if is_rows(source):
-        record = json.loads((source / CORPUS_FILE).read_text(encoding="utf-8"))
-        if record["version"] != VERSION:
-            raise ValueError(
-                f"{source} holds rows of version {record['version']}; this release reads version {VERSION}."
-            )
-        return record
+        return CorpusRecord.read(source)
     return _prepared(_own_corpus(source, cache_dir)).record
 
 
@@ -56,8 +50,8 @@ def load(
         builder = _own_corpus(source, cache_dir)
         if not streaming:
             return _prepared(builder).as_dataset()
-        return datasets.IterableDatasetDict({s: builder.as_streaming_dataset(s) for s in builder.describe()["counts"]})
-    counts = read_corpus(source)["counts"]
+        return datasets.IterableDatasetDict({s: builder.as_streaming_dataset(s) for s in builder.describe().counts})
+    counts = read_corpus(source).counts
     files = {split: shard_files(source, split) for split, count in counts.items() if count}
     if not files:
         raise ValueError(f"{source} holds no rows in any split; write it again.")

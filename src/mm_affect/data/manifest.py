@@ -8,6 +8,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from ..label_field import LabelField
 from ..vocabulary import MODALITIES
 from .manifest_files import read_corpus_json, read_lines
 from .readers.feature_files import FEATURE_SUFFIXES
@@ -34,7 +35,7 @@ class Manifest:
 
     path: Path
     records: list[dict]
-    label_fields: list[dict]
+    label_fields: list[LabelField]
     corpus: dict
 
     def hash(self) -> str:
@@ -98,7 +99,7 @@ def read_manifest(folder: str | Path) -> Manifest:
         if record["id"] in seen:
             raise ValueError(f"{where}: id `{record['id']}` was used in {seen[record['id']]}; ids must be unique.")
         seen[record["id"]] = where
-        record["labels"] = {field["name"]: parse_label(labels.get(field["name"]), field, where) for field in fields}
+        record["labels"] = {field.name: parse_label(labels.get(field.name), field, where) for field in fields}
         records.append(record)
     for modality, files in found.items():
         if files and not any(modality in record["features"] for record in records):
@@ -136,14 +137,14 @@ def _label_cells(cells: dict) -> dict:
     return labels
 
 
-def _inferred_fields(label_cells: list[dict]) -> list[dict]:
+def _inferred_fields(label_cells: list[dict]) -> list[LabelField]:
     names = list(dict.fromkeys(name for cells in label_cells for name in cells))
     return [infer_label_field(name, [cells.get(name) for cells in label_cells]) for name in names]
 
 
-def _declared_fields(path: Path, fields: list[dict], label_cells: list[dict]) -> list[dict]:
+def _declared_fields(path: Path, fields: list[LabelField], label_cells: list[dict]) -> list[LabelField]:
     names = {name for cells in label_cells for name in cells}
-    absent = [field["name"] for field in fields if field["name"] not in names]
+    absent = [field.name for field in fields if field.name not in names]
     if absent:
         raise ValueError(f"{path} has no column `{absent[0]}`, which corpus.json declares as a label field.")
     return fields

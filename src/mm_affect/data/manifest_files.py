@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .schema import check_label_fields
+from ..label_field import check_label_fields
 
 
 BATCH_ROWS = 4096  # of a Parquet file, read at once

@@ -10,6 +10,7 @@ from ..vocabulary import MODALITIES
 from .builder import AffectBuilder
 from .manifest import read_manifest
 from .readers.feature_files import read_features
+from .record import CorpusRecord
 from .schema import SPLITS
 
 
@@ -30,19 +31,19 @@ class OwnCorpus(AffectBuilder):
             **options,
         )
 
-    def describe(self) -> dict:
+    def describe(self) -> CorpusRecord:
         corpus = self.manifest.corpus
         counts = Counter(record["split"] for record in self.manifest.records)
-        return {
-            "name": self._name(),
-            "synthetic": bool(corpus.get("synthetic", False)),
-            "license": corpus.get("license"),
-            "citation": corpus.get("citation"),
-            "label_fields": self.manifest.label_fields,
-            "sizes": self._sizes,
-            "split_protocol": corpus["split_protocol"],
-            "counts": {split: counts[split] for split in SPLITS if counts[split]},
-        }
+        return CorpusRecord(
+            self._name(),
+            synthetic=bool(corpus.get("synthetic", False)),
+            license=corpus.get("license"),
+            citation=corpus.get("citation"),
+            label_fields=self.manifest.label_fields,
+            sizes=self._sizes,
+            split_protocol=corpus["split_protocol"],
+            counts={split: counts[split] for split in SPLITS if counts[split]},
+        )
 
     def read_rows(self, split: str) -> Iterator[dict]:
         for record in self.manifest.records:

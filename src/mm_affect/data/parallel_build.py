@@ -16,15 +16,15 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from .builder import CORPUS_FILE, DEFAULTS
 from .corpora.layouts import CorpusLayout
 from .corpora.registry import fingerprint
-from .rows import FORMAT, VERSION, check_target, put_in_place, write_split
-from .schema import check_label_fields
+from .record import FORMAT, VERSION, CorpusRecord, DroppedClip
+from .rows import check_target, put_in_place, write_split
 
 
 SHARD_ROWS = 2000
@@ -38,22 +38,21 @@ def build_rows(
     folder: str | Path,
     workers: int = 1,
     overwrite: bool = False,
-    beside: Callable[[Path, dict], None] | None = None,
+    beside: Callable[[Path, CorpusRecord], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> dict:
-    """Write the rows of every split of `layout` to `folder`, as `write_rows` lays them out; return corpus.json.
+) -> CorpusRecord:
+    """Write the rows of every split of `layout` to `folder`, as `write_rows` lays them out; return their record.
 
     An interrupted build is continued, or replaced if anything changed since. `folder` appears when it is complete;
-    before that `beside` is called with it and corpus.json, to put more files in it. `progress` is called with the
+    before that `beside` is called with it and the record, to put more files in it. `progress` is called with the
     number of parts that are done, and of all. Raises `ValueError` if a split has another number of rows than is
     documented, unless the layout has the option `allow_partial`.
     """
     folder = Path(os.path.abspath(folder))
     check_target(folder, overwrite)
     corpus = layout.describe()
-    corpus["label_fields"] = check_label_fields(corpus["label_fields"])
     parts = [
-        (split, k, n) for split, count in corpus["counts"].items() for n in [_parts(layout, count)] for k in range(n)
+        (split, k, n) for split, count in corpus.counts.items() for n in [_parts(layout, count)] for k in range(n)
     ]
     building = folder.with_name(f".{folder.name}.building")
     files = fingerprint(layout)
@@ -81,13 +80,13 @@ def _name(part: tuple[str, int, int]) -> str:
     return f"{part[0]}-{part[1]:03d}-of-{part[2]:03d}"
 
 
-def _prepare(building: Path, layout: CorpusLayout, corpus: dict, parts: list, files: str) -> None:
+def _prepare(building: Path, layout: CorpusLayout, corpus: CorpusRecord, parts: list, files: str) -> None:
     """The folder of the build: an earlier one with the same plan, or a new one."""
     plan = {
         "format": FORMAT,
         "version": VERSION,
         "files": files,  # and the options
-        "corpus": hashlib.sha256(json.dumps(corpus, sort_keys=True).encode()).hexdigest(),
+        "corpus": hashlib.sha256(json.dumps(corpus.to_dict(), sort_keys=True).encode()).hexdigest(),
         "parts": list(map(_name, parts)),
     }
     try:
@@ -101,7 +100,7 @@ def _prepare(building: Path, layout: CorpusLayout, corpus: dict, parts: list, fi
         _write_json(building / PLAN, plan)
 
 
-def _built(layout: CorpusLayout, corpus: dict, building: Path, parts: list, workers: int) -> Iterator[None]:
+def _built(layout: CorpusLayout, corpus: CorpusRecord, building: Path, parts: list, workers: int) -> Iterator[None]:
     """Builds `parts`; yields as each of them is done."""
     if workers < 2 or len(parts) < 2:
         for part in parts:
@@ -128,7 +127,7 @@ def end_with_parent() -> None:
     os._exit(1)
 
 
-def _build_part(layout: CorpusLayout, part: tuple[str, int, int], corpus: dict, building: Path) -> None:
+def _build_part(layout: CorpusLayout, part: tuple[str, int, int], corpus: CorpusRecord, building: Path) -> None:
     target = building / _name(part)
     temporary = target.with_suffix(".tmp")
     for left in (target, temporary):
@@ -137,11 +136,11 @@ def _build_part(layout: CorpusLayout, part: tuple[str, int, int], corpus: dict, 
     temporary.mkdir()
     non_finite: Counter = Counter()
     rows = layout.rows(part[0])
-    count = write_split(temporary, part[0], rows, corpus["label_fields"], corpus["sizes"], SHARD_ROWS, non_finite)
+    count = write_split(temporary, part[0], rows, corpus.label_fields, corpus.sizes, SHARD_ROWS, non_finite)
     record = {
         "count": count,
         "non_finite": dict(non_finite),
-        "dropped": layout.dropped,
+        "dropped": [asdict(clip) for clip in layout.dropped],
         "reported": dict(layout.reported),
         "files": {path.name: _sha256(path) for path in sorted(temporary.iterdir())},
     }
@@ -160,19 +159,19 @@ def _finished(folder: Path) -> dict | None:
     return record if count == record["count"] else None
 
 
-def _assemble(building: Path, layout: CorpusLayout, corpus: dict, parts: list, files: str) -> dict:
-    """Moves the shards of all parts to their final names and writes corpus.json; returns it."""
+def _assemble(building: Path, layout: CorpusLayout, corpus: CorpusRecord, parts: list, files: str) -> CorpusRecord:
+    """Move the shards of all parts to their final names; write and return the record of the corpus."""
     records = {part: json.loads((building / _name(part) / DONE).read_text(encoding="utf-8")) for part in parts}
-    counts, non_finite, reported, dropped = dict.fromkeys(corpus["counts"], 0), Counter(), Counter(), []
+    counts, non_finite, reported, dropped = dict.fromkeys(corpus.counts, 0), Counter(), Counter(), []
     for (split, *_), record in records.items():
         counts[split] += record["count"]
         non_finite.update(record["non_finite"])
         reported.update(record["reported"])
-        dropped += record["dropped"]
-    for split, expected in corpus["counts"].items():
+        dropped += [DroppedClip(**clip) for clip in record["dropped"]]
+    for split, expected in corpus.counts.items():
         if expected is not None and counts[split] != expected and not layout.options["allow_partial"]:
             raise ValueError(
-                f"{corpus['name']}: found {counts[split]} rows in {split}, expected {expected}; complete the files, or "
+                f"{corpus.name}: found {counts[split]} rows in {split}, expected {expected}; complete the files, or "
                 "go on with these counts by allow_partial."
             )
     for split in counts:
@@ -182,14 +181,20 @@ def _assemble(building: Path, layout: CorpusLayout, corpus: dict, parts: list, f
         ]  # fmt: skip
         for number, shard in enumerate(shards):
             shard.rename(building / f"{split}-{number:05d}-of-{len(shards):05d}.parquet")
-    found = {"format": FORMAT, "version": VERSION, "counts": counts, "non_finite": dict(non_finite)}
-    known = {"layout": layout.name, "dropped": dropped, "reported": dict(reported), "manifest_hash": files}
-    record = found | DEFAULTS | corpus | known | found
     for part in parts:
         shutil.rmtree(building / _name(part))
-    _write_json(building / CORPUS_FILE, record)
+    complete = replace(
+        corpus,
+        counts=counts,
+        non_finite=dict(non_finite),
+        layout=layout.name,
+        dropped=dropped,
+        reported=dict(reported),
+        manifest_hash=files,
+    )
+    complete.write(building)
     (building / PLAN).unlink()
-    return record
+    return complete
 
 
 def _sha256(path: Path) -> str:

@@ -7,40 +7,40 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .builder import CORPUS_FILE, DEFAULTS, in_tables, to_table
-from .schema import SPLITS, check_label_fields, features
-
-
-FORMAT = "mm_affect rows"
-VERSION = 1
-FOUND = ("format", "version", "counts", "non_finite")  # written as found, whatever `corpus` says
+from ..label_field import LabelField
+from .builder import in_tables, to_table
+from .record import CORPUS_FILE, FORMAT, CorpusRecord
+from .schema import SPLITS, features
 
 
 def write_rows(
     folder: str | Path,
     splits: dict[str, Iterable[dict]],
-    corpus: dict,
+    corpus: CorpusRecord | dict,
     shard_rows: int = 2000,
     overwrite: bool = False,
     beside: Callable[[Path], None] | None = None,
-) -> dict:
-    """Write the rows of each split to `folder` as `<split>-00000-of-0000N.parquet`; return corpus.json, beside them.
+) -> CorpusRecord:
+    """Write the rows of each split to `folder` as `<split>-00000-of-0000N.parquet`; return the record beside them.
 
     Rows may come from generators: about 64 MB are held at a time. The folder appears only when it is complete; on any
     failure, an interruption included, what was there stays and nothing else is left behind. `overwrite` replaces a
     folder that holds rows; a folder that holds anything else is always refused.
 
-    `corpus` holds `name`, `label_fields`, `sizes` (features per step of each modality present) and what else is known
-    of `DEFAULTS`; iterables may still fill its `dropped` list while they are read. `beside` is called with the folder
-    before it appears, to put more files in it.
+    `corpus` is the record of the corpus or its JSON form (`name`, `label_fields`, `sizes`, ...); its `counts` and
+    `non_finite` are replaced, and iterables may still fill its `dropped` list while they are read. `beside` is called
+    with the folder before it appears, to put more files in it.
     """
-    folder = Path(os.path.abspath(folder))
-    fields = _check_corpus(corpus, splits)
+    folder, corpus = Path(os.path.abspath(folder)), CorpusRecord.from_dict(corpus)
+    wrong = [split for split in splits if split not in SPLITS]
+    if wrong or not splits:
+        raise ValueError(f"`splits` has the keys {list(splits)}; expected some of {', '.join(SPLITS)}.")
     check_target(folder, overwrite)
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
@@ -48,12 +48,11 @@ def write_rows(
         temporary.chmod(0o755)  # mkdtemp makes it private
         counts: dict[str, int] = {}
         non_finite: Counter = Counter()
-        sizes = corpus.get("sizes", {})
         for split, rows in splits.items():
+            fields, sizes = corpus.label_fields, corpus.sizes
             counts[split] = write_split(temporary, split, rows, fields, sizes, shard_rows, non_finite)
-        found = {"format": FORMAT, "version": VERSION, "counts": counts, "non_finite": dict(non_finite)}
-        record = found | DEFAULTS | corpus | {"label_fields": fields} | found
-        (temporary / CORPUS_FILE).write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
+        record = replace(corpus, counts=counts, non_finite=dict(non_finite))
+        record.write(temporary)
         if beside is not None:
             beside(temporary)
         put_in_place(temporary, folder)
@@ -61,18 +60,6 @@ def write_rows(
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     return record
-
-
-def _check_corpus(corpus: dict, splits: dict) -> list[dict]:
-    unknown = sorted(set(corpus) - set(DEFAULTS) - set(FOUND))
-    if unknown:
-        raise ValueError(f"`corpus` has the unknown key `{unknown[0]}`; known: {', '.join(DEFAULTS)}.")
-    if not corpus.get("name"):
-        raise ValueError("`corpus` has no `name`; every set of rows needs one.")
-    wrong = [split for split in splits if split not in SPLITS]
-    if wrong or not splits:
-        raise ValueError(f"`splits` has the keys {list(splits)}; expected some of {', '.join(SPLITS)}.")
-    return check_label_fields(corpus.get("label_fields", []))
 
 
 def check_target(folder: Path, overwrite: bool) -> None:
@@ -107,7 +94,7 @@ def write_split(
     folder: Path,
     split: str,
     rows: Iterable[dict],
-    fields: list[dict],
+    fields: list[LabelField],
     sizes: dict,
     shard_rows: int,
     non_finite: Counter,

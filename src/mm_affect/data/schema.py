@@ -3,108 +3,47 @@
 
 import math
 import re
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-import datasets
+from ..label_field import LabelField, is_finite_number
+from ..vocabulary import MODALITIES
 
-from ..vocabulary import MODALITIES, PROBLEM_TYPES
+
+if TYPE_CHECKING:
+    import datasets
 
 
 SPLITS = ("train", "validation", "test")
 NO_LABEL = "none"  # the cell that says "known, and no class applies"
 MOST_INFERRED_CLASSES = 50
 RANGE_SLACK = 1e-6  # a bound such as 0.1 comes back from float32 a little larger
-# What is recorded of labels that a model predicted: its name, the sha256 of its weights and its task; its score on its own
-# validation split (metric and value); the thresholds and the least confidence of a label; whether labels are probabilities.
-WEAK = ("model", "weights_sha256", "task", "metric", "confidence", "threshold", "least_confidence", "soft")
 
 
-def check_label_field(field: dict) -> dict:
-    """The label field with every key present, or a `ValueError` that says which key is wrong.
-
-    A field is `{"name", "problem_type", "labels", "range"}`; `labels` of a regression is its own name, `range` is
-    `[low, high]` or None. With `"strict": False` beside them the range is that of the scale, and labels that corpora
-    publish outside of it are kept. With `"weak"` beside them a model predicted the labels, and this dict of `WEAK` says
-    which and how; soft ones are probabilities of the labels, as intensities of a multi-label field.
-    """
-    if not isinstance(field, dict) or not isinstance(field.get("name"), str) or not field["name"]:
-        raise ValueError(f"A label field needs a `name`, a text that is not empty; found {field!r}.")
-    name, kind = field["name"], field.get("problem_type")
-    known = ("name", "problem_type", "labels", "range", "strict", "weak")
-    unknown = sorted(set(field) - set(known))
-    if unknown:
-        raise ValueError(f"Label field `{name}` has the unknown key `{unknown[0]}`; known: {', '.join(known)}.")
-    if kind not in PROBLEM_TYPES:
-        raise ValueError(
-            f"Label field `{name}` has problem_type {kind!r}; it must be one of {', '.join(PROBLEM_TYPES)}."
-        )
-    labels = field.get("labels") or ([name] if kind == "regression" else [])
-    if not isinstance(labels, list) or not labels or not all(isinstance(label, str) and label for label in labels):
-        raise ValueError(f"Label field `{name}` needs `labels`, a list of class names; found {labels!r}.")
-    if len(set(labels)) != len(labels):
-        raise ValueError(f"Label field `{name}` names a class twice: {labels!r}.")
-    if kind == "regression" and len(labels) != 1:
-        raise ValueError(f"Label field `{name}` is a regression, which has one value; found {len(labels)} labels.")
-    if kind == "single_label_classification" and len(labels) < 2:
-        raise ValueError(
-            f"Label field `{name}` has the single class {labels[0]!r}; a classification needs two or more."
-        )
-    bounds = field.get("range")
-    if bounds is not None:
-        if not (isinstance(bounds, list | tuple) and len(bounds) == 2 and all(_is_number(bound) for bound in bounds)):
-            raise ValueError(f"Label field `{name}` has range {bounds!r}; it must be [low, high] or null.")
-        bounds = [float(bound) for bound in bounds]
-        if not bounds[0] < bounds[1]:
-            raise ValueError(f"Label field `{name}` has range {bounds!r}; low must be less than high.")
-    if not isinstance(field.get("strict", True), bool):
-        raise ValueError(f"Label field `{name}` has strict {field['strict']!r}; it must be true or false.")
-    loose = {} if field.get("strict", True) else {"strict": False}
-    weak = {} if field.get("weak") is None else {"weak": _check_weak(field["weak"], name)}
-    return {"name": name, "problem_type": kind, "labels": list(labels), "range": bounds} | loose | weak
-
-
-def _check_weak(weak: dict, name: str) -> dict:
-    if not isinstance(weak, dict) or set(weak) != set(WEAK):
-        raise ValueError(f"Label field `{name}` has `weak` {weak!r}; expected the keys {', '.join(WEAK)}.")
-    if not _is_number(weak["confidence"]) or not 0 <= weak["confidence"] <= 1:
-        raise ValueError(f"Label field `{name}` has confidence {weak['confidence']!r}; expected a number from 0 to 1.")
-    return weak
-
-
-def weak_in_words(field: dict) -> str:
-    """Where the weak labels of a field come from, as the end of a sentence."""
-    weak = field["weak"]
-    how = "values" if field["problem_type"] == "regression" else "probabilities" if weak["soft"] else "decisions"
-    if weak["threshold"] is not None:
-        several = isinstance(weak["threshold"], list | tuple)
-        thresholds = ", ".join(f"{t:g}" for t in (weak["threshold"] if several else [weak["threshold"]]))
-        how += f" above {thresholds}"
-    if weak["least_confidence"]:
-        how += f", unknown below a confidence of {weak['least_confidence']:g}"
+def describe_weak_labels(field: LabelField) -> str:
+    """Describe the source of the weak labels of a field, as the end of a sentence."""
+    weak = field.weak
+    if weak is None:
+        raise ValueError(f"The labels `{field.name}` are not weak.")
+    how = "values" if field.problem_type == "regression" else "probabilities" if weak.soft else "decisions"
+    if weak.threshold is not None:
+        thresholds = weak.threshold if isinstance(weak.threshold, tuple) else (weak.threshold,)
+        how += f" above {', '.join(f'{threshold:g}' for threshold in thresholds)}"
+    if weak.least_confidence:
+        how += f", unknown below a confidence of {weak.least_confidence:g}"
     return (
-        f"predicted by the model {weak['model']} (task {weak['task']}, weights {weak['weights_sha256'][:12]}), whose "
-        f"{weak['metric']} on its own validation split is {weak['confidence']:.3f}; {how}"
+        f"predicted by the model {weak.model} (task {weak.task}, weights {weak.weights_sha256[:12]}), whose "
+        f"{weak.metric} on its own validation split is {weak.confidence:.3f}; {how}"
     )
 
 
-def check_label_fields(fields: Iterable[dict]) -> list[dict]:
-    """Every field checked, names unique."""
-    checked = [check_label_field(field) for field in fields]
-    names = [field["name"] for field in checked]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(f"Label field `{twice[0]}` is declared twice.")
-    return checked
-
-
-def check_label(value, field: dict, where: str) -> float | int | list[float] | None:
+def check_label(value, field: LabelField, where: str) -> float | int | list[float] | None:
     """One label as a row holds it (float, class index, list of intensities, or None for unknown).
 
     `where` names the row in the error, for instance "manifest.csv line 4".
     """
     if value is None:
         return None
-    name, kind, labels = field["name"], field["problem_type"], field["labels"]
+    name, kind, labels = field.name, field.problem_type, field.labels
     if kind == "single_label_classification":
         if isinstance(value, bool) or not hasattr(value, "__index__") or not 0 <= int(value) < len(labels):
             raise ValueError(f"{where}: `{name}` is {value!r}; expected a class index from 0 to {len(labels) - 1}.")
@@ -113,25 +52,25 @@ def check_label(value, field: dict, where: str) -> float | int | list[float] | N
     if not hasattr(numbers, "__len__") or isinstance(numbers, str) or len(numbers) != len(labels):
         raise ValueError(f"{where}: `{name}` is {value!r}; expected {len(labels)} numbers, one for each label.")
     for number in numbers:
-        if not _is_number(number):
+        if not is_finite_number(number):
             raise ValueError(
                 f"{where}: `{name}` holds {number!r}; expected a finite number, or nothing if it is unknown."
             )
-        low, high = (field["range"] if field.get("strict", True) else None) or (-math.inf, math.inf)
+        low, high = (field.range if field.strict else None) or (-math.inf, math.inf)
         if not low - RANGE_SLACK <= number <= high + RANGE_SLACK:
             raise ValueError(f"{where}: `{name}` is {number:g}, outside its range [{low:g}, {high:g}].")
     numbers = [float(number) for number in numbers]
     return numbers[0] if kind == "regression" else numbers
 
 
-def parse_label(cell, field: dict, where: str):
+def parse_label(cell, field: LabelField, where: str):
     """A manifest cell (text, number, list of names or numbers, dict of intensities) as the label of a row."""
-    name, labels = field["name"], field["labels"]
+    name, labels = field.name, field.labels
     if is_empty(cell) or (isinstance(cell, dict) and all(is_empty(number) for number in cell.values())):
         return None
-    if field["problem_type"] == "regression":
+    if field.problem_type == "regression":
         return check_label(_number(cell), field, where)
-    if field["problem_type"] == "single_label_classification":
+    if field.problem_type == "single_label_classification":
         return _class_index(class_name(cell), field, where)
     if isinstance(cell, dict):
         missing = [label for label in labels if is_empty(cell.get(label))]
@@ -144,13 +83,13 @@ def parse_label(cell, field: dict, where: str):
         cell = [] if cell.strip() == NO_LABEL else [part.strip() for part in cell.split("|")]
     if not isinstance(cell, list):
         raise ValueError(f"{where}: `{name}` is {cell!r}; expected class names such as 'happy|sad', or '{NO_LABEL}'.")
-    if cell and all(_is_number(number) for number in cell):
+    if cell and all(is_finite_number(number) for number in cell):
         return check_label(cell, field, where)
     present = {_class_index(class_name(part), field, where) for part in cell}
     return check_label([float(index in present) for index in range(len(labels))], field, where)
 
 
-def infer_label_field(name: str, cells: list) -> dict:
+def infer_label_field(name: str, cells: list) -> LabelField:
     """The label field that a manifest column speaks for.
 
     Numbers with a fraction make a regression; texts, or few whole numbers from 0 up, make classes; `happy|sad`, a list
@@ -195,21 +134,23 @@ def infer_label_field(name: str, cells: list) -> dict:
     return _field(name, "single_label_classification", names)
 
 
-def features(label_fields: list[dict], sizes: dict[str, int]) -> datasets.Features:
+def features(label_fields: list[LabelField], sizes: dict[str, int]) -> "datasets.Features":
     """The columns of a data set; a modality that the corpus lacks has size 1 and zero steps in every row.
 
     There is no `labels` column if there are no label fields: Parquet has no empty struct.
     """
 
+    import datasets
+
     def ragged(size: int) -> datasets.List:
         return datasets.List(datasets.List(datasets.Value("float32"), length=size))
 
-    def label(field: dict):
-        if field["problem_type"] == "single_label_classification":
-            return datasets.ClassLabel(names=field["labels"])
-        if field["problem_type"] == "regression":
+    def label(field: LabelField):
+        if field.problem_type == "single_label_classification":
+            return datasets.ClassLabel(names=list(field.labels))
+        if field.problem_type == "regression":
             return datasets.Value("float32")
-        return datasets.List(datasets.Value("float32"), length=len(field["labels"]))
+        return datasets.List(datasets.Value("float32"), length=len(field.labels))
 
     columns = {name: datasets.Value("string") for name in ("id", "group", "transcript")}
     columns["spans"] = ragged(2)
@@ -217,7 +158,7 @@ def features(label_fields: list[dict], sizes: dict[str, int]) -> datasets.Featur
     columns |= {name: datasets.Value("string") for name in ("audio_file", "video_file")}
     columns |= {name: datasets.Value("float32") for name in ("start", "end")}
     if label_fields:
-        columns["labels"] = {field["name"]: label(field) for field in label_fields}
+        columns["labels"] = {field.name: label(field) for field in label_fields}
     return datasets.Features(columns)
 
 
@@ -235,10 +176,10 @@ def class_name(cell) -> str:
     return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell).strip()
 
 
-def _class_index(label: str, field: dict, where: str) -> int:
-    if label not in field["labels"]:
-        raise ValueError(f"{where}: `{field['name']}` is {label!r}; its classes are {', '.join(field['labels'])}.")
-    return field["labels"].index(label)
+def _class_index(label: str, field: LabelField, where: str) -> int:
+    if label not in field.labels:
+        raise ValueError(f"{where}: `{field.name}` is {label!r}; its classes are {', '.join(field.labels)}.")
+    return field.labels.index(label)
 
 
 def _number(cell):
@@ -248,9 +189,5 @@ def _number(cell):
     return float(cell) if isinstance(cell, int | float) and not isinstance(cell, bool) else cell
 
 
-def _is_number(value) -> bool:
-    return not isinstance(value, bool | str) and hasattr(value, "__float__") and math.isfinite(value)
-
-
-def _field(name: str, problem_type: str, labels: list[str]) -> dict:
-    return check_label_field({"name": name, "problem_type": problem_type, "labels": labels, "range": None})
+def _field(name: str, problem_type: str, labels: list[str]) -> LabelField:
+    return LabelField(name, problem_type, tuple(labels))

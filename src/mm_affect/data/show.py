@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow.compute as pc
 
+from ..label_field import LabelField
 from ..messages import did_you_mean
 from ..vocabulary import MODALITIES
 from .corpora.layouts import CorpusLayout
 from .corpora.registry import CORPORA, find_layout
 from .loading import load, read_corpus
 from .ragged import RowReader
+from .record import CorpusRecord
 from .schema import NO_LABEL
 
 
@@ -22,11 +24,18 @@ WORDS_PER_LINE = 6
 
 def find_row(
     source: str | Path, clip: str, data_dir: str | Path | None = None, config: str | None = None, **options
-) -> tuple[dict, dict, str]:
-    """The row `clip`, the corpus it is from (in the keys of corpus.json), and its split.
+) -> tuple[dict, CorpusRecord, str]:
+    """Return the row with the id `clip`, the record of its corpus, and its split.
 
-    `source` is a folder of rows or an own corpus; with `data_dir` it is the name of a corpus, whose files there are read
-    until the row is found. Raises `ValueError`, with the ids that are most alike, if there is no such row.
+    Args:
+        source: folder of rows or own corpus; with `data_dir` the name of a published corpus.
+        clip: id of the row.
+        data_dir: folder of the published corpus, which are read until the row is reached.
+        config: named configuration of the published corpus.
+        options: options of its layout.
+
+    Raises:
+        ValueError: there is no such row; the message names the most similar ids.
     """
     if data_dir is not None:
         return _read_until(clip, find_layout(str(source), Path(data_dir), config, **options))
@@ -42,31 +51,31 @@ def find_row(
     raise _unknown(clip, ids, str(source))
 
 
-def _read_until(clip: str, layout: CorpusLayout) -> tuple[dict, dict, str]:
+def _read_until(clip: str, layout: CorpusLayout) -> tuple[dict, CorpusRecord, str]:
     corpus, ids = layout.describe(), []
-    absent = dict.fromkeys(("transcript", "spans", "audio_file", "video_file", "start", "end"))
-    absent |= {modality: np.zeros((0, corpus["sizes"].get(modality, 1)), np.float32) for modality in MODALITIES}
-    for split in corpus["counts"]:
+    absent: dict = dict.fromkeys(("transcript", "spans", "audio_file", "video_file", "start", "end"))
+    absent |= {modality: np.zeros((0, corpus.sizes.get(modality, 1)), np.float32) for modality in MODALITIES}
+    for split in corpus.counts:
         for row in layout.rows(split):
             if row["id"] == clip:
                 return absent | {name: value for name, value in row.items() if value is not None}, corpus, split
             if len(ids) < COMPARED:
                 ids.append(row["id"])
-        dropped = next((lost["reason"] for lost in layout.dropped if lost["id"] == clip), None)
+        dropped = next((lost.reason for lost in layout.dropped if lost.id == clip), None)
         if dropped is not None:
-            raise ValueError(f"{corpus['name']} has `{clip}`, but it makes no row: {dropped}.")
-    raise _unknown(clip, ids, corpus["name"])
+            raise ValueError(f"{corpus.name} has `{clip}`, but it makes no row: {dropped}.")
+    raise _unknown(clip, ids, corpus.name)
 
 
 def _unknown(clip: str, ids: list[str], where: str) -> ValueError:
     return ValueError(f"{where} has no row {clip!r}.{did_you_mean(clip, ids)}" if ids else f"{where} has no rows.")
 
 
-def in_words(row: dict, corpus: dict, split: str) -> Iterator[str]:
-    """The lines that describe a row."""
-    synthetic = " (SYNTHETIC)" if corpus.get("synthetic") else ""
-    yield f"{row['id']}  ({corpus['name']}{synthetic}, {split}, group {row['group']})"
-    for name, value in label_words(row, corpus["label_fields"]).items():
+def format_row(row: dict, corpus: CorpusRecord, split: str) -> Iterator[str]:
+    """Yield the lines that describe a row."""
+    synthetic = " (SYNTHETIC)" if corpus.synthetic else ""
+    yield f"{row['id']}  ({corpus.name}{synthetic}, {split}, group {row['group']})"
+    for name, value in format_labels(row, corpus.label_fields).items():
         yield f"  {name:12} {value}"
     for name in ("audio_file", "video_file"):
         if row[name]:
@@ -81,33 +90,33 @@ def in_words(row: dict, corpus: dict, split: str) -> Iterator[str]:
         for first in range(0, len(timed), WORDS_PER_LINE):
             yield f"  {'' if first else 'words, s':12} " + "   ".join(timed[first : first + WORDS_PER_LINE])
     for modality in MODALITIES:
-        yield f"  {modality:12} {_feature_words(row[modality])}"
+        yield f"  {modality:12} {_format_features(row[modality])}"
 
 
-def label_words(row: dict, fields: list[dict]) -> dict[str, str]:
-    """Task -> its label in words, of every label field."""
-    told = {}
+def format_labels(row: dict, fields: list[LabelField]) -> dict[str, str]:
+    """Return the labels of a row as text, by label field."""
+    texts = {}
     for field in fields:
-        value = (row.get("labels") or {}).get(field["name"])
+        value = (row.get("labels") or {}).get(field.name)
         if value is None:
-            told[field["name"]] = "unknown"
-        elif field["problem_type"] == "single_label_classification":
-            told[field["name"]] = field["labels"][value]
-        elif field["problem_type"] == "regression":
-            told[field["name"]] = f"{value:+.3g}"
+            texts[field.name] = "unknown"
+        elif field.problem_type == "single_label_classification":
+            texts[field.name] = field.labels[value]
+        elif field.problem_type == "regression":
+            texts[field.name] = f"{value:+.3g}"
         else:
-            present = [f"{label} {v:.3g}" for label, v in zip(field["labels"], value, strict=True) if v]
-            told[field["name"]] = ", ".join(present) or NO_LABEL
-    return told
+            present = [f"{label} {v:.3g}" for label, v in zip(field.labels, value, strict=True) if v]
+            texts[field.name] = ", ".join(present) or NO_LABEL
+    return texts
 
 
-def _feature_words(values: np.ndarray) -> str:
+def _format_features(values: np.ndarray) -> str:
     if not len(values):
         return "no features"
     measured = values[~np.isnan(values).all(axis=1)]
-    told = f"{len(values)} steps of {values.shape[1]}"
+    text = f"{len(values)} steps of {values.shape[1]}"
     if len(measured) < len(values):
-        told += f", {len(values) - len(measured)} of them not measured"
+        text += f", {len(values) - len(measured)} of them not measured"
     if not len(measured):
-        return told
-    return f"{told}, from {np.nanmin(measured):.4g} to {np.nanmax(measured):.4g}, mean {np.nanmean(measured):.4g}"
+        return text
+    return f"{text}, from {np.nanmin(measured):.4g} to {np.nanmax(measured):.4g}, mean {np.nanmean(measured):.4g}"

@@ -37,13 +37,13 @@ def k_folds_by_group(groups: Sequence[str], k: int = 5, seed: int = 0) -> list[i
     return _place(groups, {fold: len(groups) / k for fold in range(k)}, seed)
 
 
-def protocol_in_words(protocol: dict | str | None) -> str:
-    """The `split_protocol` of corpus.json as one line."""
+def describe_protocol(protocol: dict | str | None) -> str:
+    """Describe the `split_protocol` of corpus.json in one line."""
     if not isinstance(protocol, dict):
         return protocol or "none stated"
-    told = [f"{key}: {value}" for key, value in protocol.items() if key not in ("name", "groups_may_cross")]
+    options = [f"{key}: {value}" for key, value in protocol.items() if key not in ("name", "groups_may_cross")]
     crosses = "yes" if protocol.get("groups_may_cross") else "no"
-    return "; ".join([str(protocol.get("name")), *told, f"speakers or videos shared between splits: {crosses}"])
+    return "; ".join([str(protocol.get("name")), *options, f"speakers or videos shared between splits: {crosses}"])
 
 
 def _place(groups: Sequence[str], wanted: dict, seed: int) -> list:

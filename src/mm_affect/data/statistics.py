@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..label_field import LabelField
 from .loading import load, read_corpus
 from .ragged import RowReader
 
@@ -30,11 +31,11 @@ def label_statistics(source: str | Path) -> dict:
         two does not vary, and `pairs`, the number of those rows, `(n, n)`. Intensities enter as they are.
     """
     corpus, splits = read_corpus(source), load(source)
-    fields = corpus["label_fields"]
+    fields = corpus.label_fields
     if not fields:
         raise ValueError(f"{source} has no labels to count.")
     names = [name for field in fields for name in _variables(field)]
-    counts = {field["name"]: {} for field in fields}
+    counts: dict[str, dict[str, dict[str, int]]] = {field.name: {} for field in fields}
     sums = _Sums(len(names))
     for split, rows in splits.items():
         reader = RowReader(rows.select_columns(["labels"]))
@@ -42,44 +43,43 @@ def label_statistics(source: str | Path) -> dict:
             labels = [reader[i]["labels"] for i in range(start, min(start + PART, len(reader)))]
             columns = []
             for field in fields:
-                values = _values([label[field["name"]] for label in labels], field)
+                values = _values([label[field.name] for label in labels], field)
                 for name, number in _count(values, field).items():
-                    found = counts[field["name"]].setdefault(name, dict.fromkeys(splits, 0))
-                    found[split] += number
+                    counts[field.name].setdefault(name, dict.fromkeys(splits, 0))[split] += number
                 columns.append(values[:, 1:] if _is_binary(field) else values)
             sums.add(np.concatenate(columns, axis=1))
     return {"counts": counts, "correlations": {"names": names, "r": sums.pearson(), "pairs": sums.pairs.astype(int)}}
 
 
-def _is_binary(field: dict) -> bool:
-    return field["problem_type"] == "single_label_classification" and len(field["labels"]) == 2
+def _is_binary(field: LabelField) -> bool:
+    return field.problem_type == "single_label_classification" and len(field.labels) == 2
 
 
-def _variables(field: dict) -> list[str]:
-    if field["problem_type"] == "regression":
-        return [field["name"]]
-    return [f"{field['name']}.{label}" for label in field["labels"][_is_binary(field) :]]
+def _variables(field: LabelField) -> list[str]:
+    if field.problem_type == "regression":
+        return [field.name]
+    return [f"{field.name}.{label}" for label in field.labels[_is_binary(field) :]]
 
 
-def _values(labels: list, field: dict) -> np.ndarray:
+def _values(labels: list, field: LabelField) -> np.ndarray:
     """Labels as numbers `(rows, labels)`, classes one-hot, NaN where unknown."""
-    values = np.full((len(labels), len(field["labels"])), np.nan)
+    values = np.full((len(labels), len(field.labels)), np.nan)
     for i, label in enumerate(labels):
-        if label is not None and field["problem_type"] == "single_label_classification":
-            values[i] = np.arange(len(field["labels"])) == label
+        if label is not None and field.problem_type == "single_label_classification":
+            values[i] = np.arange(len(field.labels)) == label
         elif label is not None:
             values[i] = label
     return values
 
 
-def _count(values: np.ndarray, field: dict) -> dict[str, int]:
+def _count(values: np.ndarray, field: LabelField) -> dict[str, int]:
     known = ~np.isnan(values[:, 0])
-    if field["problem_type"] == "regression":
+    if field.problem_type == "regression":
         signs = [int((np.sign(values[known, 0]) == sign).sum()) for sign in (-1, 0, 1)]
         found = dict(zip(SIGNS, signs, strict=True))
     else:
-        least = 0.5 if field.get("weak", {}).get("soft") else 0.0
-        found = dict(zip(field["labels"], (values[known] > least).sum(0).tolist(), strict=True))
+        least = 0.5 if field.weak is not None and field.weak.soft else 0.0
+        found = dict(zip(field.labels, (values[known] > least).sum(0).tolist(), strict=True))
     return found | {"unknown": int((~known).sum())}
 
 

@@ -9,11 +9,12 @@ from huggingface_hub import EvalResult, EvalResultEntry, ModelCard, ModelCardDat
 
 from ..data.corpora.registry import CORPORA, get_corpus
 from ..data.licenses import license_of_card, slug
-from ..data.schema import weak_in_words
-from ..data.splits import protocol_in_words
+from ..data.schema import describe_weak_labels
+from ..data.splits import describe_protocol
 from ..files import write_atomically
+from ..label_field import LabelField
 from .metrics import definition, primary_metric
-from .results import SUBSETS, CorpusRecord, Results, Score, format_score, markdown_table
+from .results import SUBSETS, CorpusSummary, Results, Score, format_score, markdown_table
 
 
 TEMPLATE = Path(__file__).parents[1] / "templates" / "model_card.md"
@@ -55,7 +56,11 @@ def write_card(results: Results, folder: str | Path) -> Path:
         config=json.dumps(results.config, indent=2, ensure_ascii=False),
         tasks=[_task_tables(results, task) for task in results.tasks],
         tasks_table=_tasks_table(results),
-        weak={task["name"]: weak_in_words(task) for task in results.tasks if task.get("weak")},
+        weak={
+            task["name"]: describe_weak_labels(LabelField.from_dict(task))
+            for task in results.tasks
+            if task.get("weak")
+        },
         subset_table=_subset_table(results),
         corpus_table=_corpus_table(results.corpus),
         auxiliary_table=_auxiliary_table(results.corpus.auxiliary),
@@ -191,12 +196,12 @@ def _subset_table(results: Results) -> str:
     return markdown_table(["modalities", *(f"`{key}`" for key in _primary_scores(results, subsets[0]))], rows)
 
 
-def _corpus_table(corpus: CorpusRecord) -> str:
+def _corpus_table(corpus: CorpusSummary) -> str:
     rows = [
         ["corpus", corpus.name],
         ["license", corpus.license or "none stated"],
         ["utterances", ", ".join(f"{split} {count:,}" for split, count in corpus.counts.items())],
-        ["split protocol", protocol_in_words(corpus.split_protocol)],
+        ["split protocol", describe_protocol(corpus.split_protocol)],
         ["manifest hash", f"`{corpus.manifest_hash}`" if corpus.manifest_hash else "none"],
     ]
     access = next((known.access for known in map(get_corpus, CORPORA) if corpus.name.startswith(known.title)), None)

@@ -11,7 +11,7 @@ from ..data.ragged import RowDataset
 from ..features.collator import AffectCollator
 from ..features.processor import AffectProcessor
 from ..models.modeling import AffectPreTrainedModel
-from ..tasks import Task, as_field
+from ..tasks import Task
 from ..vocabulary import MODALITIES
 from .metrics import PER_LABEL, TUNABLE, compute_task_metrics, tune_thresholds
 
@@ -33,9 +33,10 @@ def compute_metrics(tasks: list[Task], prediction: EvalPrediction) -> dict[str, 
     for task in tasks:
         if task.name in prediction.label_ids:
             truth, scores = prediction.label_ids[task.name], task.scores(prediction.predictions[task.name])
-            found = compute_task_metrics(as_field(task), truth, scores, task.threshold)
+            field = task.to_label_field().to_dict()
+            found = compute_task_metrics(field, truth, scores, task.threshold)
             for metric, thresholds in (task.metric_thresholds or {}).items():
-                own = quietly(compute_task_metrics)(as_field(task), truth, scores, thresholds)
+                own = quietly(compute_task_metrics)(field, truth, scores, thresholds)
                 found |= {name: value for name, value in own.items() if name.split(".")[0] == metric}
             metrics |= {f"{task.name}.{name}": value for name, value in found.items()}
     return metrics

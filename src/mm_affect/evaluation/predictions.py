@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from transformers import EvalPrediction
 
 from ..files import write_atomically
-from ..tasks import Task, as_field
+from ..tasks import Task
 
 
 FILE = "predictions.parquet"
@@ -48,7 +48,8 @@ def scored(ids: list[str], tasks: list[Task], answer: EvalPrediction) -> Predict
     return Predictions(
         ids,
         {
-            task.name: as_field(task) | {"threshold": task.threshold, "metric_thresholds": task.metric_thresholds}
+            task.name: task.to_label_field().to_dict()
+            | {"threshold": task.threshold, "metric_thresholds": task.metric_thresholds}
             for task in known
         },
         {task.name: answer.label_ids[task.name] for task in known},

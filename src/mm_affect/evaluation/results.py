@@ -97,7 +97,7 @@ class ModelRecord(_Record):
 
 
 @dataclass(frozen=True)
-class CorpusRecord(_Record):
+class CorpusSummary(_Record):
     """The corpus that the run was trained and tested on.
 
     Args:
@@ -213,7 +213,7 @@ class Results:
     model: ModelRecord
     config: dict[str, Any]
     tasks: list[dict[str, Any]]
-    corpus: CorpusRecord
+    corpus: CorpusSummary
     seeds: dict[str, SeedResult]
     environment: Environment
     command: str
@@ -268,7 +268,7 @@ class Results:
             model=ModelRecord.from_dict(content["model"]),
             config=content["config"],
             tasks=content["tasks"],
-            corpus=CorpusRecord.from_dict(content["corpus"]),
+            corpus=CorpusSummary.from_dict(content["corpus"]),
             seeds=seeds,
             environment=Environment(content["versions"], content["device"]),
             command=content["command"],

@@ -10,7 +10,7 @@ from textwrap import shorten
 
 import numpy as np
 
-from ..data.show import label_words
+from ..data.show import format_labels
 from ..features.media import iter_frames, probe, read_audio
 from ..files import write_atomically
 from ..vocabulary import MODALITIES
@@ -57,10 +57,10 @@ def plot_row(row: dict, corpus: dict, path: str | Path) -> Path:
         _draw_sound(next(axes), sound, row)
     for modality in features:
         _draw_features(figure, next(axes), modality, row)
-    labels = ", ".join(f"{name}: {told}" for name, told in label_words(row, corpus["label_fields"]).items())
-    synthetic = " (SYNTHETIC)" if corpus.get("synthetic") else ""
+    labels = ", ".join(f"{name}: {label}" for name, label in format_labels(row, corpus.label_fields).items())
+    synthetic = " (SYNTHETIC)" if corpus.synthetic else ""
     said = shorten(row["transcript"] or "", 110, placeholder=" ...") if row["spans"] is None else ""
-    lines = [f"{row['id']}, {corpus['name']}{synthetic}", shorten(labels, 110, placeholder=" ..."), said]
+    lines = [f"{row['id']}, {corpus.name}{synthetic}", shorten(labels, 110, placeholder=" ..."), said]
     figure.suptitle("\n".join(filter(None, lines)), fontsize=10)
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=150)

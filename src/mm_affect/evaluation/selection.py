@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from ..messages import did_you_mean
-from ..tasks import Task, as_field
+from ..tasks import Task
 from .evaluator import quietly
 from .metrics import compute_task_metrics, primary_metric
 from .results import SeedResult, read_results
@@ -27,7 +27,7 @@ def selection_of(config, tasks: list[Task]) -> tuple[str, bool]:
     if wanted == "loss":
         return "loss", False
     if wanted is None:
-        name, greater = primary_metric(as_field(tasks[0]))
+        name, greater = primary_metric(tasks[0].to_label_field().to_dict())
         return f"{tasks[0].name}.{name}", greater
     return wanted, wanted.split("+")[0].split(".")[-1] not in LESS_IS_BETTER
 
@@ -46,7 +46,8 @@ def check_selection(config, tasks: list[Task], measured: list[Task]) -> None:
     for task in measured:
         scores = np.zeros((2, task.num_outputs))
         zeros = truth.get(task.problem_type, scores)
-        known += [f"{task.name}.{name}" for name in quietly(compute_task_metrics)(as_field(task), zeros, scores)]
+        field = task.to_label_field().to_dict()
+        known += [f"{task.name}.{name}" for name in quietly(compute_task_metrics)(field, zeros, scores)]
     selection = selection_of(config, tasks)[0]
     parts = selection.split("+")
     for wanted in parts:

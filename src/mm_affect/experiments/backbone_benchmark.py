@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from ..evaluation.metrics import definition
 from ..evaluation.results import Results, format_score, latex_table, markdown_table
+from ..label_field import LabelField
 from ..messages import did_you_mean
 from ..training.config import RunConfig
 
@@ -72,19 +73,19 @@ def benchmark_config(name: str, rows: Path, folder: Path, task: dict, corpus: st
     return RunConfig.from_dict(fields, overrides)
 
 
-def benchmark_task(label_fields: list[dict], name: str) -> dict:
+def benchmark_task(label_fields: list[LabelField], name: str) -> dict:
     """The task that the models are measured by, from a label column of the rows; one of several classes as several labels.
 
     Raises:
         ValueError: there is no such column.
     """
-    fields = {field["name"]: field for field in label_fields}
+    fields = {field.name: field for field in label_fields}
     if name not in fields:
         raise ValueError(f"The rows have no label {name!r}; choose another --task.{did_you_mean(name, fields)}")
     field = fields[name]
-    kind, labels = field["problem_type"], field["labels"]
+    kind, labels = field.problem_type, list(field.labels)
     if kind == "regression":
-        return {"name": name, "problem_type": kind, "value_range": field["range"]}
+        return {"name": name, "problem_type": kind, "value_range": field.range and list(field.range)}
     kind = "multi_label_classification" if len(labels) > 2 else kind
     return {"name": name, "problem_type": kind, "labels": labels}
 

@@ -97,9 +97,9 @@ def select_runs(
     subjects = []
     for folder in results:
         found = read_results(folder / "results.json")
-        if found.corpus.manifest_hash != corpus["manifest_hash"]:
+        if found.corpus.manifest_hash != corpus.manifest_hash:
             raise ValueError(
-                f"{folder} was trained on other rows ({found.corpus.name}) than {rows} ({corpus['name']}); scores "
+                f"{folder} was trained on other rows ({found.corpus.name}) than {rows} ({corpus.name}); scores "
                 "of different rows cannot be compared."
             )
         task, scores = found.tasks[0], found.summary[found.full_subset]
@@ -129,7 +129,7 @@ def measure(config: RunConfig, batch_size: int, rounds: int) -> Cost:
     warnings.simplefilter("ignore")
     splits, corpus, tasks, processor = prepare(config, ("train",))
     model, train = make_model(config, tasks, processor), RowDataset(splits["train"], processor.modalities)
-    collator = AffectCollator(processor, tasks, corpus.get("training_fields", corpus["label_fields"]))
+    collator = AffectCollator(processor, tasks, corpus.training_fields)
     chosen = np.random.default_rng(0).permutation(len(train))[: BATCHES * batch_size].tolist()
     parts = [chosen[first : first + batch_size] for first in range(0, len(chosen), batch_size)]
     batches = [collator([train[row] for row in part]) for part in parts]
@@ -207,7 +207,7 @@ def measure_costs(
     table, numbers = format_costs(measured, metric)
     corpus = read_corpus(rows)
     notes = [f"* {name} could not be measured: {reason}" for name, reason in failed.items()]
-    record = {"rows": str(rows), "corpus": corpus["name"], "batch_size": batch_size, "rounds": rounds,
+    record = {"rows": str(rows), "corpus": corpus.name, "batch_size": batch_size, "rounds": rounds,
               "metric": metric, "threads": 1, **asdict(Environment.current("cpu")), "failed": failed,
               "measured": [{"name": s.name, "config": s.config.to_dict(), "score": s.score and s.score.to_dict()} | asdict(cost)
                            for s, cost in measured]}  # fmt: skip
@@ -216,9 +216,7 @@ def measure_costs(
     write_atomically(output / "costs.md", "\n".join([table, "", *notes]).rstrip() + "\n")
     scored = [(subject, cost) for subject, cost in measured if subject.score]
     if scored:
-        plot_parameters(
-            scored, metric, corpus["name"] + " (SYNTHETIC)" * corpus["synthetic"], output / "parameters.png"
-        )
+        plot_parameters(scored, metric, corpus.name + " (SYNTHETIC)" * corpus.synthetic, output / "parameters.png")
     return table, failed
 
 

@@ -29,8 +29,6 @@ def renormalized(results: Results) -> Results:
         if not hasattr(model.config, "renormalize_weights"):
             raise ValueError(f"{type(model).__name__} weighs no modalities, so there is nothing to re-normalize.")
         model.config.renormalize_weights = True
-        seeds[seed] = replace(
-            found, test=evaluate_subsets(model, processor, rows, read_corpus(folder)["label_fields"])
-        )
+        seeds[seed] = replace(found, test=evaluate_subsets(model, processor, rows, read_corpus(folder).label_fields))
     best = results.best and replace(results.best, intervals={})
     return replace(results, name=f"{results.name}, weights re-normalized", seeds=seeds, best=best)

@@ -163,7 +163,7 @@ def rerun(
         {"output_dir": str(output / "run")} | ({"rows": rows} if rows else {}) | ({"seeds": seeds} if seeds else {})
     )
     config = RunConfig.from_dict(card.config, changes)
-    _check_data(card, read_corpora(config.rows, config.auxiliary), config.rows)
+    _check_data(card, read_corpora(config.rows, config.auxiliary).to_dict(), config.rows)
     run(config, card.command)
     return read_results(Path(config.output_dir) / "results.json")  # as the card was read: undefined scores are None
 

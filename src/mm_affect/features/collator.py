@@ -1,9 +1,12 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Collate feature rows into the keyword arguments of a model's forward."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 
+from ..label_field import LabelField
 from .label_encoding import label_encoder
 from .processor import AffectProcessor
 
@@ -19,9 +22,11 @@ class AffectCollator:
         soft: see `label_encoder`; for training only.
     """
 
-    def __init__(self, processor: AffectProcessor, tasks, label_fields, augment=None, soft=False):
+    def __init__(
+        self, processor: AffectProcessor, tasks, label_fields: Iterable[LabelField], augment=None, soft=False
+    ):
         self.processor, self.augment = processor, augment
-        fields = {field["name"]: field for field in label_fields}
+        fields = {field.name: field for field in label_fields}
         read = [task for task in tasks if task.generated_from is None and task.source in fields]
         self.encoders = {task.name: (task, label_encoder(task, fields[task.source], soft)) for task in read}
         if not self.encoders:

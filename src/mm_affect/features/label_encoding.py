@@ -3,11 +3,12 @@
 
 import numpy as np
 
+from ..label_field import LabelField
 from ..messages import did_you_mean
 from ..tasks import Task
 
 
-def label_encoder(task: Task, field: dict, soft: bool = False):
+def label_encoder(task: Task, field: LabelField, soft: bool = False):
     """A function from a row's label to the task's target: float, class index (-100 = unknown) or list (NaN = unknown).
 
     A regression column can be read as classes: as two, class 1 above `task.positive_above`; or as an odd number n of
@@ -16,14 +17,14 @@ def label_encoder(task: Task, field: dict, soft: bool = False):
     the labels that are more probable than not.
 
     Args:
-        field: the label field of the corpus that the task reads: name, problem_type, labels, range.
+        field: the label field of the corpus that the task reads.
         soft: weak labels that are probabilities stay such, as training wants them; those of the classes that a single-label
             task asks for are divided by their sum.
 
     Raises:
         ValueError: the field cannot answer the task, or lacks one of its labels.
     """
-    kind, given = task.problem_type, field["problem_type"]
+    kind, given = task.problem_type, field.problem_type
     if kind == "regression" and given == "regression":
         low, high = task.value_range if task.clip else (-np.inf, np.inf)
         return lambda value: np.nan if value is None else min(max(float(value), low), high)
@@ -33,27 +34,25 @@ def label_encoder(task: Task, field: dict, soft: bool = False):
             return lambda value: -100 if value is None else int(value > task.positive_above)
         if classes % 2 == 0:
             raise ValueError(
-                f"Task {task.name!r} reads the regression column {field['name']!r} as {classes} classes; give it 2 "
+                f"Task {task.name!r} reads the regression column {field.name!r} as {classes} classes; give it 2 "
                 "labels, or an odd number of them."
             )
         most = classes // 2
         return lambda value: -100 if value is None else most + round(min(max(value, -most), most))
-    probabilities = (field.get("weak") or {}).get("soft", False)
+    probabilities = field.weak is not None and field.weak.soft
     one_of_several = kind == "multi_label_classification" and given == "single_label_classification"
     if kind != given and not one_of_several and not (probabilities and kind == "single_label_classification"):
-        raise ValueError(
-            f"Task {task.name!r} ({kind}) cannot be read from the label column {field['name']!r} ({given})."
-        )
+        raise ValueError(f"Task {task.name!r} ({kind}) cannot be read from the label column {field.name!r} ({given}).")
     for label in task.labels:
-        if label not in field["labels"]:
+        if label not in field.labels:
             raise ValueError(
                 f"Task {task.name!r} asks for the label {label!r}, which the corpus does not have."
-                + did_you_mean(label, field["labels"])
+                + did_you_mean(label, field.labels)
             )
-    order = [field["labels"].index(label) for label in task.labels]
+    order = [field.labels.index(label) for label in task.labels]
     unknown = [np.nan] * len(order)
     if kind == given == "single_label_classification":
-        index = {i: task.labels.index(label) for i, label in enumerate(field["labels"]) if label in task.labels}
+        index = {i: task.labels.index(label) for i, label in enumerate(field.labels) if label in task.labels}
         return lambda value: -100 if value is None else index.get(int(value), -100)
     if one_of_several:
         return lambda value: unknown if value is None else [float(i == value) for i in order]

@@ -9,7 +9,7 @@ model that was trained on the embeddings of one refuses those of another.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from transformers import AutoProcessor
 from ..checkpoints.loading import folder_of_checkpoint
 from ..data import RowReader
 from ..data.ragged import RowDataset, ragged_array
+from ..data.record import CorpusRecord
 from ..features.pretrained_files import sha256_of, weights_in
 from ..features.processor import AffectProcessor
 from ..models.modeling import AffectPreTrainedModel
@@ -78,12 +79,12 @@ class Embedder:
         nothing = {m: np.zeros((0, size), np.float32) for m, size in self.processor.feature_sizes.items()}
         return self([nothing])[0].shape[1]
 
-    def describe(self, checkpoint: str | Path, corpus: dict) -> dict:
+    def describe(self, checkpoint: str | Path, corpus: CorpusRecord) -> dict:
         """Everything that decides the numbers, as corpus.json records it under the modality that they are written as.
 
         Args:
             checkpoint: the folder or Hub name of the model.
-            corpus: corpus.json of the rows that are read.
+            corpus: record of the rows that are read.
         """
         folder = folder_of_checkpoint(checkpoint)
         return {
@@ -91,7 +92,7 @@ class Embedder:
             "version": 1,
             "size": self.size,
             "steps": "one per row" if self.pooled else "as of the audio",
-            "rate": None if self.pooled else (corpus["extractors"].get("audio") or {}).get("rate"),
+            "rate": None if self.pooled else (corpus.extractors.get("audio") or {}).get("rate"),
             "model": folder.resolve().name if Path(checkpoint).exists() else str(checkpoint),
             "model_type": self.model.config.model_type,
             "weights_sha256": sha256_of(weights_in(folder)),
@@ -113,8 +114,8 @@ def embed_rows(
     modality: str = "audio",
     overwrite: bool = False,
     progress: Progress | None = None,
-) -> dict:
-    """Write the rows with the embeddings instead of one modality, in every split; return their corpus.json.
+) -> CorpusRecord:
+    """Write the rows with the embeddings instead of one modality, in every split; return their record.
 
     Args:
         checkpoint: the folder or Hub name of the embedder's model.
@@ -131,21 +132,21 @@ def embed_rows(
         raise ValueError(f"Embeddings are to be written as {modality!r}; expected one of {', '.join(MODALITIES)}.")
     corpus = read_rows_corpus(rows)
     description = embedder.describe(checkpoint, corpus)
-    described = {
-        "label_fields": corpus["label_fields"],
-        "sizes": corpus["sizes"] | {modality: embedder.size},
-        "extractors": corpus["extractors"] | {modality: description},
-    }
+    described = replace(
+        corpus,
+        sizes=corpus.sizes | {modality: embedder.size},
+        extractors=corpus.extractors | {modality: description},
+    )
 
     def embedded(table: pa.Table, schema: pa.Schema) -> dict[str, pa.Array]:
         found = embedder(RowDataset(RowReader(datasets.Dataset(table)), embedder.modalities))
         return {modality: ragged_array(found, embedder.size)}
 
-    def with_processor(folder: Path, shards: list[str], record: dict) -> dict:
+    def with_processor(folder: Path, shards: list[str], record: CorpusRecord) -> CorpusRecord:
         if (folder / "processor_config.json").is_file():
             given = AutoProcessor.from_pretrained(folder)
             ways = given.normalization | {modality: "standard"}
-            processor = AffectProcessor(record["sizes"], record["extractors"], ways)
+            processor = AffectProcessor(record.sizes, record.extractors, ways)
             made = given.made_extractors()
             processor.share_extractors({m: extractor for m, extractor in made.items() if m != modality})
             processor.save_pretrained(folder)

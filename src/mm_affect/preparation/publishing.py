@@ -36,7 +36,7 @@ def push_rows(
     """
     folder = Path(folder)
     record = read_corpus(folder)
-    owner = {get_corpus(name).title: name for name in CORPORA}.get(record["name"], corpus)
+    owner = {get_corpus(name).title: name for name in CORPORA}.get(record.name, corpus)
     known = None if (corpus or owner) is None else get_corpus(corpus or owner)
     visibility = visibility or ("public" if known and not known.gated else "private")
     if visibility not in VISIBILITY:
@@ -46,7 +46,7 @@ def push_rows(
             f"{known.title} may not be given to everyone ({known.license}); push it as private, or as gated."
         )
     if corpus is not None and owner != corpus:
-        raise ValueError(f"{folder} holds rows of {record['name']}; push them with datasets_scripts/{owner}.py.")
+        raise ValueError(f"{folder} holds rows of {record.name}; push them with datasets_scripts/{owner}.py.")
     for path in sorted(folder.glob("*.parquet")):
         for column in pq.read_table(path, columns=["audio_file", "video_file"]).columns:
             if column.null_count < len(column):

@@ -10,13 +10,14 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..data import read_corpus
-from ..data.builder import CORPUS_FILE
+from ..data.record import CORPUS_FILE, CorpusRecord
 from ..data.rows import check_apart, check_target, is_rows, put_in_place, shard_files
 from ..data.schema import features
 from ..files import write_atomically
@@ -26,8 +27,8 @@ PLAN = "plan.json"
 Progress = Callable[[int, int], None]
 
 
-def read_rows_corpus(rows: str | Path) -> dict:
-    """corpus.json of a folder of rows, and of nothing else."""
+def read_rows_corpus(rows: str | Path) -> CorpusRecord:
+    """Return the record of a folder of rows, and of nothing else."""
     if not is_rows(Path(rows)):
         raise ValueError(f"{rows} is not a folder of rows; `mm-affect extract` makes one of a corpus.")
     return read_corpus(rows)
@@ -37,21 +38,21 @@ def rewrite_rows(
     rows: str | Path,
     output: str | Path,
     plan: dict,
-    described: dict,
+    described: CorpusRecord,
     change: Callable[[pa.Table, pa.Schema], dict[str, pa.Array]],
-    finish: Callable[[Path, list[str], dict], dict],
+    finish: Callable[[Path, list[str], CorpusRecord], CorpusRecord],
     overwrite: bool = False,
     progress: Progress | None = None,
-) -> dict:
-    """Write rows with other columns, in every split; return their corpus.json.
+) -> CorpusRecord:
+    """Write rows with other columns, in every split; return their record.
 
     Args:
         rows: a folder of rows; nothing in it changes.
         output: the folder to write; it appears when complete.
         plan: everything that decides the new columns; work on another plan is not gone on with.
-        described: the label fields and sizes of the new rows.
+        described: the record of the rows with the label fields, sizes and extractors of the new rows.
         change: the new columns of a table of rows, in the new schema; the others stay.
-        finish: called with the folder before it appears, the names of its shards, and corpus.json; gives the new corpus.json.
+        finish: called with the folder before it appears, the names of its shards, and the record; returns the new record.
         progress: called with the number of shards that are done, and of all.
 
     Raises:
@@ -60,10 +61,10 @@ def rewrite_rows(
     rows, output, corpus = Path(rows), Path(os.path.abspath(output)), read_rows_corpus(rows)
     check_apart(rows, output)
     check_target(output, overwrite)
-    shards = [Path(path) for split, n in corpus["counts"].items() if n for path in shard_files(rows, split)]
+    shards = [Path(path) for split, n in corpus.counts.items() if n for path in shard_files(rows, split)]
     building = output.with_name(f".{output.name}.rewriting")
     _prepare(building, json.dumps({"rows": _state(rows, shards)} | plan))
-    schema = features(described["label_fields"], described["sizes"]).arrow_schema
+    schema = features(described.label_fields, described.sizes).arrow_schema
     for number, shard in enumerate(shards):
         if progress is not None:
             progress(number, len(shards))
@@ -75,10 +76,10 @@ def rewrite_rows(
     for path in rows.iterdir():  # the processor, and what it needs; the card is written anew when the rows are pushed
         if path.is_file() and path.suffix != ".parquet" and path.name not in (CORPUS_FILE, "README.md"):
             shutil.copyfile(path, building / path.name)
-    changed = hashlib.sha256(json.dumps([corpus["manifest_hash"], plan]).encode()).hexdigest()
+    changed = hashlib.sha256(json.dumps([corpus.manifest_hash, plan]).encode()).hexdigest()
     names = [shard.name for shard in shards]
-    record = finish(building, names, corpus | described | {"manifest_hash": changed})
-    write_atomically(building / CORPUS_FILE, json.dumps(record, indent=1, ensure_ascii=False))
+    record = finish(building, names, replace(described, manifest_hash=changed))
+    record.write(building)
     (building / PLAN).unlink()
     put_in_place(building, output)
     if progress is not None:

@@ -132,7 +132,7 @@ def read_source(source: str | Path) -> tuple[list[dict], dict]:
         raise FileNotFoundError(f"{source} is not a folder; expected one with a manifest, or with media files.")
     if any((source / name).is_file() for name in MANIFEST_NAMES):
         manifest = read_manifest(source)
-        names = {field["name"] for field in manifest.label_fields}
+        names = {field.name for field in manifest.label_fields}
         clash = sorted(names & {"likelihood", "language"})
         if clash:
             raise ValueError(f"{manifest.path} has labels {clash[0]!r}, a name that transcripts need; rename them.")
@@ -141,7 +141,7 @@ def read_source(source: str | Path) -> tuple[list[dict], dict]:
             record | {"cells": {name: cell for name, cell in cells.items() if name.partition(".")[0] in names}}
             for record, (_, cells) in lines
         ]
-        return clips, manifest.corpus | {"label_fields": manifest.label_fields}
+        return clips, manifest.corpus | {"label_fields": [field.to_dict() for field in manifest.label_fields]}
     clips = list(_media_clips(source))
     if not clips:
         raise FileNotFoundError(

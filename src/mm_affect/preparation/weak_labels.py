@@ -11,7 +11,7 @@ its measured confidence are recorded with the column, and travel from there into
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import datasets
@@ -23,10 +23,12 @@ import torch
 from ..checkpoints.loading import folder_of_checkpoint
 from ..data import RowReader
 from ..data.ragged import RowDataset
-from ..data.schema import check_label, check_label_field
+from ..data.record import CorpusRecord
+from ..data.schema import check_label
 from ..evaluation.results import read_results
 from ..features.pretrained_files import sha256_of, weights_in
 from ..features.processor import AffectProcessor
+from ..label_field import LabelField, WeakLabels
 from ..messages import did_you_mean
 from ..models.modeling import AffectPreTrainedModel
 from ..tasks import Task
@@ -100,23 +102,22 @@ class Labeler:
             label if sure >= self.least_confidence else None for label, sure in zip(labels, confidence, strict=True)
         ]
 
-    def field(self, name: str, source: dict) -> dict:
+    def field(self, name: str, source: dict) -> LabelField:
         """The label field of the column `name`; `source` is what `read_label_source` found."""
         task, soft = self.task, self.soft
         multi = task.problem_type == "multi_label_classification"
-        weak = source | {
-            "threshold": task.to_dict()["threshold"] if multi and not soft else None,
-            "least_confidence": self.least_confidence,
-            "soft": soft,
-        }
-        return check_label_field(
-            {
-                "name": name,
-                "problem_type": "multi_label_classification" if soft else task.problem_type,
-                "labels": list(task.labels),
-                "range": [0.0, 1.0] if soft else task.value_range,
-                "weak": weak,
-            }
+        weak = WeakLabels(
+            **source,
+            threshold=task.threshold if multi and not soft else None,
+            least_confidence=self.least_confidence,
+            soft=soft,
+        )
+        return LabelField(
+            name,
+            "multi_label_classification" if soft else task.problem_type,
+            task.labels,
+            (0.0, 1.0) if soft else task.value_range,
+            weak=weak,
         )
 
 
@@ -176,7 +177,9 @@ def read_label_source(checkpoint: str | Path, task: Task, confidence: float | No
     return known | {"model": results.name, "metric": metric, "confidence": round(max(0.0, score), 6)}
 
 
-def select_modalities(processor: AffectProcessor, corpus: dict, wanted: list[str] | None = None) -> tuple[str, ...]:
+def select_modalities(
+    processor: AffectProcessor, corpus: CorpusRecord, wanted: list[str] | None = None
+) -> tuple[str, ...]:
     """The modalities of rows that a model is given: all that it reads, or those `wanted`.
 
     Raises:
@@ -188,30 +191,30 @@ def select_modalities(processor: AffectProcessor, corpus: dict, wanted: list[str
     chosen = [m for m in processor.modalities if m in (wanted or processor.modalities)]
     for modality in chosen:
         size = processor.feature_sizes.get(modality)
-        if size is not None and modality not in corpus["sizes"]:
-            there = [m for m in processor.modalities if m in corpus["sizes"]]
+        if size is not None and modality not in corpus.sizes:
+            there = [m for m in processor.modalities if m in corpus.sizes]
             raise ValueError(
                 f"The rows have no {modality} features, which the model reads; say that it is to predict without "
                 f"them by naming the modalities it may use: {' '.join(there) or 'none is left'}."
             )
-        if size not in (None, corpus["sizes"].get(modality)):
+        if size not in (None, corpus.sizes.get(modality)):
             raise ValueError(
-                f"The {modality} features of the rows have {corpus['sizes'][modality]} numbers per step; the model "
+                f"The {modality} features of the rows have {corpus.sizes[modality]} numbers per step; the model "
                 f"needs {size}. Extract them with the model's processor."
             )
-    processor.check_extractors(corpus["extractors"], chosen)
+    processor.check_extractors(corpus.extractors, chosen)
     return tuple(chosen)
 
 
 def add_weak_labels(
     labeler: Labeler,
-    field: dict,
+    field: LabelField,
     rows: str | Path,
     output: str | Path,
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
-) -> dict:
-    """Write the rows with one more label column, in every split; return their corpus.json.
+) -> CorpusRecord:
+    """Write the rows with one more label column, in every split; return their record.
 
     Args:
         labeler, field: who predicts, and `Labeler.field` of the column.
@@ -224,12 +227,12 @@ def add_weak_labels(
         FileExistsError: `output` holds something, unless it holds rows and `overwrite` is given.
     """
     corpus = read_rows_corpus(rows)
-    for known in corpus["label_fields"]:
-        if known["name"] == field["name"]:
-            kind = "weak labels" if known.get("weak") else "labels"
+    for known in corpus.label_fields:
+        if known.name == field.name:
+            kind = "weak labels" if known.weak else "labels"
             raise ValueError(
-                f"{rows} has {kind} {field['name']!r} already, which are neither replaced nor mixed with others; give "
-                f"the new column another name, such as --name {field['name']}_weak."
+                f"{rows} has {kind} {field.name!r} already, which are neither replaced nor mixed with others; give "
+                f"the new column another name, such as --name {field.name}_weak."
             )
 
     def labeled(table: pa.Table, schema: pa.Schema) -> dict[str, pa.Array]:
@@ -238,15 +241,15 @@ def add_weak_labels(
         labels = [check_label(label, field, f"Row `{id}`") for id, label in zip(ids, labels, strict=True)]
         kinds = schema.field("labels").type
         given = table.column("labels").combine_chunks().flatten() if "labels" in table.column_names else []
-        arrays = [*given, pa.array(labels, type=kinds.field(field["name"]).type)]
+        arrays = [*given, pa.array(labels, type=kinds.field(field.name).type)]
         return {"labels": pa.StructArray.from_arrays(arrays, fields=list(kinds))}
 
-    def counted(folder: Path, shards: list[str], record: dict) -> dict:
-        unknown = sum(_unknown(folder / name, field["name"]) for name in shards)
-        return record | {"reported": record["reported"] | ({f"unknown_{field['name']}": unknown} if unknown else {})}
+    def counted(folder: Path, shards: list[str], record: CorpusRecord) -> CorpusRecord:
+        unknown = sum(_unknown(folder / name, field.name) for name in shards)
+        return replace(record, reported=record.reported | ({f"unknown_{field.name}": unknown} if unknown else {}))
 
-    plan = {"field": field, "modalities": labeler.modalities}
-    described = {"label_fields": [*corpus["label_fields"], field], "sizes": corpus["sizes"]}
+    plan = {"field": field.to_dict(), "modalities": labeler.modalities}
+    described = replace(corpus, label_fields=[*corpus.label_fields, field])
     return rewrite_rows(rows, output, plan, described, labeled, counted, overwrite, progress)
 
 

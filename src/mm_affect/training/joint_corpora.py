@@ -5,26 +5,54 @@ has them. Validation and test rows are the target's alone.
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..data import RowReader, load, read_corpus
+from ..data.record import CorpusRecord
 from ..features.processor import AffectProcessor
+from ..label_field import LabelField
 
 
 RECORDED = ("name", "synthetic", "license", "counts", "manifest_hash")  # of an auxiliary corpus, in results
 
 
-def read_corpora(data: str, auxiliary: list[str]) -> dict:
-    """corpus.json of the target; with auxiliary corpora what is `RECORDED` of them under `auxiliary`."""
-    corpus = read_corpus(data)
-    if not auxiliary:
-        return corpus
-    return corpus | {"auxiliary": [{name: read_corpus(folder)[name] for name in RECORDED} for folder in auxiliary]}
+@dataclass(frozen=True)
+class RunCorpus:
+    """The corpora of a run.
+
+    Args:
+        target: record of the target corpus.
+        training_fields: label fields of the training rows, those of auxiliary corpora included.
+        auxiliary: values of the records of auxiliary corpora that results keep.
+        labels_used: label column -> known and used labels of the training rows, if only a fraction of them is used.
+        pretrained: description of the pretrained weights, if the run starts from some.
+    """
+
+    target: CorpusRecord
+    training_fields: list[LabelField]
+    auxiliary: list[dict] = field(default_factory=list)
+    labels_used: dict[str, dict[str, int]] | None = None
+    pretrained: dict | None = None
+
+    def to_dict(self) -> dict:
+        """Return what results keep of the corpora."""
+        names = ("name", "synthetic", "license", "counts", "manifest_hash", "split_protocol")
+        auxiliary = {"auxiliary": self.auxiliary} if self.auxiliary else {}
+        labels_used = {} if self.labels_used is None else {"labels_used": self.labels_used}
+        return {name: getattr(self.target, name) for name in names} | auxiliary | labels_used
+
+
+def read_corpora(data: str, auxiliary: list[str]) -> RunCorpus:
+    """Read the records of the target corpus and of the auxiliary corpora."""
+    target = read_corpus(data)
+    records = [read_corpus(folder).to_dict() for folder in auxiliary]
+    return RunCorpus(target, target.label_fields, [{name: record[name] for name in RECORDED} for record in records])
 
 
 def join_corpora(
     data: str, auxiliary: list[str], columns: set[str] | None = None, target: Sequence | None = None
-) -> tuple[dict, list[dict]]:
+) -> tuple[dict, list[LabelField]]:
     """The target's splits with `JointRows` for training, and the label fields of all corpora.
 
     Args:
@@ -43,15 +71,15 @@ def join_corpora(
     check_ids(splits)
     fields, owners, parts = {}, {}, []
     for folder in folders:
-        own = {f["name"]: f for f in read_corpus(folder)["label_fields"] if columns is None or f["name"] in columns}
+        own = {f.name: f for f in read_corpus(folder).label_fields if columns is None or f.name in columns}
         if not own and folder != data:
             raise ValueError(f"No task reads the labels of {folder}, so it would teach nothing; leave it out.")
         if "train" not in splits[folder]:
             raise ValueError(f"{folder} has no train split; it has {', '.join(splits[folder])}.")
-        for name, field in own.items():
+        for name, column in own.items():
             if name in fields:
-                check_matching_labels(field, fields[name], folder, owners[name])
-            fields.setdefault(name, field)
+                check_matching_labels(column, fields[name], folder, owners[name])
+            fields.setdefault(name, column)
             owners.setdefault(name, folder)
         whole = target is None or folder != data
         parts.append((RowReader(splits[folder]["train"]) if whole else target, own))
@@ -70,7 +98,7 @@ class JointRows(Sequence):
         self.rows = [rows for rows, _ in parts]
         self.sizes = [len(rows) for rows in self.rows]
         self.starts = [sum(self.sizes[:i]) for i in range(len(parts))]
-        self.orders = [{name: _order(field, fields[name]) for name, field in own.items()} for _, own in parts]
+        self.orders = [{name: _order(column, fields[name]) for name, column in own.items()} for _, own in parts]
 
     def __len__(self) -> int:
         return sum(self.sizes)
@@ -84,9 +112,9 @@ class JointRows(Sequence):
         return row | {"labels": {name: _in_order(given[name], order) for name, order in self.orders[part].items()}}
 
 
-def _order(field: dict, common: dict) -> list[int] | None:
-    """Where each class of `common` stands in `field`; None if they are in one order already."""
-    return None if field["labels"] == common["labels"] else [field["labels"].index(name) for name in common["labels"]]
+def _order(column: LabelField, common: LabelField) -> list[int] | None:
+    """Return the index in `column` of each class of `common`; None if they are in one order already."""
+    return None if column.labels == common.labels else [column.labels.index(name) for name in common.labels]
 
 
 def _in_order(label, order: list[int] | None):
@@ -95,28 +123,24 @@ def _in_order(label, order: list[int] | None):
     return [label[i] for i in order] if isinstance(label, list) else order.index(label)
 
 
-def check_matching_labels(field: dict, known: dict, folder: str, owner: str) -> None:
+def check_matching_labels(column: LabelField, known: LabelField, folder: str, owner: str) -> None:
     """Refuse two fields of one name that mean different things, or come from different sources."""
-    name, advice = field["name"], "name one of the columns otherwise, or read the corpora in separate runs"
-    if field["problem_type"] != known["problem_type"] or sorted(field["labels"]) != sorted(known["labels"]):
+    name, advice = column.name, "name one of the columns otherwise, or read the corpora in separate runs"
+    if column.problem_type != known.problem_type or sorted(column.labels) != sorted(known.labels):
+        kinds = [f"{f.problem_type.replace('_', ' ')} ({', '.join(f.labels)})" for f in (known, column)]
+        raise ValueError(f"The labels {name!r} are {kinds[0]} in {owner} and {kinds[1]} in {folder}; {advice}.")
+    if column.range and known.range and column.range != known.range:
         raise ValueError(
-            f"The labels {name!r} are {_format_field(known)} in {owner} and {_format_field(field)} in {folder}; {advice}."
+            f"The labels {name!r} range over {list(known.range)} in {owner} and {list(column.range)} in {folder}; "
+            f"{advice}."
         )
-    if field["range"] and known["range"] and field["range"] != known["range"]:
-        raise ValueError(
-            f"The labels {name!r} range over {known['range']} in {owner} and {field['range']} in {folder}; {advice}."
-        )
-    if field.get("weak") != known.get("weak"):
-        kinds = [f"predicted by {f['weak']['model']}" if f.get("weak") else "strong" for f in (known, field)]
+    if column.weak != known.weak:
+        kinds = [f"predicted by {f.weak.model}" if f.weak else "strong" for f in (known, column)]
         difference = " (by other weights, or with other options)" if kinds[0] == kinds[1] else ""
         raise ValueError(
             f"The labels {name!r} are {kinds[0]} in {owner} and {kinds[1]} in {folder}{difference}, and are never mixed; "
             "give weak labels a name of their own with `mm-affect weak-labels --name`."
         )
-
-
-def _format_field(field: dict) -> str:
-    return f"{field['problem_type'].replace('_', ' ')} ({', '.join(field['labels'])})"
 
 
 def check_ids(splits: dict[str, dict]) -> None:
@@ -133,7 +157,7 @@ def check_ids(splits: dict[str, dict]) -> None:
         owners[folder] = ids
 
 
-def check_features(processor: AffectProcessor, target: dict, folder: str) -> None:
+def check_features(processor: AffectProcessor, target: CorpusRecord, folder: str) -> None:
     """Refuse an auxiliary corpus whose features are not those that the processor of the run reads.
 
     Raises:
@@ -141,20 +165,20 @@ def check_features(processor: AffectProcessor, target: dict, folder: str) -> Non
     """
     corpus = read_corpus(Path(folder))
     for modality, size in processor.feature_sizes.items():
-        if modality not in corpus["sizes"]:
+        if modality not in corpus.sizes:
             raise ValueError(
                 f"{folder} has no {modality} features, which the run reads; leave it out, or narrow `modalities`."
             )
-        if corpus["sizes"][modality] != size:
+        if corpus.sizes[modality] != size:
             raise ValueError(
-                f"The {modality} features of {folder} have {corpus['sizes'][modality]} numbers per step, those of the "
+                f"The {modality} features of {folder} have {corpus.sizes[modality]} numbers per step, those of the "
                 f"target {size}; extract both in the same way."
             )
     try:
-        processor.check_extractors(corpus["extractors"])
+        processor.check_extractors(corpus.extractors)
     except ValueError as error:
         raise ValueError(f"{folder}: {error}") from None
-    if corpus["alignment"] != target["alignment"]:
+    if corpus.alignment != target.alignment:
         raise ValueError(
             f"The rows of {folder} and of the target are not aligned to words in the same way; align both with "
             "`mm-affect data align`."

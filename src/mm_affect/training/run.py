@@ -22,13 +22,14 @@ from transformers import (
 
 from ..data import RowReader, load
 from ..data.ragged import RowDataset
+from ..data.record import CorpusRecord
 from ..evaluation.cards import describe_start, write_card
 from ..evaluation.evaluator import compute_metrics, predict, predict_subsets, with_tuned_thresholds
 from ..evaluation.predictions import FILE as PREDICTIONS
 from ..evaluation.predictions import read_predictions, scored, write_predictions
 from ..evaluation.results import (
     BestSeed,
-    CorpusRecord,
+    CorpusSummary,
     Environment,
     ModelRecord,
     Results,
@@ -41,6 +42,7 @@ from ..evaluation.significance import intervals
 from ..features.collator import AffectCollator
 from ..features.processor import AffectProcessor
 from ..files import write_atomically
+from ..label_field import LabelField
 from ..messages import did_you_mean, validation_reason
 from ..models.configuration import AffectConfig
 from ..models.modeling import AffectPreTrainedModel
@@ -49,7 +51,7 @@ from ..vocabulary import MODALITIES
 from . import warm_start
 from .augmentation import FeatureAugmentation
 from .config import RunConfig
-from .joint_corpora import check_features, join_corpora, read_corpora
+from .joint_corpora import RunCorpus, check_features, join_corpora, read_corpora
 from .label_subset import LabelSubset, label_fractions
 from .mixture import MixtureSampler
 from .optimizers import make_parameter_groups
@@ -93,10 +95,12 @@ def run(config: RunConfig, command: str = "", resume: bool = False, overwrite: b
     processor.save_pretrained(output)
     results = Results(
         name=config.name,
-        model=ModelRecord(type(model).__name__, model.num_parameters(), corpus.get("pretrained")),
+        model=ModelRecord(type(model).__name__, model.num_parameters(), corpus.pretrained),
         config=config.to_dict(),
-        tasks=record_tasks(tasks, corpus.get("training_fields", corpus["label_fields"])),
-        corpus=CorpusRecord.from_dict(corpus | {"extractors": describe_extractors(config, corpus, model.config)}),
+        tasks=record_tasks(tasks, corpus.training_fields),
+        corpus=CorpusSummary.from_dict(
+            corpus.to_dict() | {"extractors": describe_extractors(config, corpus.target, model.config)}
+        ),
         seeds=seeds,
         environment=Environment.current(str(model.device)),
         command=command,
@@ -116,7 +120,7 @@ def describe_best_seed(output: Path, best: int, metric: str, seeds: dict[str, Se
     return BestSeed(str(best), metric, seeds[str(best)].validation[metric], intervals(predictions, scores))
 
 
-def prepare(config: RunConfig, names: tuple[str, ...]) -> tuple[dict, dict, list[Task], AffectProcessor]:
+def prepare(config: RunConfig, names: tuple[str, ...]) -> tuple[dict, RunCorpus, list[Task], AffectProcessor]:
     """What every seed of a run is trained with: splits of these names, what the rows say of themselves, tasks, processor.
 
     Raises:
@@ -126,37 +130,39 @@ def prepare(config: RunConfig, names: tuple[str, ...]) -> tuple[dict, dict, list
     for split in names:
         if split not in splits:
             raise ValueError(f"{config.rows} has no {split} split; it has {', '.join(splits)}.")
-    few = subset_labels(config, splits["train"], corpus["label_fields"])
+    few = subset_labels(config, splits["train"], corpus.target.label_fields)
     if few is not None:
-        splits["train"], corpus["labels_used"] = few, few.counts
+        splits["train"], corpus = few, replace(corpus, labels_used=few.counts)
     if config.auxiliary:
-        splits, corpus["training_fields"] = join_corpora(config.rows, config.auxiliary, label_columns(config), few)
-    fields, train = corpus.get("training_fields", corpus["label_fields"]), RowDataset(splits["train"])
+        splits, fields = join_corpora(config.rows, config.auxiliary, label_columns(config), few)
+        corpus = replace(corpus, training_fields=fields)
+    fields, train = corpus.training_fields, RowDataset(splits["train"])
     tasks = make_tasks(config, fields, train)
     check_classes(tasks, fields, train, f"the training split of {', '.join([config.rows, *config.auxiliary])}")
     validated = RowDataset(splits["validation"])
     where = f"the validation split of {config.rows}"
-    check_selection(config, tasks, check_classes(tasks, corpus["label_fields"], validated, where))
-    processor = make_processor(config, corpus)
+    check_selection(config, tasks, check_classes(tasks, corpus.target.label_fields, validated, where))
+    processor = make_processor(config, corpus.target)
     processor.fit(train, keep=list(processor.statistics))
     for folder in config.auxiliary:
-        check_features(processor, corpus, folder)
+        check_features(processor, corpus.target, folder)
     if config.text_encoder is not None:
         check_transcripts(train, config.rows)
     model = make_model(config, tasks, processor)
     if config.pretrained is not None:
-        corpus["pretrained"] = warm_start.summarize(model, warm_start.find_checkpoint(config.pretrained))
-        print(f"{config.name}: {describe_start(corpus['pretrained'])}", file=sys.stderr)
+        start = warm_start.summarize(model, warm_start.find_checkpoint(config.pretrained))
+        corpus = replace(corpus, pretrained=start)
+        print(f"{config.name}: {describe_start(start)}", file=sys.stderr)
     check_training(config.training, model, AffectCollator(processor, tasks, fields), train)
     return {split: splits[split] for split in names}, corpus, tasks, processor
 
 
-def subset_labels(config: RunConfig, rows, fields: list[dict]) -> LabelSubset | None:
+def subset_labels(config: RunConfig, rows, fields: list[LabelField]) -> LabelSubset | None:
     """The target's training rows with the labels of only a share of them, if the run asks for it."""
     if config.label_fraction == 1:
         return None
     read = label_columns(config)
-    columns = [field["name"] for field in fields if read is None or field["name"] in read]
+    columns = [field.name for field in fields if read is None or field.name in read]
     return LabelSubset(RowReader(rows), label_fractions(config.label_fraction, columns))
 
 
@@ -176,7 +182,7 @@ def publish(output: Path, best: int) -> None:
         print(f"No plots: {error}")
 
 
-def claim_output(config: RunConfig, corpus: dict, resume: bool, overwrite: bool) -> Path:
+def claim_output(config: RunConfig, corpus: RunCorpus, resume: bool, overwrite: bool) -> Path:
     """The output folder, with `run.json` and `rows.json` in it; refuses what is not ours to change, or has changed."""
     output = Path(config.output_dir)
     recorded = output / "run.json"
@@ -198,12 +204,12 @@ def claim_output(config: RunConfig, corpus: dict, resume: bool, overwrite: bool)
     return output
 
 
-def identify_inputs(config: RunConfig, corpus: dict) -> dict:
+def identify_inputs(config: RunConfig, corpus: RunCorpus) -> dict:
     """What tells whether the rows, and the weights that training starts from, are still the same."""
-    known = {name: corpus[name] for name in ("name", "counts", "manifest_hash")}
+    known = {name: getattr(corpus.target, name) for name in ("name", "counts", "manifest_hash")}
     if config.pretrained is not None:
         known["pretrained"] = warm_start.find_checkpoint(config.pretrained).sha256()
-    return known | {name: corpus[name] for name in ("auxiliary",) if name in corpus}
+    return known | ({"auxiliary": corpus.auxiliary} if corpus.auxiliary else {})
 
 
 def check_unchanged(config: RunConfig, rows: dict) -> None:
@@ -232,13 +238,13 @@ def read_finished(config: RunConfig) -> Results | None:
     return results if list(results.seeds) == [str(seed) for seed in config.seeds] else None
 
 
-def make_processor(config: RunConfig, corpus: dict) -> AffectProcessor:
+def make_processor(config: RunConfig, corpus: CorpusRecord) -> AffectProcessor:
     """The processor saved with the rows, or one without extractors, narrowed to the run's modalities; with the tokenizer of
     the text encoder if the run has one, and the scale of features that pretrained weights are used to."""
     encoder, tokenizer = config.text_encoder, None
     if encoder is not None:
         tokenizer = load_text_tokenizer(encoder, load_text_config(encoder))
-    sizes = {m: size for m, size in corpus["sizes"].items() if m != "text" or tokenizer is None}
+    sizes = {m: size for m, size in corpus.sizes.items() if m != "text" or tokenizer is None}
     modalities = config.modalities or list(sizes)
     modalities = [m for m in modalities if m != "text" or tokenizer is None]
     for modality in modalities:
@@ -253,13 +259,13 @@ def make_processor(config: RunConfig, corpus: dict) -> AffectProcessor:
         given = {m: extractor for m, extractor in saved.made_extractors().items() if m in modalities}
     if config.pretrained is not None:
         ways, statistics = warm_start.read_normalization(
-            warm_start.find_checkpoint(config.pretrained), corpus["extractors"], modalities
+            warm_start.find_checkpoint(config.pretrained), corpus.extractors, modalities
         )
         normalization = normalization | ways
     normalization = normalization | config.normalization
     processor = AffectProcessor(
         {m: sizes[m] for m in modalities},
-        {m: corpus["extractors"][m] for m in modalities if m in corpus["extractors"]},
+        {m: corpus.extractors[m] for m in modalities if m in corpus.extractors},
         normalization,
         {m: known for m, known in statistics.items() if normalization[m] == "standard"},
         tokenizer=tokenizer,
@@ -303,12 +309,12 @@ def make_model(config: RunConfig, tasks: list[Task], processor: AffectProcessor)
     return model
 
 
-def describe_extractors(config: RunConfig, corpus: dict, model_config: AffectConfig) -> dict:
+def describe_extractors(config: RunConfig, corpus: CorpusRecord, model_config: AffectConfig) -> dict:
     """What makes the features that the model reads."""
     if config.text_encoder is None:
-        return corpus["extractors"]
+        return corpus.extractors
     size = model_config.feature_sizes["text"]
-    return corpus["extractors"] | {"text": {"name": config.text_encoder, "size": size, "steps": "one per token"}}
+    return corpus.extractors | {"text": {"name": config.text_encoder, "size": size, "steps": "one per token"}}
 
 
 def train_seed(config: RunConfig, seed: int, folder: Path, splits, corpus, tasks, processor) -> None:
@@ -354,8 +360,8 @@ def train_seed(config: RunConfig, seed: int, folder: Path, splits, corpus, tasks
         RowDataset(splits["train"], processor.modalities),
         validation,
         processor=processor,
-        label_fields=corpus["label_fields"],
-        training_fields=corpus.get("training_fields"),
+        label_fields=corpus.target.label_fields,
+        training_fields=corpus.training_fields,
         train_sampler=MixtureSampler(splits["train"].sizes, config.mixture) if config.auxiliary else None,
         augment=FeatureAugmentation(config.augmentation),
         group_by_length=options.group_by_length,
@@ -371,7 +377,7 @@ def train_seed(config: RunConfig, seed: int, folder: Path, splits, corpus, tasks
     epochs = [entry for entry in history if f"eval_{metric}" in entry]
     best = (max if greater else min)(epochs, key=lambda entry: entry[f"eval_{metric}"])
 
-    collator = AffectCollator(processor, tasks, corpus["label_fields"])
+    collator = AffectCollator(processor, tasks, corpus.target.label_fields)
     prediction = predict(model, collator, validation)
     if options.tune_thresholds:
         model.config.tasks = with_tuned_thresholds(model.config.tasks, prediction, options.tune_thresholds)
@@ -385,7 +391,7 @@ def train_seed(config: RunConfig, seed: int, folder: Path, splits, corpus, tasks
     if trainer.unimodal_labels is not None:
         trainer.unimodal_labels.save(folder)
     if "test" in splits:
-        answers = predict_subsets(model, processor, splits["test"], corpus["label_fields"])
+        answers = predict_subsets(model, processor, splits["test"], corpus.target.label_fields)
         found["test"] = {subset: compute_metrics(model.config.tasks, answer) for subset, answer in answers.items()}
         complete = next(iter(answers.values()))  # with all the modalities
         ids = list(splits["test"]["id"])

@@ -2,15 +2,17 @@
 """The tasks of a run, from its config and the label columns of its rows: weights, class weights, classes that are absent."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 
 from ..features.label_encoding import label_encoder
-from ..tasks import Task, as_field
+from ..label_field import LabelField
+from ..tasks import Task
 from .config import RunConfig
 
 
-def make_tasks(config: RunConfig, fields: list[dict], train) -> list[Task]:
+def make_tasks(config: RunConfig, fields: list[LabelField], train) -> list[Task]:
     """The tasks of the config, or one per label column, with class weights if `balance` asks for them.
 
     A task counts by its `weight`; without one by the confidence of its labels if they are weak, else by 1. A task of weight
@@ -23,10 +25,10 @@ def make_tasks(config: RunConfig, fields: list[dict], train) -> list[Task]:
     Raises:
         ValueError: a task reads a column that is not there, or no task is left.
     """
-    columns = {field["name"]: field for field in fields}
+    columns = {field.name: field for field in fields}
     described = config.tasks or [
-        {"name": name, "problem_type": column["problem_type"], "value_range": column.get("range"),
-         "labels": column["labels"] if column["problem_type"] != "regression" else []}
+        {"name": name, "problem_type": column.problem_type, "value_range": column.range,
+         "labels": column.labels if column.problem_type != "regression" else ()}
         for name, column in columns.items()
     ]  # fmt: skip
     tasks = []
@@ -36,9 +38,9 @@ def make_tasks(config: RunConfig, fields: list[dict], train) -> list[Task]:
             raise ValueError(
                 f"Task {read.name!r} reads {read.source!r}; the rows have the labels {', '.join(columns)}."
             )
-        weak = columns.get(read.source, {}).get("weak")
-        if weak and "weight" not in task:
-            read = Task.from_dict(task | {"weight": weak["confidence"]})
+        weak = columns[read.source].weak if read.source in columns else None
+        if weak is not None and "weight" not in task:
+            read = Task.from_dict(task | {"weight": weak.confidence})
         if read.weight:
             tasks.append(read)
     if not tasks:
@@ -56,13 +58,14 @@ def label_columns(config: RunConfig) -> set[str] | None:
     return {task.source for task in tasks if task.weight and task.generated_from is None}
 
 
-def record_tasks(tasks: list[Task], fields: list[dict]) -> list[dict]:
+def record_tasks(tasks: list[Task], fields: list[LabelField]) -> list[dict]:
     """The tasks that are measured as results tell them: as label fields, with the source of their labels if those are weak."""
-    weak = {field["name"]: {"weak": field["weak"]} for field in fields if field.get("weak")}
-    return [as_field(task) | weak.get(task.source, {}) for task in tasks if task.generated_from is None]
+    weak = {field.name: field.weak for field in fields}
+    measured = [task for task in tasks if task.generated_from is None]
+    return [replace(task.to_label_field(), weak=weak.get(task.source)).to_dict() for task in measured]
 
 
-def add_class_weights(task: Task, column: dict | None, train) -> Task:
+def add_class_weights(task: Task, column: LabelField | None, train) -> Task:
     """The task with class weights from the training rows: N_negative / N_positive per label, or N / (K N_k) per class."""
     if task.class_weights is not None or task.problem_type == "regression":
         return task
@@ -74,7 +77,7 @@ def add_class_weights(task: Task, column: dict | None, train) -> Task:
     return Task.from_dict(task.to_dict() | {"class_weights": [round(float(w), 4) for w in weights]})
 
 
-def _count_samples(task: Task, column: dict, rows) -> tuple[np.ndarray, np.ndarray | int]:
+def _count_samples(task: Task, column: LabelField, rows) -> tuple[np.ndarray, np.ndarray | int]:
     """How many samples each class has, and how many rows are known (of several labels: per label)."""
     encode = label_encoder(task, column)
     targets = np.array([encode(row["labels"].get(task.source)) for row in rows], dtype=np.float64)
@@ -84,13 +87,13 @@ def _count_samples(task: Task, column: dict, rows) -> tuple[np.ndarray, np.ndarr
     return np.nansum(targets, 0), (~np.isnan(targets)).sum(0)
 
 
-def check_classes(tasks: list[Task], fields: list[dict], rows, where: str) -> list[Task]:
+def check_classes(tasks: list[Task], fields: list[LabelField], rows, where: str) -> list[Task]:
     """Warn of classes without a sample among these rows; return the tasks of which any row has a label.
 
     Args:
         where: the rows in words, such as "the validation split of rows/mosei".
     """
-    columns = {field["name"]: field for field in fields}
+    columns = {field.name: field for field in fields}
     labels = [row["labels"] for row in rows]
     known_tasks = []
     for task in tasks:

@@ -7,18 +7,21 @@ Never the official folds: 23 of their 31 test videos were in the training set of
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from ...label_field import LabelField
 from ..readers.tables import read_lines
+from ..record import CorpusRecord
 from .layouts import CorpusLayout, LayoutFile, LayoutOption, deduplicate_ids
 from .official_folds import carve_validation
 
 
 CLASSES = ["negative", "positive"]
-FIELD = {"name": "sentiment", "problem_type": "single_label_classification", "labels": CLASSES, "range": None}
+FIELD = LabelField("sentiment", "single_label_classification", tuple(CLASSES))
 COUNTS = {"train": 1447, "test": 752}
 FILES = {"text": "text_{}.csv", "audio": "audio_{}0.csv", "visual": "video_{}0.csv"}
 
@@ -28,7 +31,7 @@ class BcLstmLayout(CorpusLayout):
 
     name = "bclstm"
     title = "the bc-LSTM csv files"
-    about: dict
+    about: CorpusRecord
     files = (
         LayoutFile("transcripts.csv", "id, words and label of every utterance"),
         LayoutFile("text_train.csv", "text vectors of train, and which rows these are"),
@@ -48,20 +51,19 @@ class BcLstmLayout(CorpusLayout):
         homes = (Path(folder), Path(folder) / "audio", Path(folder) / "video")
         return [home / wanted.path for home in homes if (home / wanted.path).is_file()]
 
-    def describe(self) -> dict:
+    def describe(self) -> CorpusRecord:
         validation = sum(video in self._held for video in self._videos)
-        return self.about | {
-            "label_fields": [FIELD],
-            "sizes": {m: len(self._vectors(m, "test")[0]) for m in FILES if m in self.options["modalities"]},
-            "extractors": {},
-            "counts": {"train": COUNTS["train"] - validation, "validation": validation, "test": COUNTS["test"]},
-            "split_protocol": {
+        return replace(
+            self.about,
+            label_fields=[FIELD],
+            sizes={m: len(self._vectors(m, "test")[0]) for m in FILES if m in self.options["modalities"]},
+            counts={"train": COUNTS["train"] - validation, "validation": validation, "test": COUNTS["test"]},
+            split_protocol={
                 "name": "bc-LSTM's own 1447/752 by video",
                 "validation": f"{len(self._held)} of the {len(set(self._videos))} training videos, seed 0",
                 "groups_may_cross": False,
             },
-            "padding": None,
-        }
+        )
 
     def rows(self, split: str) -> Iterator[dict]:
         home = "test" if split == "test" else "train"

@@ -7,13 +7,16 @@ means above 0), segments without any emotion too.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from ...label_field import LabelField
 from ...vocabulary import EMOTIONS
 from ..readers.tables import parse_float, read_table, read_text
+from ..record import CorpusRecord, DroppedClip
 from .cmu_mosi import FOLDS, IN_FILE, SENTIMENT
 from .cmu_raw_release import Clip, RawReleaseLayout
 from .cmu_sdk import SdkLayout
@@ -33,15 +36,9 @@ CITATION = (
 )
 BY_FOLDS = {"train": 16327, "validation": 1871, "test": 4662}
 PROCESSED = {"train": 16326, "validation": 1871, "test": 4659}
-ABOUT = {"name": NAME, "license": LICENSE, "citation": CITATION, "split_protocol": FOLDS}
+ABOUT = CorpusRecord(NAME, license=LICENSE, citation=CITATION, split_protocol=FOLDS)
 COLUMNS = ("sentiment", *EMOTIONS)  # the order of the label sequence
-EMOTION = {
-    "name": "emotion",
-    "problem_type": "multi_label_classification",
-    "labels": list(EMOTIONS),
-    "range": [0.0, 3.0],
-    "strict": False,
-}
+EMOTION = LabelField("emotion", "multi_label_classification", EMOTIONS, (0.0, 3.0), strict=False)
 CLASS_COLUMNS = {  # of s3prl's table: the label field, and the value of its first class
     "label2a": (["negative", "not negative"], 0),
     "label2b": (["negative", "neutral", "positive"], -1),
@@ -100,14 +97,14 @@ class MoseiMultLayout(MultPickleLayout):
     They are joined by video and start; where the table has no such segment, emotions are unknown.
     """
 
-    stem, about, label_field, counts = "mosei_senti", ABOUT | {"split_protocol": IN_FILE}, SENTIMENT, PROCESSED
+    stem, about, label_field, counts = "mosei_senti", replace(ABOUT, split_protocol=IN_FILE), SENTIMENT, PROCESSED
     beside = (
         LayoutFile("*Labels*.csd", "emotions, joined by video and start", required=False),
         LayoutFile("mosei.csv", "the same as a table", required=False),
     )
 
     @property
-    def label_fields(self) -> list[dict]:
+    def label_fields(self) -> list[LabelField]:
         return [SENTIMENT] if self._table is None else [SENTIMENT, EMOTION]
 
     def clips(self, split: str) -> Iterator[tuple[int, dict, dict]]:
@@ -132,13 +129,13 @@ class MoseiMultLayout(MultPickleLayout):
 class MoseiMmsaLayout(MmsaPickleLayout):
     """`aligned_50.pkl` and `unaligned_50.pkl`: sentiment alone."""
 
-    about, label_field, counts = ABOUT | {"split_protocol": IN_FILE}, SENTIMENT, PROCESSED
+    about, label_field, counts = replace(ABOUT, split_protocol=IN_FILE), SENTIMENT, PROCESSED
 
 
 class MoseiHhmpnLayout(HhmpnLayout):
     """Which of the six emotions are present."""
 
-    about, counts = ABOUT | {"split_protocol": IN_FILE}, PROCESSED
+    about, counts = replace(ABOUT, split_protocol=IN_FILE), PROCESSED
 
 
 class MoseiLabelsLayout(CorpusLayout):
@@ -148,9 +145,8 @@ class MoseiLabelsLayout(CorpusLayout):
     title = "labels and times alone (mosei.csv)"
     files = (LayoutFile("mosei.csv", "times, sentiment and six emotions of every segment"),)
 
-    def describe(self) -> dict:
-        fields = [SENTIMENT, EMOTION]
-        return ABOUT | {"label_fields": fields, "sizes": {}, "extractors": {}, "counts": BY_FOLDS, "padding": None}
+    def describe(self) -> CorpusRecord:
+        return replace(ABOUT, label_fields=[SENTIMENT, EMOTION], counts=BY_FOLDS)
 
     def rows(self, split: str) -> Iterator[dict]:
         for video, segments in self._segments.items():
@@ -177,12 +173,12 @@ class MoseiClassesLayout(CorpusLayout):
     title = "classes and times alone (CMU_MOSEI_Labels.csv of s3prl)"
     files = (LayoutFile("CMU_MOSEI_Labels.csv", "times and classes of every segment"),)
 
-    def describe(self) -> dict:
+    def describe(self) -> CorpusRecord:
         fields = [
-            {"name": name, "problem_type": "single_label_classification", "labels": labels, "range": None}
+            LabelField(name, "single_label_classification", tuple(labels))
             for name, (labels, _) in CLASS_COLUMNS.items()
         ]
-        return ABOUT | {"label_fields": fields, "sizes": {}, "extractors": {}, "counts": BY_FOLDS, "padding": None}
+        return replace(ABOUT, label_fields=fields, counts=BY_FOLDS)
 
     def rows(self, split: str) -> Iterator[dict]:
         lines = list(read_table(self.folder / self.files[0].path, ("file", "index", "start", "end", *CLASS_COLUMNS)))
@@ -199,7 +195,7 @@ def _is_in(layout: CorpusLayout, video: str, clip: str, split: str) -> bool:
     """Whether a video is in a split; what is in no fold is noted as dropped, once."""
     home = split_of("cmu_mosei").get(video)
     if home is None and split == "train":
-        layout.dropped.append({"id": clip, "reason": "its video is in no official fold"})
+        layout.dropped.append(DroppedClip(clip, "its video is in no official fold"))
     return home == split
 
 

@@ -1,9 +1,12 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
 """CMU-MOSI: sentiment in 2,199 segments of 93 opinion videos (Zadeh et al. 2016), official folds 1,284/229/686."""
 
+from dataclasses import replace
 from pathlib import Path
 
+from ...label_field import LabelField
 from ..readers.tables import read_text
+from ..record import CorpusRecord
 from .bclstm_csv import BcLstmLayout
 from .cmu_raw_release import Clip, RawReleaseLayout, sentiment_of
 from .cmu_sdk import SdkLayout
@@ -28,14 +31,8 @@ FOLDS = {
     "groups_may_cross": False,
 }
 IN_FILE = FOLDS | {"name": "official folds of the CMU Multimodal SDK, as the file has them"}
-ABOUT = {"name": NAME, "license": LICENSE, "citation": CITATION, "split_protocol": FOLDS}
-SENTIMENT = {
-    "name": "sentiment",
-    "problem_type": "regression",
-    "labels": ["sentiment"],
-    "range": [-3.0, 3.0],
-    "strict": False,
-}
+ABOUT = CorpusRecord(NAME, license=LICENSE, citation=CITATION, split_protocol=FOLDS)
+SENTIMENT = LabelField("sentiment", "regression", range=(-3.0, 3.0), strict=False)
 
 
 class MosiSdkLayout(SdkLayout):
@@ -68,31 +65,31 @@ class MosiRawLayout(RawReleaseLayout):
 class MosiMultLayout(MultPickleLayout):
     """`mosi_data.pkl`: audio has 5 features, visual 20."""
 
-    stem, about, label_field, counts = "mosi", ABOUT | {"split_protocol": IN_FILE}, SENTIMENT, COUNTS
+    stem, about, label_field, counts = "mosi", replace(ABOUT, split_protocol=IN_FILE), SENTIMENT, COUNTS
 
 
 class MosiMmsaLayout(MmsaPickleLayout):
     """`aligned_50.pkl` and `unaligned_50.pkl`."""
 
-    about, label_field, counts = ABOUT | {"split_protocol": IN_FILE}, SENTIMENT, COUNTS
+    about, label_field, counts = replace(ABOUT, split_protocol=IN_FILE), SENTIMENT, COUNTS
 
 
 class MosiMisaLayout(MisaPickleLayout):
     """`train.pkl`, `dev.pkl` and `test.pkl`."""
 
-    about, label_field, counts = ABOUT | {"split_protocol": IN_FILE}, SENTIMENT, COUNTS
+    about, label_field, counts = replace(ABOUT, split_protocol=IN_FILE), SENTIMENT, COUNTS
 
 
 class MosiMfnLayout(MfnH5Layout):
     """`y_train.h5` and so on."""
 
-    about, label_field, counts = ABOUT | {"split_protocol": IN_FILE}, SENTIMENT, COUNTS
+    about, label_field, counts = replace(ABOUT, split_protocol=IN_FILE), SENTIMENT, COUNTS
 
 
 class MosiBcLstmLayout(BcLstmLayout):
     """The binary label, on another split."""
 
-    about = {"name": f"{NAME}, bc-LSTM features", "license": LICENSE, "citation": CITATION}
+    about = CorpusRecord(f"{NAME}, bc-LSTM features", license=LICENSE, citation=CITATION)
 
 
 def read_annotprocessed(path: Path) -> list[Clip]:

@@ -7,10 +7,12 @@ there (`Segmented`); else those of the whole video, cut at the times of its labe
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from ...label_field import LabelField
+from ..record import CorpusRecord, DroppedClip
 from .cmu_segment_labels import Segments, read_segments
 from .layouts import CorpusLayout, LayoutFile, finite_or_none
 from .official_folds import split_of
@@ -34,8 +36,8 @@ class RawReleaseLayout(CorpusLayout):
     name = "raw"
     title = "the raw release (Raw/Audio, Raw/Video, Raw/Transcript) with labels beside it"
     corpus: str
-    about: dict
-    label_fields: list[dict]
+    about: CorpusRecord
+    label_fields: list[LabelField]
     label_columns: tuple[str, ...]
     counts: dict[str, int]
     shardable = True
@@ -67,14 +69,8 @@ class RawReleaseLayout(CorpusLayout):
         """The labels of a row from its values in the label sequence."""
         raise NotImplementedError
 
-    def describe(self) -> dict:
-        return self.about | {
-            "label_fields": self.label_fields,
-            "sizes": {},
-            "extractors": {},
-            "counts": self.counts,
-            "padding": None,
-        }
+    def describe(self) -> CorpusRecord:
+        return replace(self.about, label_fields=self.label_fields, counts=self.counts)
 
     def rows(self, split: str) -> Iterator[dict]:
         homes = split_of(self.corpus)
@@ -82,7 +78,7 @@ class RawReleaseLayout(CorpusLayout):
             for video in self._segments:
                 if video not in homes:
                     reason = "its video is in no official fold"
-                    self.dropped += [{"id": clip, "reason": reason} for clip in self._segments[video].ids]
+                    self.dropped += [DroppedClip(clip, reason) for clip in self._segments[video].ids]
         for video in self.select_shard(video for video in sorted(self._segments) if homes.get(video) == split):
             yield from self._video_rows(video)
 
@@ -96,7 +92,7 @@ class RawReleaseLayout(CorpusLayout):
             if found is not None and "text" in self.options["modalities"]:
                 row["transcript"] = " ".join(found.text.split()) or None
             if row["transcript"] is None and row["audio_file"] is None and row["video_file"] is None:
-                self.dropped.append({"id": clip, "reason": "neither transcript nor media of it are there"})
+                self.dropped.append(DroppedClip(clip, "neither transcript nor media of it are there"))
                 continue
             lacking = {"transcript": "text", "audio_file": "audio", "video_file": "visual"}
             self.reported.update(

@@ -7,13 +7,16 @@ modality has one step for each of them, else each has its own frames. Files are 
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from ...label_field import LabelField
 from ..alignment import REDUCERS, align, inside
 from ..readers.csd import ComputationalSequence, find_shared_videos
+from ..record import CorpusRecord, DroppedClip
 from .layouts import CorpusLayout, LayoutFile, LayoutOption
 from .official_folds import split_of
 
@@ -40,8 +43,8 @@ class SdkLayout(CorpusLayout):
     name = "sdk"
     title = "the computational sequences (.csd) of the CMU Multimodal SDK"
     corpus: str
-    about: dict
-    label_fields: list[dict]
+    about: CorpusRecord
+    label_fields: list[LabelField]
     counts: dict[str, int]
     shardable = True
     files = (
@@ -70,19 +73,13 @@ class SdkLayout(CorpusLayout):
                 return next((found[-1:] for pattern in patterns if (found := sorted(Path(folder).glob(pattern)))), [])
         return CorpusLayout.find_files(folder, wanted)[:1]
 
-    def describe(self) -> dict:
+    def describe(self) -> CorpusRecord:
         sizes = {}
         for modality, path in self._paths.items():
             if modality in FEATURES:
                 with _open(path, modality) as sequence:
                     sizes[modality] = sequence.size
-        return self.about | {
-            "label_fields": self.label_fields,
-            "sizes": sizes,
-            "extractors": {},
-            "counts": self.counts,
-            "padding": None,
-        }
+        return replace(self.about, label_fields=self.label_fields, sizes=sizes, counts=self.counts)
 
     def labels_of(self, values: np.ndarray) -> dict:
         """The labels of a row from its values in the label sequence, float32 (size,)."""
@@ -94,7 +91,7 @@ class SdkLayout(CorpusLayout):
             opened = {kind: stack.enter_context(_open(path, kind)) for kind, path in self._paths.items()}
             find_shared_videos(opened.values())  # raises where they are of different corpora
             labels = opened["labels"]
-            names = [name for each in self.label_fields for name in each["labels"]]
+            names = [name for each in self.label_fields for name in each.labels]
             if labels.size != len(names):
                 raise ValueError(
                     f"{labels.path} has {labels.size} labels per segment; expected {', '.join(names)}: is it the file of "
@@ -131,7 +128,7 @@ class SdkLayout(CorpusLayout):
         for video in labels.videos:
             if video not in homes:
                 self.dropped += [
-                    {"id": f"{video}[{k}]", "reason": "its video is in no official fold"}
+                    DroppedClip(f"{video}[{k}]", "its video is in no official fold")
                     for k in range(labels.steps(video))
                 ]
         missing = set(homes) - set(labels.videos)

@@ -6,11 +6,13 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import datasets
 
 from ..builder import AffectBuilder
+from ..record import VERSION, CorpusRecord
 from .layouts import CorpusLayout
 from .registry import find_layout, fingerprint
 
@@ -33,7 +35,7 @@ class CorpusBuilder(AffectBuilder):
         self.layout = layout
         digest = fingerprint(layout)
         cache = Path(cache_dir or datasets.config.HF_DATASETS_CACHE).expanduser()
-        self._description_file = cache / "mm_affect_layouts" / f"{corpus}-{digest}.json"
+        self._description_file = cache / "mm_affect_layouts" / f"{corpus}-{digest}-{VERSION}.json"
         super().__init__(
             data_dir=str(layout.folder.resolve()),
             cache_dir=None if cache_dir is None else str(cache_dir),
@@ -43,15 +45,17 @@ class CorpusBuilder(AffectBuilder):
         )
         self.dropped, self.reported = layout.dropped, layout.reported
 
-    def describe(self) -> dict:
-        """Return the description of the layout, with its name under `layout`."""
+    def describe(self) -> CorpusRecord:
+        """Return the record of the layout before its rows are read."""
         file = self._description_file
         if not file.is_file():
             file.parent.mkdir(parents=True, exist_ok=True)
             temporary = file.with_suffix(f".{os.getpid()}.tmp")
-            temporary.write_text(json.dumps(self.layout.describe() | {"layout": self.layout.name}), encoding="utf-8")
+            temporary.write_text(
+                json.dumps(replace(self.layout.describe(), layout=self.layout.name).to_dict()), encoding="utf-8"
+            )
             os.replace(temporary, file)
-        return json.loads(file.read_text(encoding="utf-8"))
+        return CorpusRecord.from_dict(json.loads(file.read_text(encoding="utf-8")))
 
     def read_rows(self, split: str) -> Iterator[dict]:
         """Iterate over the rows of a split."""
@@ -59,10 +63,10 @@ class CorpusBuilder(AffectBuilder):
 
     def as_splits(self) -> datasets.DatasetDict:
         """Return the prepared splits that have rows; with `allow_partial` some may be missing."""
-        counts = self.record["counts"]
+        counts = self.record.counts
         if not any(counts.values()):
             raise ValueError(
-                f"{self.layout.folder} holds no rows of {self.record['name']}; run `mm-affect data doctor` to see why "
+                f"{self.layout.folder} holds no rows of {self.record.name}; run `mm-affect data doctor` to see why "
                 "they were dropped."
             )
         return datasets.DatasetDict({split: self.as_dataset(split) for split, count in counts.items() if count})
@@ -96,17 +100,17 @@ def load_corpus(
     layout = find_layout(name, data_dir, config, allow_partial=allow_partial, **options)
     builder = CorpusBuilder(layout, name, cache_dir)
     if streaming:
-        return datasets.IterableDatasetDict({s: builder.as_streaming_dataset(s) for s in builder.describe()["counts"]})
+        return datasets.IterableDatasetDict({s: builder.as_streaming_dataset(s) for s in builder.describe().counts})
     builder.download_and_prepare()
     _log_irregularities(builder.record)
     return builder.as_splits()
 
 
-def _log_irregularities(record: dict) -> None:
+def _log_irregularities(record: CorpusRecord) -> None:
     """Log a warning if clips were dropped or are unusual."""
-    reasons = Counter(clip["reason"] for clip in record["dropped"])
+    reasons = Counter(clip.reason for clip in record.dropped)
     parts = [f"{count} dropped because {reason}" for reason, count in reasons.items()]
-    parts += [f"{count} {kind.replace('_', ' ')}" for kind, count in record["reported"].items()]
+    parts += [f"{count} {kind.replace('_', ' ')}" for kind, count in record.reported.items()]
     if parts:
-        counts = ", ".join(f"{split} {count}" for split, count in record["counts"].items())
-        logger.warning("%s (%s): %s; %s.", record["name"], record["layout"], counts, "; ".join(parts))
+        counts = ", ".join(f"{split} {count}" for split, count in record.counts.items())
+        logger.warning("%s (%s): %s; %s.", record.name, record.layout, counts, "; ".join(parts))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...label_field import LabelField
 from ...vocabulary import EMOTIONS
 from .layouts import LayoutFile
 from .split_pickle import SplitPickleLayout, text_of
@@ -40,14 +41,13 @@ class HhmpnLayout(SplitPickleLayout):
         return self.folder / FILE
 
     @cached_property
-    def label_fields(self) -> list[dict]:
+    def label_fields(self) -> list[LabelField]:
         names = set(self._tokens.values())
         if len(names) < len(self._tokens) or names != set(EMOTIONS):
             raise ValueError(
                 f"{self.path}: `dict` names the emotions {', '.join(sorted(names))}; expected {', '.join(EMOTIONS)}."
             )
-        field = {"name": "emotion", "problem_type": "multi_label_classification", "labels": list(EMOTIONS)}
-        return [field | {"range": [0.0, 1.0]}]
+        return [LabelField("emotion", "multi_label_classification", EMOTIONS, (0.0, 1.0))]
 
     def clips(self, split: str) -> Iterator[tuple[int, dict, dict]]:
         for index, (clip, tokens) in enumerate(zip(self._ids[split], self._splits[split]["tgt"], strict=True)):

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ...label_field import LabelField
+from ..record import CorpusRecord, DroppedClip
 from .layouts import Corpus, CorpusLayout, LayoutFile, LayoutOption
 from .mult_pickle import MultPickleLayout
 
@@ -84,28 +86,25 @@ class IemocapReleaseLayout(CorpusLayout):
             Path(folder) / "IEMOCAP_full_release", wanted
         )
 
-    def describe(self) -> dict:
+    def describe(self) -> CorpusRecord:
         fold, way = self.options["fold"], self.options["validation"]
         validation = {
             "session": f"session {self._validation_session}",
             "dialogues": f"{DRAWN:.0%} of the other dialogues, drawn with seed {fold}",
             "none": "none",
         }[way]
-        return {
-            "name": "IEMOCAP",
-            "license": LICENSE,
-            "citation": CITATION,
-            "label_fields": self._label_fields(),
-            "sizes": {},
-            "extractors": {},
-            "padding": None,
-            "split_protocol": {
+        return CorpusRecord(
+            "IEMOCAP",
+            license=LICENSE,
+            citation=CITATION,
+            label_fields=self._label_fields(),
+            split_protocol={
                 "name": f"leave one session out: test is session {fold}",
                 "validation": validation,
                 "groups_may_cross": way == "dialogues",
             },
-            "counts": self._documented_counts(),
-        }
+            counts=dict(self._documented_counts()),
+        )
 
     def rows(self, split: str) -> Iterator[dict]:
         for dialogue in self.select_shard(path for path, home in self._splits.items() if home == split):
@@ -152,15 +151,9 @@ class IemocapReleaseLayout(CorpusLayout):
         counts["train"] -= counts["validation"]
         return {split: count for split, count in counts.items() if count}
 
-    def _label_fields(self) -> list[dict]:
-        emotion = {
-            "name": "emotion",
-            "problem_type": "single_label_classification",
-            "labels": self._classes,
-            "range": None,
-        }
-        dimensions = [{"name": d, "problem_type": "regression", "labels": [d], "range": None} for d in DIMENSIONS]
-        return [emotion, *dimensions]
+    def _label_fields(self) -> list[LabelField]:
+        emotion = LabelField("emotion", "single_label_classification", tuple(self._classes))
+        return [emotion, *(LabelField(name, "regression") for name in DIMENSIONS)]
 
     @property
     def _classes(self) -> list[str]:
@@ -179,7 +172,7 @@ class IemocapReleaseLayout(CorpusLayout):
         for utterance, (start, end, label, dimensions) in lines.items():
             if label not in kept:
                 reason = f"its label `{label}` is not in the configuration {self.options['label_set']}"
-                self.dropped.append({"id": utterance, "reason": reason})
+                self.dropped.append(DroppedClip(utterance, reason))
                 continue
             row = {"id": utterance, "group": _speaker(utterance), "transcript": None, "spans": None}
             if "text" in self.options["modalities"]:
@@ -190,7 +183,7 @@ class IemocapReleaseLayout(CorpusLayout):
                     self.reported["no_transcript"] += 1
             row |= self._media(session, dialogue, utterance, start, end)
             if row["transcript"] is None and row["audio_file"] is None and row["video_file"] is None:
-                self.dropped.append({"id": utterance, "reason": "neither transcript nor media of it are there"})
+                self.dropped.append(DroppedClip(utterance, "neither transcript nor media of it are there"))
                 continue
             labels = {"emotion": self._classes.index(kept[label])} | dict(zip(DIMENSIONS, dimensions, strict=True))
             self.reported.update({"out_of_range": 1} if any(not 1 <= value <= 5 for value in dimensions) else {})
@@ -307,21 +300,18 @@ class IemocapMultLayout(MultPickleLayout):
     """The MulT pickle: four emotions, each present or not, in segments whose origin the file does not name."""
 
     stem = "iemocap"
-    about = {
-        "name": "IEMOCAP",
-        "license": LICENSE,
-        "citation": CITATION,
-        "split_protocol": {
+    about = CorpusRecord(
+        "IEMOCAP",
+        license=LICENSE,
+        citation=CITATION,
+        split_protocol={
             "name": "the splits of the MulT pickle; its clips name no speaker",
             "groups_may_cross": True,
         },
-    }
-    label_field = {
-        "name": "emotion",
-        "problem_type": "multi_label_classification",
-        "labels": ["neutral", "happy", "sad", "angry"],
-        "range": [0.0, 1.0],
-    }
+    )
+    label_field = LabelField(
+        "emotion", "multi_label_classification", ("neutral", "happy", "sad", "angry"), range=(0.0, 1.0)
+    )
     counts = {"train": 2717, "validation": 798, "test": 938}
 
 

@@ -14,8 +14,10 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
+from ...label_field import LabelField
 from ...messages import did_you_mean
 from ...vocabulary import MODALITIES
+from ..record import CorpusRecord, DroppedClip
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,8 @@ COMMON_OPTIONS = {
 class CorpusLayout:
     """Base class of all layouts. Subclasses set the class attributes and implement `describe` and `rows`.
 
-    Creating a layout opens no file. While `rows` runs, it appends `{"id", "reason"}` to `dropped` for every clip that is
-    left out, and counts in `reported` the clips that are kept although something about them is unusual (`out_of_range`,
+    Creating a layout opens no file. While `rows` runs, it appends to `dropped` every clip that is left
+    out, and counts in `reported` the clips that are kept although something about them is unusual (`out_of_range`,
     `duplicate`, `no_emotion`, ...).
 
     A layout whose `rows` iterates over independent groups (videos, dialogues, speakers) passes them through
@@ -86,7 +88,7 @@ class CorpusLayout:
         self.folder = Path(os.path.abspath(folder))  # rows hold absolute media paths
         self.options = check_options(options or {}, self.available_options(), self.title)
         self.shard_index, self.num_shards = 0, 1
-        self.dropped: list[dict] = []
+        self.dropped: list[DroppedClip] = []
         self.reported: Counter = Counter()
 
     @classmethod
@@ -107,13 +109,10 @@ class CorpusLayout:
             return sorted(folder.glob(file.path))
         return [folder / file.path] if (folder / file.path).exists() else []
 
-    def describe(self) -> dict:
-        """Return the description of the corpus, with the keys of corpus.json.
+    def describe(self) -> CorpusRecord:
+        """Return the record of the corpus before its rows are read.
 
-        Returns:
-            `name`, `license`, `citation`, `label_fields`, `sizes`, `extractors`, `split_protocol`, `padding` (how
-            padding was detected, or None) and `counts`, the number of rows that each split must have (None where no
-            number is documented).
+        Its `counts` are the numbers of rows that the splits must have (None where no number is documented).
         """
         raise NotImplementedError
 
@@ -131,16 +130,16 @@ class CorpusLayout:
         """Iterate over the groups of this shard: every `num_shards`-th one, in their order."""
         return islice(groups, self.shard_index, None, self.num_shards)
 
-    def audit_labels(self, labels: dict, fields: list[dict]) -> dict:
+    def audit_labels(self, labels: dict, fields: list[LabelField]) -> dict:
         """Count missing, out-of-range and empty labels in `reported`, and return `labels` unchanged."""
         for column in fields:
-            value, bounds = labels.get(column["name"]), column.get("range")
+            value, bounds = labels.get(column.name), column.range
             numbers = value if isinstance(value, list) else [value]
             if value is None:
-                self.reported[f"no_{column['name']}"] += 1
+                self.reported[f"no_{column.name}"] += 1
                 continue
-            if column["problem_type"] == "multi_label_classification" and not any(number > 0 for number in numbers):
-                self.reported[f"without_any_{column['name']}"] += 1
+            if column.problem_type == "multi_label_classification" and not any(number > 0 for number in numbers):
+                self.reported[f"without_any_{column.name}"] += 1
             if bounds and not all(bounds[0] <= number <= bounds[1] for number in numbers):
                 self.reported["out_of_range"] += 1
         return labels

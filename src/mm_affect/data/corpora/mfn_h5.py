@@ -7,11 +7,14 @@ in a split: its rows have no steps of it.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from ...label_field import LabelField
+from ..record import CorpusRecord
 from .layouts import CorpusLayout, LayoutFile, finite_or_none
 from .padding import without_padding
 from .split_pickle import FILE_SPLITS, check_lengths, numbers_of, sequences
@@ -26,8 +29,8 @@ class MfnH5Layout(CorpusLayout):
 
     name = "mfn_h5"
     title = "the h5 files of MFN"
-    about: dict
-    label_field: dict
+    about: CorpusRecord
+    label_field: LabelField
     counts: dict[str, int]
     files = (
         *(LayoutFile(LABELS.format(s), f"labels of {s}") for s in FILE_SPLITS.values()),
@@ -45,17 +48,17 @@ class MfnH5Layout(CorpusLayout):
             folder, LayoutFile(wanted.path.replace("_emb", ""), "")
         )
 
-    def describe(self) -> dict:
-        return self.about | {
-            "label_fields": [self.label_field],
-            "sizes": {m: next(iter(parts.values())).shape[2] for m, parts in self._arrays.items()},
-            "extractors": {},
-            "counts": self.counts,
-            "padding": self._bounds[1],
-        }
+    def describe(self) -> CorpusRecord:
+        return replace(
+            self.about,
+            label_fields=[self.label_field],
+            sizes={m: next(iter(parts.values())).shape[2] for m, parts in self._arrays.items()},
+            counts=self.counts,
+            padding=self._bounds[1],
+        )
 
     def rows(self, split: str) -> Iterator[dict]:
-        name = self.label_field["name"]
+        name = self.label_field.name
         absent = [m for m in self.options["modalities"] if split not in self._arrays.get(m, {})]
         for index, value in enumerate(self._labels[split]):
             row = {"id": f"{split}-{index}", "group": f"{split}-{index}"}

@@ -7,12 +7,15 @@ transcript. There are no text features.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from ...label_field import LabelField
 from ..readers.legacy_pickle import read_pickle
+from ..record import CorpusRecord
 from .layouts import CorpusLayout, LayoutFile, finite_or_none
 from .split_pickle import numbers_of, text_of, unique_by_split
 
@@ -26,8 +29,8 @@ class MisaPickleLayout(CorpusLayout):
 
     name = "misa_pickle"
     title = "the MISA pickles (train.pkl, dev.pkl, test.pkl)"
-    about: dict
-    label_field: dict
+    about: CorpusRecord
+    label_field: LabelField
     counts: dict[str, int]
     files = tuple(LayoutFile(path, f"words, features and labels of {split}") for split, path in FILES.items())
 
@@ -35,18 +38,17 @@ class MisaPickleLayout(CorpusLayout):
     def matches(cls, folder: Path) -> bool:
         return any(cls.find_files(folder, wanted) for wanted in cls.files)
 
-    def describe(self) -> dict:
+    def describe(self) -> CorpusRecord:
         first = next(clip for clips in self._splits.values() for clip in clips)
-        return self.about | {
-            "label_fields": [self.label_field],
-            "sizes": {m: first[0][place].shape[1] for m, place in PLACES.items() if m in self.options["modalities"]},
-            "extractors": {},
-            "counts": self.counts,
-            "padding": None,
-        }
+        return replace(
+            self.about,
+            label_fields=[self.label_field],
+            sizes={m: first[0][place].shape[1] for m, place in PLACES.items() if m in self.options["modalities"]},
+            counts=self.counts,
+        )
 
     def rows(self, split: str) -> Iterator[dict]:
-        name = self.label_field["name"]
+        name = self.label_field.name
         for clip, (features, label, _) in zip(self._ids.get(split, ()), self._splits.get(split, ()), strict=True):
             value = numbers_of(label, f"{self.folder / FILES[split]}: the label of {clip}")[0]
             row = {"id": clip, "group": clip.rpartition("[")[0] or clip}

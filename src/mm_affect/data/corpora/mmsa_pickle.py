@@ -8,10 +8,12 @@ pieces, `audio`, `vision`, `id` (`video$_$clip`), `regression_labels` and, in CH
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
 
+from ...label_field import LabelField
 from .layouts import LayoutFile, finite_or_none
 from .padding import by_lengths, without_padding
 from .split_pickle import FILE_SPLITS, PicklePairLayout, check_lengths, numbers_of, sequences, text_of
@@ -25,7 +27,7 @@ class MmsaPickleLayout(PicklePairLayout):
 
     name = "mmsa_pickle"
     title = "the MMSA pickle (aligned_50.pkl, unaligned_50.pkl)"
-    label_field: dict
+    label_field: LabelField
     file_by_alignment = {
         "words": LayoutFile("aligned_50.pkl", "word-aligned features, transcripts and labels", required=False),
         "none": LayoutFile("unaligned_50.pkl", "features at their own rates, transcripts and labels", required=False),
@@ -35,7 +37,7 @@ class MmsaPickleLayout(PicklePairLayout):
     needed = ("id", "raw_text", "regression_labels")
 
     @property
-    def label_fields(self) -> list[dict]:
+    def label_fields(self) -> list[LabelField]:
         return list(self._label_keys.values())
 
     def names(self, split: str) -> list[str]:
@@ -44,7 +46,7 @@ class MmsaPickleLayout(PicklePairLayout):
     def clips(self, split: str) -> Iterator[tuple[int, dict, dict]]:
         part, where = self._splits[split], self._where(split)
         labels = {
-            field["name"]: numbers_of(part[key], f"{where}, `{key}`")
+            field.name: numbers_of(part[key], f"{where}, `{key}`")
             for key, field in self._label_keys.items()
             if key in part
         }
@@ -57,14 +59,14 @@ class MmsaPickleLayout(PicklePairLayout):
         return f"{self.path}, split `{FILE_SPLITS[split]}`"
 
     @cached_property
-    def _label_keys(self) -> dict[str, dict]:
+    def _label_keys(self) -> dict[str, LabelField]:
         """Key of the file -> label field: the corpus' own and, where a split of the file has them, one for each modality."""
         for split, part in self._splits.items():
             check_lengths({key: part[key] for key in label_keys(part)}, self._where(split))
         keys = list(dict.fromkeys(key for part in self._splits.values() for key in label_keys(part)))
-        names = [UNIMODAL.get(key.rpartition("_")[2], self.label_field["name"]) for key in keys]
+        names = [UNIMODAL.get(key.rpartition("_")[2], self.label_field.name) for key in keys]
         return {
-            key: self.label_field | {"name": name, "labels": [name]} for key, name in zip(keys, names, strict=True)
+            key: replace(self.label_field, name=name, labels=(name,)) for key, name in zip(keys, names, strict=True)
         }
 
     @cached_property

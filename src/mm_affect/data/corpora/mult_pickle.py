@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ...label_field import LabelField
+from ..record import DroppedClip
 from .layouts import LayoutFile, deduplicate_ids, finite_or_none
 from .split_pickle import PicklePairLayout, check_lengths, read_dict, sequences, splits_in, text_of
 
@@ -24,7 +26,7 @@ class MultPickleLayout(PicklePairLayout):
 
     name = "mult_pickle"
     stem: str
-    label_field: dict
+    label_field: LabelField
     beside: tuple[LayoutFile, ...] = ()  # other files that a subclass reads
     array_keys = {"text": "text", "audio": "audio", "visual": "vision"}
 
@@ -39,7 +41,7 @@ class MultPickleLayout(PicklePairLayout):
         cls.title = f"the MulT pickle ({cls.file_by_alignment['words'].path})"
 
     @property
-    def label_fields(self) -> list[dict]:
+    def label_fields(self) -> list[LabelField]:
         return [self.label_field]
 
     def names(self, split: str) -> list[str]:
@@ -52,7 +54,7 @@ class MultPickleLayout(PicklePairLayout):
             if clip in labels:
                 yield index, {"id": clip} | self._times(split, index), labels[clip]
             else:
-                self.dropped.append({"id": clip, "reason": f"{self._other.name} has no labels of it"})
+                self.dropped.append(DroppedClip(clip, f"{self._other.name} has no labels of it"))
 
     @property
     def _other(self) -> Path:
@@ -92,8 +94,8 @@ class MultPickleLayout(PicklePairLayout):
         return dict(zip(ids, self._read_labels(part["labels"], f"{path}, `labels` of {split}"), strict=True))
 
     def _read_labels(self, values, where: str) -> list[dict]:
-        name, classes = self.label_field["name"], self.label_field["labels"]
-        shape = (1, 1) if self.label_field["problem_type"] == "regression" else (len(classes), 2)
+        name, classes = self.label_field.name, self.label_field.labels
+        shape = (1, 1) if self.label_field.problem_type == "regression" else (len(classes), 2)
         values = sequences(values, where) if len(values) else np.zeros((0, *shape))
         if values.shape[1:] != shape:
             raise ValueError(f"{where} has shape {values.shape}; expected (clips, {shape[0]}, {shape[1]}).")

@@ -19,7 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ...label_field import LabelField
 from ..readers.legacy_pickle import read_pickle
+from ..record import CorpusRecord
 from .layouts import Corpus, CorpusLayout, LayoutFile, LayoutOption
 from .official_folds import carve_validation, load_folds
 
@@ -31,14 +33,7 @@ CITATION = (
 )
 UTTERANCES = 690
 KEYS = {"utterance": str, "speaker": str, "context": list, "context_speakers": list, "show": str, "sarcasm": bool}
-LABEL_FIELDS = [
-    {
-        "name": "sarcasm",
-        "problem_type": "single_label_classification",
-        "labels": ["sincere", "sarcastic"],
-        "range": None,
-    }
-]
+LABEL_FIELDS = [LabelField("sarcasm", "single_label_classification", ("sincere", "sarcastic"))]
 SIZES = {"text": 768, "audio": 283, "visual": 2048}
 PROVENANCE = {  # what the authors' repository says of its features
     "text": "BERT-base uncased, mean of the last four layers, a step for each word piece and for [CLS] and [SEP]",
@@ -84,7 +79,7 @@ class MustardRepositoryLayout(CorpusLayout):
         places = (Path(folder) / place for place in ("", "data", "videos", "data/videos"))
         return next(filter(None, (CorpusLayout.find_files(place, wanted) for place in places)), [])
 
-    def describe(self) -> dict:
+    def describe(self) -> CorpusRecord:
         counts = {
             split: sum(home == split for home in self._splits.values()) for split in ("train", "validation", "test")
         }
@@ -92,24 +87,22 @@ class MustardRepositoryLayout(CorpusLayout):
         counts |= {"train": UTTERANCES - test - counts["validation"], "test": test}
         given = {modality for modality in FEATURES if self._file(modality)}
         independent = self.options["protocol"] == "speaker_independent"
-        return {
-            "name": "MUStARD",
-            "license": LICENSE,
-            "citation": CITATION,
-            "label_fields": LABEL_FIELDS,
-            "sizes": {modality: SIZES[modality] for modality in FEATURES if modality in given},
-            "extractors": {},
-            "provenance": {modality: PROVENANCE[modality] for modality in FEATURES if modality in given},
-            "padding": None,
-            "split_protocol": {
+        return CorpusRecord(
+            "MUStARD",
+            license=LICENSE,
+            citation=CITATION,
+            label_fields=LABEL_FIELDS,
+            sizes={modality: SIZES[modality] for modality in FEATURES if modality in given},
+            provenance={modality: PROVENANCE[modality] for modality in FEATURES if modality in given},
+            split_protocol={
                 "name": "speaker-independent: test is Friends"
                 if independent
                 else f"official fold {self.options['fold']}",
                 "validation": f"whole speakers of the training rows, about {self.options['validation']:.0%}, seed 0",
                 "groups_may_cross": not independent,
             },
-            "counts": {split: count for split, count in counts.items() if count},
-        }
+            counts={split: count for split, count in counts.items() if count},
+        )
 
     def rows(self, split: str) -> Iterator[dict]:
         self._check_folds()

@@ -2,12 +2,15 @@
 """Pickles that hold a dict of splits, each a dict of arrays with one entry per clip: what MulT, MMSA and HHMPN share."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from ...label_field import LabelField
 from ..readers.legacy_pickle import read_pickle
+from ..record import CorpusRecord
 from .layouts import CorpusLayout, LayoutFile, LayoutOption, deduplicate_ids
 from .padding import without_padding
 
@@ -119,9 +122,9 @@ class SplitPickleLayout(CorpusLayout):
     ids. The file is read into memory, whole.
     """
 
-    about: dict
-    counts: dict[str, int]
-    label_fields: list[dict]
+    about: CorpusRecord
+    counts: dict[str, int | None]
+    label_fields: list[LabelField]
     array_keys: dict[str, str]
     needed: tuple[str, ...] = ()
 
@@ -138,14 +141,14 @@ class SplitPickleLayout(CorpusLayout):
         """Of every clip its position in the arrays, its row without features and labels, and its labels."""
         raise NotImplementedError
 
-    def describe(self) -> dict:
-        return self.about | {
-            "label_fields": self.label_fields,
-            "sizes": {modality: next(iter(parts.values())).shape[2] for modality, parts in self._arrays.items()},
-            "extractors": {},
-            "counts": self.counts,
-            "padding": self._bounds[1],
-        }
+    def describe(self) -> CorpusRecord:
+        return replace(
+            self.about,
+            label_fields=self.label_fields,
+            sizes={modality: next(iter(parts.values())).shape[2] for modality, parts in self._arrays.items()},
+            counts=self.counts,
+            padding=self._bounds[1],
+        )
 
     def rows(self, split: str) -> Iterator[dict]:
         if split not in self._splits:

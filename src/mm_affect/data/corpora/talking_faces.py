@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
+from ...label_field import LabelField
+from ..record import CorpusRecord, DroppedClip
 from .layouts import CorpusLayout, LayoutFile, LayoutOption
 from .transcript_table import Transcripts
 
@@ -54,23 +56,18 @@ class TalkingFacesLayout(CorpusLayout):
     def matches(cls, folder: Path) -> bool:
         return bool(cls._manifests(Path(folder)))
 
-    def describe(self) -> dict:
+    def describe(self) -> CorpusRecord:
         by, share = self.options["validation_by"], self._validation_share
-        speakers = {"name": "speaker", "problem_type": "single_label_classification", "labels": self._speakers}
-        return {
-            "name": self.folder.resolve().name,
-            "license": None,
-            "citation": None,
-            "label_fields": [speakers | {"range": None}] if len(self._speakers) > 1 else [],
-            "sizes": {},
-            "extractors": {},
-            "padding": None,
-            "split_protocol": {
+        speakers = tuple(self._speakers)
+        return CorpusRecord(
+            self.folder.resolve().name,
+            label_fields=[LabelField("speaker", "single_label_classification", speakers)] if len(speakers) > 1 else [],
+            split_protocol={
                 "name": f"validation: {share:.1%} of the {by}s, drawn by a hash of their names",
                 "groups_may_cross": by == "video",
             },
-            "counts": dict.fromkeys(self._roots),
-        }
+            counts=dict.fromkeys(self._roots),
+        )
 
     def rows(self, split: str) -> Iterator[dict]:
         self._check_manifest()
@@ -157,7 +154,7 @@ class TalkingFacesLayout(CorpusLayout):
     def _drop(self, clip: str, kind: str, reason: str) -> None:
         self.reported[kind] += 1
         if len(self.dropped) < NAMED:
-            self.dropped.append({"id": clip, "reason": reason})
+            self.dropped.append(DroppedClip(clip, reason))
 
     def _check_manifest(self) -> None:
         """English must be told somehow, and a likelihood must be there to be compared."""

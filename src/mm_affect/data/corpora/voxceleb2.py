@@ -12,9 +12,11 @@ The published split is kept as `train` and `test`; `validation` is taken out of 
 import csv
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
+from ..record import CorpusRecord
 from .layouts import Corpus, LayoutFile
 from .talking_faces import JOIN_OPTIONS, TalkingFacesLayout
 
@@ -44,8 +46,8 @@ class VoxCeleb2Layout(TalkingFacesLayout):
         """Whether `dev/aac` or `dev/mp4` is there."""
         return any((Path(folder) / "dev" / kind).is_dir() for kind in ("aac", "mp4"))
 
-    def describe(self) -> dict:
-        return super().describe() | {"name": "VoxCeleb2", "license": LICENSE, "citation": CITATION}
+    def describe(self) -> CorpusRecord:
+        return replace(super().describe(), name="VoxCeleb2", license=LICENSE, citation=CITATION)
 
     def rows(self, split: str) -> Iterator[dict]:
         if split == "train" and self.shard_index == 0:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ...data.manifest import read_manifest
-from ...data.show import label_words
+from ...data.show import format_labels
 from ...features.media import probe
 
 
@@ -72,7 +72,7 @@ def load_samples(folder: str | Path) -> list[Sample]:
         Sample(
             f"{record['id']}: {record['transcript'] or 'no transcript'}",
             Clip(get_media_file(record), record["transcript"] or "", record["spans"]),
-            label_words(record, manifest.label_fields),
+            format_labels(record, manifest.label_fields),
         )
         for record in records[:MAX_SAMPLES]
     ]

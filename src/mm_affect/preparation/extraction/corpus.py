@@ -4,11 +4,12 @@
 import os
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from ...data import RowReader, load, read_corpus
-from ...data.rows import FOUND, check_target
-from ...data.schema import check_label_fields
+from ...data.record import CorpusRecord, DroppedClip
+from ...data.rows import check_target
 from ...features.faces import FaceDescriptor
 from ...features.log_mel import LogMelExtractor
 from ...features.processor import AffectProcessor
@@ -19,16 +20,16 @@ from .workers import extract_shards
 
 
 class ExtractionError(ValueError):
-    """Clips that could not be read, each with its reason, in `failures` (`[{"id", "reason"}]`).
+    """Clips that could not be read, each with its reason, in `failures`.
 
     Args:
         listed: the file that names all of them, beside the finished shards of a resumable extraction.
         limit: the share of the clips that might fail, if the extraction stopped because more did.
     """
 
-    def __init__(self, failures: list[dict], listed: Path | None = None, limit: float | None = None):
+    def __init__(self, failures: list[DroppedClip], listed: Path | None = None, limit: float | None = None):
         self.failures = failures
-        named = "; ".join(f"{failure['id']}: {failure['reason']}" for failure in failures[:5])
+        named = "; ".join(f"{failure.id}: {failure.reason}" for failure in failures[:5])
         more = f" (and {len(failures) - 5} more)" if len(failures) > 5 else ""
         clips = "1 clip" if len(failures) == 1 else f"{len(failures)} clips"
         kept = f" {listed} names all of them; with retry_failed only these are tried again." if listed else ""
@@ -60,7 +61,7 @@ def default_processor(source: str | Path, word_vectors: str | Path | None = None
         text = WordVectors.from_glove(
             word_vectors, {word for row in rows for word in tokenize(row["transcript"] or "")}
         )
-    brought = read_corpus(source)["sizes"]
+    brought = read_corpus(source).sizes
     if visual is not None and "visual" in brought:
         raise ValueError(
             f"{source} brings features of the picture ({brought['visual']} per step), so none are extracted; leave the "
@@ -86,8 +87,8 @@ def extract_corpus(
     most_failures: float = 1.0,
     shard_clips: int = 1000,
     ray: str | None = None,
-) -> dict:
-    """Extract features of every clip of a corpus and write them as rows; returns the rows' corpus.json.
+) -> CorpusRecord:
+    """Extract features of every clip of a corpus and write them as rows; return the record of the rows.
 
     Memory does not grow with the corpus. The files depend neither on `workers` and `ray`, nor on interruptions.
 
@@ -122,9 +123,8 @@ def extract_corpus(
     splits, corpus = load(source), read_corpus(source)
     shards = plan_shards({split: len(rows) for split, rows in splits.items()}, shard_clips)
     allowed = most_failures * sum(len(rows) for rows in splits.values())
-    fields = check_label_fields(corpus["label_fields"])
     plan = build_plan(splits, processor, shard_clips)
-    with open_job(output, plan, fields, processor.feature_sizes, resumable, overwrite) as job:
+    with open_job(output, plan, corpus.label_fields, processor.feature_sizes, resumable, overwrite) as job:
         failures = {shard: _failures(job, shard) for shard in shards}
         waiting = [shard for shard in shards if failures[shard] is None or (retry_failed and failures[shard])]
         work = [(shard, splits[shard.split].select(range(shard.start, shard.stop))) for shard in waiting]
@@ -150,13 +150,16 @@ def extract_corpus(
             raise ExtractionError(failed, listed if resumable else None)
         if failed and len(failed) == sum(shard.stop - shard.start for shard in shards):
             raise ExtractionError(failed, listed if resumable else None)  # no clip is left
-        unchanged = {name: value for name, value in corpus.items() if name not in FOUND}
-        described = {"sizes": processor.feature_sizes, "extractors": processor.extractors}
-        dropped = {"dropped": [*(corpus["dropped"] or []), *failed]}
-        return job.finish(shards, unchanged | described | dropped, processor, output)
+        record = replace(
+            corpus,
+            sizes=processor.feature_sizes,
+            extractors=processor.extractors,
+            dropped=[*corpus.dropped, *failed],
+        )
+        return job.finish(shards, record, processor, output)
 
 
-def _failures(job: Job, shard: Shard) -> list[dict] | None:
+def _failures(job: Job, shard: Shard) -> list[DroppedClip] | None:
     """The clips of a finished shard that failed; None if it is to be done."""
     record = job.record(shard)
-    return None if record is None else record["failures"]
+    return None if record is None else [DroppedClip(**failure) for failure in record["failures"]]

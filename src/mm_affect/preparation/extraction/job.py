@@ -19,7 +19,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -28,10 +28,11 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from ...data import RowReader, features
-from ...data.builder import CORPUS_FILE, DEFAULTS
-from ...data.rows import FORMAT, VERSION, put_in_place, write_split
+from ...data.record import CorpusRecord, DroppedClip
+from ...data.rows import put_in_place, write_split
 from ...features.processor import AffectProcessor
 from ...files import write_atomically
+from ...label_field import LabelField
 
 
 PLAN, LOCK, FAILURES = "plan.json", "lock", "failures.jsonl"
@@ -171,7 +172,7 @@ class Job:
     """
 
     folder: Path
-    fields: list[dict]
+    fields: list[LabelField]
     sizes: dict[str, int]
 
     def record(self, shard: Shard) -> dict | None:
@@ -225,25 +226,26 @@ class Job:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
-    def write_failures(self, failures: list[dict]) -> Path:
+    def write_failures(self, failures: list[DroppedClip]) -> Path:
         """Write the failures of all shards to one file, and return its path."""
-        lines = "".join(json.dumps(failure, ensure_ascii=False) + "\n" for failure in failures)
+        lines = "".join(json.dumps(asdict(failure), ensure_ascii=False) + "\n" for failure in failures)
         write_atomically(self.folder / FAILURES, lines)
         return self.folder / FAILURES
 
-    def finish(self, shards: list[Shard], corpus: dict, processor: AffectProcessor, output: Path) -> dict:
-        """Put the rows in place, with corpus.json and the processor beside them; return corpus.json."""
+    def finish(
+        self, shards: list[Shard], corpus: CorpusRecord, processor: AffectProcessor, output: Path
+    ) -> CorpusRecord:
+        """Put the rows in place, with corpus.json and the processor beside them; return their record."""
         counts, non_finite = dict.fromkeys((shard.split for shard in shards), 0), Counter()
         for shard in shards:
             record = self.record(shard)
             counts[shard.split] += record["count"]
             non_finite.update(record["non_finite"])
-        found = {"format": FORMAT, "version": VERSION, "counts": counts, "non_finite": dict(non_finite)}
-        record = found | DEFAULTS | corpus | {"label_fields": self.fields} | found
-        write_atomically(self.folder / ROWS / CORPUS_FILE, json.dumps(record, indent=1, ensure_ascii=False))
+        complete = replace(corpus, counts=counts, non_finite=dict(non_finite))
+        complete.write(self.folder / ROWS)
         processor.save_pretrained(self.folder / ROWS)
         put_in_place(self.folder / ROWS, output)
-        return record
+        return complete
 
     def _rows(self, shard: Shard) -> Path:
         return self.folder / ROWS / f"{shard.name}.parquet"

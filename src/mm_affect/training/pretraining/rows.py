@@ -95,7 +95,7 @@ def open_rows(folder: str | Path, split: str, streaming: bool = True) -> Streame
     """
     if not is_rows(Path(folder)):
         raise ValueError(f"{folder} holds no feature rows; make them with `mm-affect extract`.")
-    counts = read_corpus(folder)["counts"]
+    counts = read_corpus(folder).counts
     if not counts.get(split):
         there = ", ".join(name for name, count in counts.items() if count) or "none"
         raise ValueError(f"{folder} has no rows of the split {split!r}; of these there are some: {there}.")
