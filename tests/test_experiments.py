@@ -239,7 +239,7 @@ def test_a_checkpoint_cut_off_while_written_is_passed_over(tmp_path, no_plots, m
 def test_early_stopping_goes_on_counting_after_an_interruption(tmp_path, no_plots, monkeypatch, where):
     training = {"epochs": 30, "patience": 3, "learning_rate": 0.5}
     expected = run(tmp_path / "whole", training=training)
-    best, last = (expected["seeds"]["0"][name] for name in ("best_epoch", "epochs"))
+    best, last = expected.seeds["0"].best_epoch, expected.seeds["0"].epochs
     assert last == best + 3
     with monkeypatch.context() as patch:
         spy(patch, InterruptAfter(best + 2 if where == "while counting" else last))

@@ -200,8 +200,8 @@ def test_weights_of_zero_are_training_of_one_task_to_the_bit(run, tmp_path):
     alone = run("alone", tasks=[EMOTION], **options)
     zero = [EMOTION, SENTIMENT | {"weight": 0.0}, SARCASM | {"weight": 0}]
     both = run("zero", tasks=zero, **options)
-    assert both["seeds"]["0"]["validation"] == alone["seeds"]["0"]["validation"]
-    assert both["seeds"]["0"]["test"] == alone["seeds"]["0"]["test"]
+    assert both.seeds["0"].validation == alone.seeds["0"].validation
+    assert both.seeds["0"].test == alone.seeds["0"].test
     assert_same_weights(tmp_path / "alone", tmp_path / "zero")
     with pytest.raises(ValueError, match="Every task has weight 0"):
         run("none", tasks=[task | {"weight": 0} for task in zero])

@@ -44,5 +44,5 @@ def test_seeds_can_be_added_and_finished_ones_are_not_trained_again(tmp_path, mo
     one, two = (RunConfig.from_dict(fields | {"seeds": seeds}) for seeds in ([0], [0, 1]))
     experiments.run(one)
     assert experiments.read_finished(one) and experiments.read_finished(two) is None, "one seed does not stand for two"
-    assert list(experiments.run(two, resume=True)["seeds"]) == ["0", "1"] and trained == [0, 1]
+    assert list(experiments.run(two, resume=True).seeds) == ["0", "1"] and trained == [0, 1]
     assert experiments.read_finished(two) and experiments.read_finished(one) is None

@@ -407,7 +407,7 @@ def test_a_run_trains_the_encoder_and_leaves_a_checkpoint_that_reads_words(finis
 
 
 def test_subsets_withhold_the_words(finished):
-    scores = finished[1]["seeds"]["0"]["test"]
+    scores = finished[1].seeds["0"].test
     assert len(scores) == 7
     names = [("text+audio", "audio"), ("text+audio+visual", "audio+visual"), ("text+visual", "visual")]
     assert all(scores[a]["sentiment.mae"] != scores[b]["sentiment.mae"] for a, b in names)
@@ -432,9 +432,9 @@ def test_tailor_and_text_alone(spoken, encoder, tmp_path, no_plots):  # noqa: F8
     both = start(spoken, encoder, tmp_path / "a", architecture="mm_affect_tailor", model=TAILOR,
                  modalities=["text", "audio"], training={"epochs": 1, "batch_size": 16},
                  tasks=[{"name": "emotion", "labels": ["happy", "sad"]}])  # fmt: skip
-    assert list(both["summary"]) == ["text+audio", "text", "audio"]
+    assert list(both.summary) == ["text+audio", "text", "audio"]
     alone = start(spoken, encoder, tmp_path / "b", modalities=["text"], training={"epochs": 1, "batch_size": 16})
-    assert list(alone["summary"]) == ["text"]
+    assert list(alone.summary) == ["text"]
     assert AutoProcessor.from_pretrained(tmp_path / "b").model_input_names == ["input_ids", "attention_mask"]
     assert load_checkpoint(str(tmp_path / "b"))[1].modalities == ["text"]
 
