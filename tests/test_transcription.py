@@ -197,7 +197,7 @@ def test_sequence_to_sequence_says_words_language_and_likelihood(whisper, tmp_pa
     assert likelihood == pytest.approx(np.mean(sure), abs=1e-4)
 
 
-def test_long_clips_are_heard_in_pieces_and_what_is_no_sound_is_not_heard(whisper, ctc, tmp_path, monkeypatch):
+def test_long_clips_are_read_in_chunks_and_silence_is_skipped(whisper, ctc, tmp_path, monkeypatch):
     recognizer, pieces = load_recognizer(str(whisper)), []
     recognize = recognizer._recognize
     monkeypatch.setattr(recognizer, "_recognize", lambda heard: pieces.append(heard) or recognize(heard))
@@ -287,7 +287,7 @@ def test_filters_leave_out_and_are_changed_without_hearing_again(whisper, corpus
     monkeypatch.setattr("mm_affect.preparation.speech_recognizers.Seq2SeqRecognizer._recognize", None)
     (corpus / "broken.wav").write_bytes(b"RIFF")
     printed = command(corpus, whisper, tmp_path / "out", "--least-likelihood", str(least))
-    assert set(lines_of(tmp_path / "out")) == {"own"} | likely and "3 left out by the filters" in printed
+    assert set(lines_of(tmp_path / "out")) == {"own"} | likely and "3 removed by the filters" in printed
     assert (tmp_path / "out" / "transcripts.jsonl").read_bytes().startswith(log)
     language = everything["a"]["language"]
     command(corpus, whisper, tmp_path / "out", "--language", language)
@@ -326,7 +326,7 @@ def test_an_interruption_costs_no_clip_and_repeats_none(ctc, corpus, tmp_path, c
 # bad input --------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_no_recognizer_is_one_sentence(ctc, corpus, tmp_path, command):
+def test_other_models_are_refused_in_one_sentence(ctc, corpus, tmp_path, command):
     Wav2Vec2Model(Wav2Vec2ForCTC.from_pretrained(ctc).config).save_pretrained(tmp_path / "headless")
     plain = JointEmbeddingsConfig(tasks=[Task("mood", "regression", ("mood",))], **SMALL)
     JointEmbeddingsForAffect(plain).save_pretrained(tmp_path / "plain")
@@ -353,9 +353,9 @@ def test_what_is_no_recognizer_is_one_sentence(ctc, corpus, tmp_path, command):
         lacking: "they lack lm_head.bias; a random network is no substitute",
         bare: "has no feature extractor",
         wordless: "has no tokenizer that can be read",
-        tmp_path / "vit": "model of type 'vit', which recognizes no speech",
-        tmp_path / "plain": "without a decoder of speech",
-        corpus: "is no model of transformers",
+        tmp_path / "vit": "model of type 'vit', which does not recognize speech",
+        tmp_path / "plain": "without a speech decoder",
+        corpus: "is not a model of transformers",
     }.items():
         assert sentence in command(corpus, model, tmp_path / "out", code=1)
         assert not (tmp_path / "out").exists()
@@ -366,13 +366,13 @@ def test_folders_that_do_not_fit_are_refused(ctc, whisper, corpus, tmp_path, com
     (tmp_path / "full" / "note.txt").write_text("keep me")
     assert "holds no transcripts.jsonl; it is left alone" in command(corpus, ctc, tmp_path / "full", code=1)
     assert os.listdir(tmp_path / "full") == ["note.txt"]
-    assert "is the source itself" in command(corpus, ctc, corpus, code=1)
+    assert "is the source folder" in command(corpus, ctc, corpus, code=1)
     assert "is not a folder" in command(tmp_path / "none", ctc, tmp_path / "out", code=1)
     assert "neither a manifest" in command(tmp_path / "full", ctc, tmp_path / "out", code=1)
     command(corpus, ctc, tmp_path / "out")
-    assert "was begun with tiny_ctc" in command(corpus, whisper, tmp_path / "out", code=1)
+    assert "was started with tiny_ctc" in command(corpus, whisper, tmp_path / "out", code=1)
     before = (tmp_path / "out" / "manifest.jsonl").read_bytes()
-    assert "tiny_ctc names no language" in command(corpus, ctc, tmp_path / "out", "--language", "en", code=1)
+    assert "tiny_ctc does not detect languages" in command(corpus, ctc, tmp_path / "out", "--language", "en", code=1)
     (tmp_path / "alone").mkdir()
     shutil.copy(corpus / "broken.wav", tmp_path / "alone")
     error = command(tmp_path / "alone", ctc, tmp_path / "empty", code=1)
