@@ -289,7 +289,7 @@ def test_a_program_is_refused(command, tmp_path):
         (["--labels", "a,b,c,d,e,a"], "names a label twice"),
         (["--set", "num_attention_heads"], "has no field and value; write FIELD=VALUE"),
         (["--set", "num_attention_head=4"], "Did you mean 'num_attention_heads'"),
-        (["--set", "num_attention_heads=5"], "which 5 attention heads do not divide"),
+        (["--set", "num_attention_heads=5"], "which is not divisible by 5 attention heads"),
         (["--set", "num_attention_heads=four"], "num_attention_heads.*four"),
         (["--set", "hidden_size=64"], r"already tell `hidden_size` \(32\); leave it out"),
         (["--set", "discriminator=linear"], "also has modal_discriminator.3.bias"),

@@ -139,9 +139,9 @@ def test_label_words_without_vectors_are_refused_by_name(tmp_path):
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"label_words": {"joy": ["glad"]}}, "names the task 'joy'"),
-        ({"label_words": {"emotion": ["glad", "low"]}}, "expected words for each of happy, sad, anger"),
-        ({"label_words": {"emotion": ["glad", "low", " "]}}, "expected words for each"),
+        ({"label_words": {"joy": ["glad"]}}, "has the unknown task 'joy'"),
+        ({"label_words": {"emotion": ["glad", "low"]}}, "expected one entry for each of happy, sad, anger"),
+        ({"label_words": {"emotion": ["glad", "low", " "]}}, "expected one entry for each"),
         ({"hidden_sizes": {"audio": 0}}, "hidden_sizes\\['audio'\\]"),
         ({"num_hidden_layers": 0}, "`num_hidden_layers` is 0"),
         ({"hidden_dropout_prob": 1}, "`hidden_dropout_prob` is 1"),

@@ -386,7 +386,7 @@ def test_single_fields_are_overridden(tmp_path):
     [
         ({"architecture": "bert"}, "Unknown architecture 'bert'. Known: "),
         ({"model": {"early_siez": 3}}, "Unknown field 'early_siez' of FusionConfig. Did you mean 'early_size'"),
-        ({"model": {"early_size": 0}}, "Config model: `early_size` is 0; it must be a positive whole number"),
+        ({"model": {"early_size": 0}}, "Config model: `early_size` is 0; expected a positive integer"),
         ({"model": {"tasks": []}}, "Config model.tasks is filled in from the rows; remove it"),
         ({"modalities": ["text", "smell"]}, "The rows have no 'smell' features; they have text, audio, visual"),
         (

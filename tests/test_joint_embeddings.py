@@ -274,7 +274,7 @@ def test_the_learned_query_learns_from_rows_without_audio():
 
 def test_a_model_needs_something_to_bring_the_others_to():
     fields = SMALL | {"feature_sizes": SIZES}
-    with pytest.raises(StrictDataclassError, match="nothing to bring them to: add audio to `modalities`, or set"):
+    with pytest.raises(StrictDataclassError, match="none can be the query. Add audio to `modalities`, or set"):
         JointEmbeddingsConfig(modalities=["text", "visual"], **fields)
     with pytest.raises(StrictDataclassError, match="add audio or text to `modalities`"):
         JointEmbeddingsConfig(modalities=["visual"], missing_audio="text_query", **fields)
@@ -289,8 +289,8 @@ def test_a_model_needs_something_to_bring_the_others_to():
 @pytest.mark.parametrize(("fields", "words"), [
     ({"cross_query": "text"}, "`cross_query` is 'text'"),
     ({"missing_audio": "video_query"}, "`missing_audio` is 'video_query'; expected one of None, text_query"),
-    ({"num_attention_heads": 3}, "`hidden_size` is 16, which 3 attention heads do not divide"),
-    ({"modality_weights": {"text": 0, "audio": 0, "visual": 0}}, "expected numbers of at least 0, and one above it"),
+    ({"num_attention_heads": 3}, "`hidden_size` is 16, which is not divisible by 3 attention heads"),
+    ({"modality_weights": {"text": 0, "audio": 0, "visual": 0}}, "expected numbers of at least 0 that are not all 0"),
     ({"modality_weights": {"audio": -1}}, "`modality_weights` is .*-1"),
     ({"decoder_layers": 0}, "`decoder_layers` is 0"),
 ])  # fmt: skip

@@ -248,18 +248,18 @@ def test_a_prediction_does_not_depend_on_its_neighbors():
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        ({"num_attention_heads": 7}, "`hidden_size` is 40, which 7 attention heads do not divide"),
-        ({"hidden_size": 45, "num_attention_heads": 5}, "two directions of the BiLSTM share it, so it must be even"),
+        ({"num_attention_heads": 7}, "`hidden_size` is 40, which is not divisible by 7 attention heads"),
+        ({"hidden_size": 45, "num_attention_heads": 5}, "expected an even number"),
         ({"target": "smell"}, "`target` is 'smell'; expected one of text, audio, visual"),
         ({"target": "text", "modalities": ["audio", "visual"]}, "`target` is 'text'; expected one of audio, visual"),
-        ({"cross_order": ["audio"]}, "`cross_order` is .*; expected an order of audio, visual, each once"),
-        ({"cross_order": ["text", "visual"]}, "`cross_order` is .*; expected an order of audio, visual, each once"),
+        ({"cross_order": ["audio"]}, "`cross_order` is .*; expected each of audio, visual once"),
+        ({"cross_order": ["text", "visual"]}, "`cross_order` is .*; expected each of audio, visual once"),
         ({"cross_mode": "both"}, "`cross_mode` is 'both'; expected one of sequential, parallel"),
         ({"cross_softmax": "rows"}, "`cross_softmax` is 'rows'; expected one of features, time"),
         ({"text_layer": "lstm"}, "`text_layer` is 'lstm'; expected one of bilstm, conv"),
         ({"pooling": "max"}, "`pooling` is 'max'; expected one of last_step, mean, first_step"),
         ({"head_layers": 1}, "`head_layers` is 1; expected one of 2, 3"),
-        ({"kernel_sizes": {"audio": 2}}, r"`kernel_sizes\['audio'\]` is 2; with conv_padding='same' kernels are odd: use 3"),
+        ({"kernel_sizes": {"audio": 2}}, r"`kernel_sizes\['audio'\]` is 2; `conv_padding` 'same' needs odd kernels. Use 3"),
         *(({name: 1.0}, f"`{name}` is 1.0") for name in SMALL if "dropout" in name),
     ],
 )  # fmt: skip

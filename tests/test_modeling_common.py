@@ -326,7 +326,7 @@ class ModelTesterMixin:
                 with pytest.raises(ValueError, match=words) as error:
                     model(**inputs | change)
                 assert m in str(error.value) or words == "rows"
-        with pytest.raises(ValueError, match="No input"):
+        with pytest.raises(ValueError, match="There is no input"):
             model()
         with pytest.raises(TypeError, match="vison_mask"):
             model(**inputs, vison_mask=inputs["text_mask"])
@@ -371,11 +371,11 @@ class ModelTesterMixin:
         wrong = {
             "smell": {"modalities": ["text", "smell"]},
             "modalities": {"modalities": 3},
-            "Unknown modalities": {"modalities": []},
+            "`modalities` is": {"modalities": []},
             "touch": {"feature_sizes": {"touch": 3}},
             "feature_sizes": {"feature_sizes": {"text": 0}},
             "at least one task": {"tasks": []},
-            "no name twice": {"tasks": [task, task]},
+            "unique names": {"tasks": [task, task]},
             "problem_typ": {"tasks": [{"name": "joy", "problem_typ": "regression"}]},
             "expected one of": {"tasks": [task | {"problem_type": "ranking"}]},
         }
@@ -453,9 +453,9 @@ class ModelTesterMixin:
         weights = load_file(tmp_path / "model.safetensors")
         head = next(name for name in sorted(weights) if name.startswith(self.model_class.label_dependent_weights))
         for changed, complaint in (
-            ({name: value for name, value in weights.items() if name != head}, f"they lack {head};"),
-            (weights | {"other": torch.ones(1)}, "they also have other;"),
-            (weights | {head: torch.ones(2, 9)}, f"they have in another size {head};"),
+            ({name: value for name, value in weights.items() if name != head}, f"they lack {head}\\."),
+            (weights | {"other": torch.ones(1)}, "they also have other\\."),
+            (weights | {head: torch.ones(2, 9)}, f"they have in another size {head}\\."),
         ):
             save_file(changed, tmp_path / "model.safetensors", {"format": "pt"})
             for kind in (AutoModel, self.model_class):
@@ -468,7 +468,7 @@ class ModelTesterMixin:
         model.save_pretrained(tmp_path)
         for task in (Task("valence", labels=tuple("abcdefgh")), Task("emotion", labels=("happy", "calm"))):
             config = self.config(tasks=[task])
-            with pytest.raises(ValueError, match="do not belong to its config.json: they .*give `new_heads=True`"):
+            with pytest.raises(ValueError, match="do not belong to its config.json: they .*pass `new_heads=True`"):
                 AutoModel.from_pretrained(tmp_path, config=config)
             loaded = AutoModel.from_pretrained(tmp_path, config=config, new_heads=True)
             assert list(loaded.config.tasks) == [task]

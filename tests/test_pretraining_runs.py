@@ -223,7 +223,7 @@ def test_rows_that_changed_are_not_gone_on_with(run, capsys, tmp_path):
     [
         (["--report-to", "nothing"], {}, "tracker 'nothing'"),
         (["--steps", "many"], {}, "steps"),
-        ([], {"modalities": ["text", "visual"]}, "nothing to bring them to"),
+        ([], {"modalities": ["text", "visual"]}, "none can be the query"),
         ([], {"rows": Path("nowhere")}, "holds no feature rows"),
         ([], {"batch_steps": 3}, "expected two speakers"),
         ([], {"unseen_split": "test"}, "no rows of the split 'test'"),

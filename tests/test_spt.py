@@ -194,15 +194,15 @@ def test_initial_weights():
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"hidden_size": 30}, "`hidden_size` is 30, which 8 attention heads do not divide"),
+        ({"hidden_size": 30}, "`hidden_size` is 30, which is not divisible by 8 attention heads"),
         ({"hidden_size": 3, "num_attention_heads": 1}, "`hidden_size` is 3; sinusoidal positions need at least 4"),
         ({"feature_sizes": {"audio": 2}}, "`audio` has 2 features per step; sinusoidal positions need at least 4"),
-        ({"stride": 0}, "`stride` is 0; it must be a positive whole number"),
-        ({"radii": [8, 0, 3]}, r"`radii` is \[8, 0, 3\]; expected three positive whole numbers"),
-        ({"radii": [8, 4]}, "expected three positive whole numbers"),
-        ({"input_shift": ["S,P,R"]}, "`input_shift` has 'S,P,R'; expected some of S, P, R"),
+        ({"stride": 0}, "`stride` is 0; expected a positive integer"),
+        ({"radii": [8, 0, 3]}, r"`radii` is \[8, 0, 3\]; expected three positive integers"),
+        ({"radii": [8, 4]}, "expected three positive integers"),
+        ({"input_shift": ["S,P,R"]}, "`input_shift` has 'S,P,R'; expected letters from S, P, R"),
         ({"window": "mirror"}, "`window` is 'mirror'; expected one of wrap, clip"),
-        ({"attention_dropout": 1.0}, "`attention_dropout` is 1.0; it must be at least 0 and less than 1"),
+        ({"attention_dropout": 1.0}, "`attention_dropout` is 1.0; expected at least 0 and less than 1"),
     ],
 )
 def test_bad_configurations(fields, words):

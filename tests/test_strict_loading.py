@@ -52,7 +52,7 @@ def test_all_that_is_wrong_is_named_in_one_sentence_with_its_number(folder):
         AutoModel.from_pretrained(folder)
     sentence = str(caught.value)
     assert sentence.startswith(f"The weights in {folder} ") and "\n" not in sentence
-    assert "they lack heads.heads.emotion." in sentence and "... (12 in all), also have a, b; copy the" in sentence
+    assert "they lack heads.heads.emotion." in sentence and "... (12 in total), also have a, b. Copy the" in sentence
 
 
 def test_the_pipeline_and_the_command_are_as_strict(folder, capsys):

@@ -219,12 +219,15 @@ def test_presets():
     [
         ({"extractor": "gru"}, "`extractor` is 'gru'; expected one of spt, lstm, transformer"),
         ({"head": "mlp3"}, "`head` is 'mlp3'; expected one of paper, mlp2"),
-        ({"common_size": 0}, "`common_size` is 0; it must be a positive whole number"),
-        ({"unimodal": ["video"]}, "`unimodal` names 'video'; this model reads text, audio, visual"),
-        ({"unimodal": ["text"], "modalities": ["audio"]}, "`unimodal` names 'text'; this model reads audio"),
+        ({"common_size": 0}, "`common_size` is 0; expected a positive integer"),
+        ({"unimodal": ["video"]}, "`unimodal` has 'video'; expected modalities of the model: text, audio, visual"),
+        (
+            {"unimodal": ["text"], "modalities": ["audio"]},
+            "`unimodal` has 'text'; expected modalities of the model: audio",
+        ),
         (
             {"text_config": {"model_type": "bert", **BERT}, "feature_sizes": {"text": 768}},
-            r"`feature_sizes\['text'\]` is 768, but the text encoder gives 16 features",
+            r"`feature_sizes\['text'\]` is 768, but the text encoder has 16 features",
         ),
     ],
 )

@@ -1,8 +1,8 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""What every architecture is configured with: the modalities it reads and the tasks it answers."""
+"""Base configuration of every architecture: the modalities it reads and the tasks it predicts."""
 
 from dataclasses import fields
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
@@ -14,51 +14,40 @@ from ..traveling_code import TravelingCode
 from ..vocabulary import EMOTIONS, MODALITIES
 
 
-def check_choices(config, choices: dict[str, tuple]) -> None:
-    """Refuse a field of `config` that is none of its choices."""
-    for name, allowed in choices.items():
-        if getattr(config, name) not in allowed:
-            raise ValueError(f"`{name}` is {getattr(config, name)!r}; expected one of {', '.join(map(str, allowed))}.")
-
-
-def check_sizes(config, names: tuple[str, ...], by_modality: tuple[str, ...] = ()) -> None:
-    """Refuse sizes of `config` that are not positive whole numbers, or are given for an unknown modality."""
-    sizes = {name: getattr(config, name) for name in names}
-    for name in by_modality:
-        for modality, size in getattr(config, name).items():
-            if modality not in MODALITIES:
-                raise ValueError(f"`{name}` names the unknown modality {modality!r}.")
-            sizes[f"{name}[{modality!r}]"] = size
-    for name, size in sizes.items():
-        if not isinstance(size, int) or size < 1:
-            raise ValueError(f"`{name}` is {size!r}; it must be a positive whole number.")
-
-
-def check_dropouts(config, names: tuple[str, ...]) -> None:
-    """Refuse probabilities of `config` that are negative, or 1 or more."""
-    for name in names:
-        if not 0 <= getattr(config, name) < 1:
-            raise ValueError(f"`{name}` is {getattr(config, name)!r}; it must be at least 0 and less than 1.")
-
-
-def check_heads(config) -> None:
-    """Refuse attention heads that do not share `hidden_size` equally."""
-    if config.hidden_size % config.num_attention_heads:
-        raise ValueError(
-            f"`hidden_size` is {config.hidden_size}, which {config.num_attention_heads} attention heads do not divide."
-        )
-
-
 def published_emotions(corpus: str) -> dict:
-    """The config's field `tasks` for the emotions of `"iemocap"`; nothing for `"cmu_mosei"`, whose emotions are the default."""
+    """Return the `tasks` field of a config for the emotions of a corpus.
+
+    Args:
+        corpus: `"iemocap"`, or `"cmu_mosei"`, whose emotions are the default tasks.
+
+    Returns:
+        `{"tasks": [...]}` for IEMOCAP and an empty dict for CMU-MOSEI.
+
+    Raises:
+        ValueError: another corpus.
+    """
     if corpus not in ("cmu_mosei", "iemocap"):
-        raise ValueError(f"The paper has settings for cmu_mosei and iemocap, not for {corpus!r}.")
+        raise ValueError(f"There are published settings for cmu_mosei and iemocap, not for {corpus!r}.")
     return {"tasks": [Task("emotion", labels=("neutral", "happy", "sad", "anger"))]} if corpus == "iemocap" else {}
 
 
+# Types of fields that may be None in the constructor and are filled in by `__post_init__`, so that no reader sees None.
+if TYPE_CHECKING:
+    FilledDict = dict
+    FilledList = list
+    FilledInt = int
+    FilledStr = str
+    TextConfig = PreTrainedConfig | None
+else:
+    FilledDict = dict | None
+    FilledList = list | tuple | None
+    FilledInt = int | None
+    FilledStr = str | None
+    TextConfig = dict | PreTrainedConfig | None
+
 DEFAULT_TASKS = (Task("emotion", "multi_label_classification", EMOTIONS),)
 
-# Names that transformers itself stores in a config beside the declared fields.
+# Names that transformers stores in a config in addition to the declared fields.
 _TRANSFORMERS_EXTRAS = {
     "attn_implementation", "_attn_implementation_internal", "auto_map", "_commit_hash", "dtype", "torch_dtype", "model_type",
     "_experts_implementation_internal", "name_or_path", "_name_or_path", "num_labels", "output_attentions",
@@ -68,15 +57,14 @@ _TRANSFORMERS_EXTRAS = {
 
 @strict
 class AffectConfig(TravelingCode, PreTrainedConfig):
-    """Fields that every architecture shares.
+    """Configuration fields that every architecture shares.
 
     Args:
-        modalities: the streams the model reads; always kept in the order text, audio, visual, because a JSON
-            object forgets the order of its keys.
-        feature_sizes: features per step of each modality.
-        tasks: the heads, as `Task` or as dicts of its fields.
-        loss_weights: factor of each loss of the architecture's own (not of the tasks, which carry their weight).
-        text_config: configuration of a pretrained text encoder; with it the model takes `input_ids`.
+        modalities: Modalities that the model reads; always kept in the order text, audio, visual.
+        feature_sizes: Number of features per step of each modality.
+        tasks: Prediction tasks of the model, as `Task` objects or as dicts of their fields.
+        loss_weights: Weight of each auxiliary loss of the architecture; tasks carry their own weight.
+        text_config: Configuration of a pretrained text encoder; with it the model takes `input_ids` instead of `text`.
     """
 
     model_type = "mm_affect"
@@ -86,10 +74,10 @@ class AffectConfig(TravelingCode, PreTrainedConfig):
     ]  # fmt: skip
 
     modalities: list | tuple = MODALITIES
-    feature_sizes: dict | None = None
+    feature_sizes: FilledDict = None  # type: ignore[assignment]
     tasks: list | tuple = DEFAULT_TASKS
     loss_weights: dict | None = None
-    text_config: dict | PreTrainedConfig | None = None
+    text_config: TextConfig = None
 
     def __post_init__(self, **kwargs):
         known = {field.name for field in fields(self)}
@@ -98,12 +86,16 @@ class AffectConfig(TravelingCode, PreTrainedConfig):
                 raise ValueError(f"Unknown field {name!r} of {type(self).__name__}.{did_you_mean(name, known)}")
         unknown = [m for m in self.modalities if m not in MODALITIES]
         if unknown or not self.modalities:
-            raise ValueError(f"Unknown modalities {unknown}; expected some of {', '.join(MODALITIES)}.")
+            raise ValueError(
+                f"`modalities` is {list(self.modalities)}; expected one or more of {', '.join(MODALITIES)}."
+            )
         self.modalities = [m for m in MODALITIES if m in self.modalities]
         sizes = {"text": 300, "audio": 74, "visual": 35} | (self.feature_sizes or {})
         surplus = set(sizes) - set(MODALITIES)
         if surplus:
-            raise ValueError(f"`feature_sizes` names the unknown modality {sorted(surplus)[0]!r}.")
+            raise ValueError(
+                f"`feature_sizes` names the unknown modality {sorted(surplus)[0]!r}; expected {', '.join(MODALITIES)}."
+            )
         self.feature_sizes = {m: sizes[m] for m in self.modalities}
         self.tasks = [Task.from_dict(task) for task in self.tasks]
         super().__post_init__(**kwargs)
@@ -112,30 +104,36 @@ class AffectConfig(TravelingCode, PreTrainedConfig):
 
     @classmethod
     def paper(cls, **fields) -> "AffectConfig":
-        """The paper's settings: the defaults, where an architecture does not say otherwise."""
+        """Return the settings of the paper, which are the defaults unless an architecture overrides this."""
         return cls(**fields)
 
     def get_text_config(self, decoder=None, encoder=None) -> PreTrainedConfig:
-        """Of the text encoder, if there is one. Here `decoder` and the like are names of choices; transformers would take a
-        field of such a name for a configuration."""
+        """Return the configuration of the text encoder, or this configuration if there is none.
+
+        transformers would take any field named `decoder` or `encoder` for a nested configuration; here they are
+        options.
+        """
         return self if self.text_config is None else self.text_config
 
     def validate_tasks(self):
+        """Check that task names are unique and that generated labels have a source."""
         names = [task.name for task in self.tasks]
         if not names or len(set(names)) != len(names):
-            raise ValueError(f"`tasks` must have at least one task and no name twice; got {names}.")
+            raise ValueError(f"`tasks` has the names {names}; expected at least one task and unique names.")
         origins = [t.name for t in self.tasks if t.problem_type == "regression" and t.generated_from is None]
         for task in self.tasks:
             if task.generated_from is not None and task.generated_from not in origins:
                 raise ValueError(
-                    f"Labels of the task {task.name!r} are to be generated from {task.generated_from!r}, which must be a "
-                    f"regression whose own labels the rows have; there are: {', '.join(origins) or 'none'}."
+                    f"Task {task.name!r} has `generated_from` {task.generated_from!r}; expected a regression task with "
+                    f"labels of its own: {', '.join(origins) or 'there is none'}."
                 )
 
     def validate_feature_sizes(self):
+        """Check that every feature size is a positive integer."""
         for modality, size in self.feature_sizes.items():
             if not isinstance(size, int) or size < 1:
-                raise ValueError(f"`feature_sizes[{modality!r}]` is {size!r}; it must be a positive whole number.")
+                raise ValueError(f"`feature_sizes[{modality!r}]` is {size!r}; expected a positive integer.")
 
     def to_dict(self) -> dict:
+        """Return the configuration as JSON values, tasks included."""
         return super().to_dict() | {"tasks": [task.to_dict() for task in self.tasks]}

@@ -2,25 +2,28 @@
 """Early, late and hybrid fusion (EF, LF, EF-LF) with averaging, LSTM or Transformer branches.
 
 Paper: Dai, Cahyawijaya, Bang, Fung (2021), "Weakly-supervised Multi-task Learning for Multimodal Affect Recognition".
-Early fusion concatenates the modalities step by step and encodes them as one stream; late fusion encodes each modality
-by a branch of its own; the hybrid has both, side by side, sharing no weights. A branch turns a stream into one vector:
+Early fusion concatenates the features of all modalities at every step and encodes them as one stream. Late fusion
+encodes each modality with its own branch. The hybrid concatenates both, and they share no weights. A branch turns a
+stream into one vector:
 
 * `avg`: mean over time, linear layer, ReLU, dropout;
 * `lstm`: one bidirectional LSTM layer, read at the last real step;
 * `trans`: a learned [CLS] step before the stream, two post-norm Transformer blocks, read at [CLS].
 
-Where this file differs from the paper or from the first author's earlier public code, and why:
+Differences from the paper or from the earlier public code of the first author:
 
-* The paper calls the hybrid a "weighted sum", but its branches differ in width. Each of the early and late parts has a
-  linear head, and the logits are summed with one learned weight per part (`head="weighted_sum"`). One linear layer
-  (`"concat"`) and the two-layer head of the earlier code (`"concat_mlp"`) can be chosen.
-* Their LSTM is read at the last index of a padded batch; here it is the last real step (the same without padding). Its
-  backward direction has then seen one step only. `pooling="final_states"` reads each direction at its own end instead.
-* Their dropout of 0.1 sits between LSTM layers, of which there is one, so it does nothing; here it acts on the pooled
-  vector. `reference()` sets it to 0.
-* Heads must divide the width: 409 features and 5 heads cannot be, so streams are padded with zero features (409 -> 410).
-* The streams need not be word-aligned: for early fusion every row is brought to the length of its longest stream by area
-  averaging, which changes nothing for streams of equal length.
+* The paper calls the hybrid a "weighted sum", but its branches differ in width. Here the early and the late part each
+  have a linear head, and the logits are summed with one learned weight per part (`head="weighted_sum"`). Alternatives
+  are one linear layer (`"concat"`) and the two-layer head of the earlier code (`"concat_mlp"`).
+* The LSTM is read at the last real step instead of the last index of a padded batch (the same without padding). Its
+  backward direction has read only one step there; `pooling="final_states"` reads each direction at its own end
+  instead.
+* The dropout of 0.1 between LSTM layers has no effect with one layer; here it is applied to the pooled vector.
+  `reference()` sets it to 0.
+* The number of heads must divide the width, which is impossible for 409 features and 5 heads, so streams are padded
+  with zero features (409 to 410).
+* Streams need not be word-aligned. For early fusion every row is resampled to the length of its longest stream by area
+  averaging, which does not change streams of equal length.
 """
 
 from typing import ClassVar
@@ -34,11 +37,21 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils.output_capturing import OutputRecorder
 
 from ..tasks import Task
-from .configuration import AffectConfig, check_choices, check_dropouts, check_sizes, published_emotions
+from .config_checks import check_choices, check_dropouts, check_sizes
+from .configuration import AffectConfig, FilledDict, FilledInt, FilledStr, published_emotions
 from .layers.attention import Attention, TransformerBlock, TransformerEncoder
 from .layers.bilstm import BiLSTM
 from .layers.positions import SinusoidalPositions
-from .layers.streams import Stream, extent, longest, masked_mean, masked_segments, masked_statistics, resample
+from .layers.streams import (
+    Stream,
+    extent,
+    longest,
+    masked_mean,
+    masked_segments,
+    masked_statistics,
+    resample,
+    weighted_sum,
+)
 from .modeling import AffectPreTrainedModel, FusionOutput
 
 
@@ -58,36 +71,37 @@ POOLINGS = {
 
 @strict
 class FusionConfig(AffectConfig):
-    """Configuration of the EF / LF / EF-LF family; the defaults are the paper's EF-LF-LSTM for CMU-MOSEI.
+    """Configuration of the EF, LF and EF-LF models; the defaults are the EF-LF-LSTM of the paper for CMU-MOSEI.
 
     Args:
-        fusion: `"ef"`, `"lf"` or `"ef_lf"`.
-        encoder: `"avg"`, `"lstm"` or `"trans"`.
-        early_size: width of the early branch (LSTM: units per direction; TRANS: inner width of its blocks).
-        late_sizes: the same for the branch of each modality.
-        pooling: how a branch reads its stream; AVG: `"mean"`, `"statistics"` (mean and standard deviation) or
-            `"segments"` (`layers.masked_segments`); LSTM: `"last_step"`, `"final_states"`, `"mean"` or `"statistics"`;
-            TRANS: `"cls"`.
-        head: `"weighted_sum"`, `"concat"` or `"concat_mlp"`.
-        num_hidden_layers, early_heads, late_heads: of TRANS.
-        sinusoidal_positions: of TRANS; the paper does not mention positions and the earlier code has none.
-        pooled_norm: batch normalization of AVG's pooled vector, before its linear layer.
-        input_dropout_prob: dropout of what a branch reads: of AVG's pooled vector, or of whole features of the stream,
-            for all steps at once.
-        hidden_dropout_prob: of pooled vectors and inside TRANS.
+        fusion: Kind of fusion: `"ef"`, `"lf"` or `"ef_lf"`.
+        encoder: Kind of branch: `"avg"`, `"lstm"` or `"trans"`.
+        early_size: Width of the early branch (LSTM: units per direction; TRANS: inner width of the blocks).
+        late_sizes: Width of the late branch of each modality, as `early_size`.
+        pooling: Pooling of a branch over time. AVG: `"mean"`, `"statistics"` (mean and standard deviation) or
+            `"segments"` (see `layers.streams.masked_segments`); LSTM: `"last_step"`, `"final_states"`, `"mean"` or
+            `"statistics"`; TRANS: `"cls"`.
+        head: Kind of head on the fusion view: `"weighted_sum"`, `"concat"` or `"concat_mlp"`.
+        num_hidden_layers: Number of Transformer blocks of a TRANS branch.
+        early_heads: Number of attention heads of the early TRANS branch.
+        late_heads: Number of attention heads of the late TRANS branch of each modality.
+        sinusoidal_positions: Add positions in TRANS branches; neither the paper nor the earlier code does.
+        pooled_norm: Apply batch normalization to the pooled vector of AVG branches, before the linear layer.
+        input_dropout_prob: Dropout of the pooled vector (AVG), or of whole features of the stream at all steps.
+        hidden_dropout_prob: Dropout of pooled vectors, and inside TRANS branches.
     """
 
     model_type = "mm_affect_fusion"
 
     fusion: str = "ef_lf"
     encoder: str = "lstm"
-    early_size: int | None = None
-    late_sizes: dict | None = None
-    pooling: str | None = None
+    early_size: FilledInt = None  # type: ignore[assignment]
+    late_sizes: FilledDict = None  # type: ignore[assignment]
+    pooling: FilledStr = None  # type: ignore[assignment]
     head: str = "weighted_sum"
     num_hidden_layers: int = 2
     early_heads: int = 5
-    late_heads: dict | None = None
+    late_heads: FilledDict = None  # type: ignore[assignment]
     sinusoidal_positions: bool = False
     pooled_norm: bool = False
     input_dropout_prob: float | int = 0.0
@@ -102,17 +116,24 @@ class FusionConfig(AffectConfig):
         self.late_heads = {"text": 4, "audio": 2, "visual": 2} | (self.late_heads or {})
 
     def validate_fusion(self):
+        """Check the kind of fusion, branch, head and pooling."""
         check_choices(self, {"fusion": ("ef", "lf", "ef_lf"), "encoder": tuple(POOLINGS)})
         check_choices(self, {"head": ("weighted_sum", "concat", "concat_mlp"), "pooling": POOLINGS[self.encoder]})
 
     def validate_sizes(self):
+        """Check sizes and dropout probabilities."""
         if self.encoder in POOLINGS:
             check_sizes(self, ("early_size", "num_hidden_layers", "early_heads"), ("late_sizes", "late_heads"))
         check_dropouts(self, ("input_dropout_prob", "hidden_dropout_prob"))
 
     @classmethod
     def paper(cls, corpus: str = "cmu_mosei", **fields) -> "FusionConfig":
-        """The paper's settings for `"cmu_mosei"` or `"iemocap"` (`fusion` and `encoder` may be given in `fields`)."""
+        """Return the settings of the paper.
+
+        Args:
+            corpus: `"cmu_mosei"` or `"iemocap"`.
+            **fields: other fields, among them `fusion` and `encoder`.
+        """
         fields = published_emotions(corpus) | fields
         if corpus == "iemocap":
             encoder = fields.get("encoder", "lstm")
@@ -124,19 +145,20 @@ class FusionConfig(AffectConfig):
 
     @classmethod
     def reference(cls, corpus: str = "cmu_mosei", **fields) -> "FusionConfig":
-        """As the first author's earlier public code: the two-layer head, and no dropout before it."""
+        """Return the settings of the earlier public code: the two-layer head, and no dropout before it."""
         return cls.paper(corpus, **({"head": "concat_mlp", "hidden_dropout_prob": 0.0} | fields))
 
 
 class FeatureDropout(nn.Dropout1d):
-    """Drops whole features of `(batch, length, size)`, each for all steps of a row."""
+    """Dropout of whole features of `(batch, length, size)`, at all steps of a row."""
 
     def forward(self, values):
+        """Return `values` with some features set to 0."""
         return super().forward(values.transpose(1, 2)).transpose(1, 2)
 
 
 class AverageBranch(GradientCheckpointingLayer):
-    """Mean over time, linear layer, ReLU: `(batch, size)`."""
+    """Branch with pooling over time, a linear layer and a ReLU."""
 
     def __init__(self, config: FusionConfig, input_size: int, size: int, num_heads: int):
         super().__init__()
@@ -152,25 +174,26 @@ class AverageBranch(GradientCheckpointingLayer):
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
     def forward(self, values, mask):
+        """Return one vector per row, `(batch, size)`."""
         pooled = self.pool(values, mask)
         if self.norm is not None:
-            pooled = self._normalized(pooled)
+            pooled = self._normalize(self.norm, pooled)
         return self.dropout(F.relu(self.linear(self.input_dropout(pooled))))
 
-    def _normalized(self, pooled):
-        alone = self.training and len(pooled) == 1  # one row has no spread: the running statistics stand in
+    def _normalize(self, norm: nn.BatchNorm1d, pooled: torch.Tensor) -> torch.Tensor:
+        alone = self.training and len(pooled) == 1  # a single row has no variance: use the running statistics
         return F.batch_norm(
             pooled,
-            self.norm.running_mean,
-            self.norm.running_var,
-            self.norm.weight,
-            self.norm.bias,
+            norm.running_mean,
+            norm.running_var,
+            norm.weight,
+            norm.bias,
             training=self.training and not alone,
         )
 
 
 class LSTMBranch(GradientCheckpointingLayer):
-    """One bidirectional LSTM layer, pooled over time: `(batch, 2 * units)`, twice that for statistics."""
+    """Branch with one bidirectional LSTM layer."""
 
     def __init__(self, config: FusionConfig, input_size: int, size: int, num_heads: int):
         super().__init__()
@@ -181,6 +204,7 @@ class LSTMBranch(GradientCheckpointingLayer):
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
     def forward(self, values, mask):
+        """Return one vector per row, `(batch, 2 * units)`; twice as wide for statistics."""
         stream = Stream(self.input_dropout(values), mask)
         if self.pooling == "last_step":
             pooled = self.lstm.last_step(stream)
@@ -192,11 +216,11 @@ class LSTMBranch(GradientCheckpointingLayer):
 
 
 class TransformerBranch(GradientCheckpointingLayer):
-    """A learned [CLS] step before the stream, post-norm blocks, read at [CLS]: `(batch, size)`."""
+    """Branch with a learned [CLS] step before the stream and post-norm Transformer blocks."""
 
     def __init__(self, config: FusionConfig, input_size: int, size: int, num_heads: int):
         super().__init__()
-        self.size = input_size + -input_size % num_heads  # zero features make the heads fit
+        self.size = input_size + -input_size % num_heads  # padded so that the heads divide it
         self.input_dropout = FeatureDropout(config.input_dropout_prob)
         self.cls = nn.Parameter(torch.zeros(self.size))
         self.positions = SinusoidalPositions() if config.sinusoidal_positions else None
@@ -205,9 +229,11 @@ class TransformerBranch(GradientCheckpointingLayer):
         )
 
     def reset_parameters(self):
+        """Draw the [CLS] step from a standard normal distribution."""
         nn.init.normal_(self.cls)
 
     def forward(self, values, mask):
+        """Return the encoded [CLS] step, `(batch, size)`; zeros for a row without real steps."""
         values = F.pad(self.input_dropout(values), (0, self.size - values.shape[-1]))
         if self.positions is not None:
             values = self.positions(Stream(values, mask)).values
@@ -220,7 +246,7 @@ BRANCHES = {"avg": AverageBranch, "lstm": LSTMBranch, "trans": TransformerBranch
 
 
 class WeightedSumHead(nn.Module):
-    """A linear head per part of the fusion view; the logits are summed with one learned weight per part."""
+    """Head with one linear layer per part of the view; logits are summed with one learned weight per part."""
 
     def __init__(self, sizes: list[int], num_outputs: int):
         super().__init__()
@@ -229,15 +255,17 @@ class WeightedSumHead(nn.Module):
         self.part_weights = nn.Parameter(torch.empty(len(sizes)))
 
     def reset_parameters(self):
+        """Give all parts the same weight, with a sum of 1."""
         nn.init.constant_(self.part_weights, 1 / len(self.sizes))
 
     def forward(self, view):
+        """Return the logits `(batch, outputs)` of a view `(batch, sum of sizes)`."""
         parts = [part(values) for part, values in zip(self.parts, view.split(self.sizes, dim=-1))]
-        return sum(weight * logits for weight, logits in zip(self.part_weights, parts))
+        return weighted_sum(self.part_weights, parts)
 
 
 class FusionForAffect(AffectPreTrainedModel):
-    """EF, LF or EF-LF fusion; views: `"fusion"` and, with late fusion, one per modality."""
+    """EF, LF or EF-LF fusion; its views are `"fusion"` and, with late fusion, one per modality."""
 
     config_class = FusionConfig
     supports_gradient_checkpointing = True
@@ -251,6 +279,7 @@ class FusionForAffect(AffectPreTrainedModel):
     }
 
     def build(self, config: FusionConfig) -> dict[str, int]:
+        """Create the layers and return the number of features of each view."""
         branch = BRANCHES[config.encoder]
         early_input = sum(config.feature_sizes.values())
         self.early = (
@@ -267,6 +296,7 @@ class FusionForAffect(AffectPreTrainedModel):
         return {"fusion": sum(self.part_sizes)} | late_sizes
 
     def build_head(self, task: Task, size: int) -> nn.Module:
+        """Return the head of a task."""
         if task.view != "fusion" or self.config.head == "concat":
             return nn.Linear(size, task.num_outputs)
         if self.config.head == "concat_mlp":
@@ -278,6 +308,7 @@ class FusionForAffect(AffectPreTrainedModel):
         return WeightedSumHead(self.part_sizes, task.num_outputs)
 
     def fuse(self, streams: dict[str, Stream]) -> FusionOutput:
+        """Compute the views of a batch from its streams."""
         views = {m: branch(*streams[m]) for m, branch in self.late.items()}
         parts = [views[m] for m in self.late]
         if self.early is not None:
@@ -286,11 +317,11 @@ class FusionForAffect(AffectPreTrainedModel):
 
     @staticmethod
     def _early_stream(streams: dict[str, Stream]) -> Stream:
-        """The modalities side by side, each row as long as its longest stream."""
+        """Concatenate the features of all modalities, with each row resampled to its longest stream."""
         lengths = torch.stack([extent(stream.mask)[1] for stream in streams.values()]).amax(0)
-        brought = [resample(stream, lengths, longest(streams.values())) for stream in streams.values()]
-        mask = torch.stack([stream.mask for stream in brought]).any(0)
-        return Stream(torch.cat([stream.values for stream in brought], dim=-1), mask)
+        resampled = [resample(stream, lengths, longest(streams.values())) for stream in streams.values()]
+        mask = torch.stack([stream.mask for stream in resampled]).any(0)
+        return Stream(torch.cat([stream.values for stream in resampled], dim=-1), mask)
 
 
 AutoConfig.register(FusionConfig.model_type, FusionConfig)

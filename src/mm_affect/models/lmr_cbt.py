@@ -2,26 +2,29 @@
 """LMR-CBT: modality-fused representations with the CB-Transformer, from unaligned streams.
 
 Paper: Fu, Liu, Wang, Zhang, Zhou, Qi (2021), "LMR-CBT: Learning Modality-fused Representations with CB-Transformer for
-Multimodal Emotion Recognition from Unaligned Multimodal Sequences". Audio and visual pass a temporal convolution with batch
-norm, the text a BiLSTM. Encoders represent each source by one vector, cross-modal blocks bring the vectors into the target,
-and a third encoder reads it (global self-attention). The three vectors side by side go to the head.
+Multimodal Emotion Recognition from Unaligned Multimodal Sequences". Audio and visual pass a temporal convolution with
+batch norm, and text passes a BiLSTM. Encoders represent each source by one vector, cross-modal blocks add the vectors
+to the target, and a third encoder reads the result (global self-attention). The three vectors are concatenated and
+passed to the head.
 
-Where this file differs from the paper or from the authors' public code, and why:
+Differences from the paper or from the public code:
 
-* The BiLSTM runs along time. In the code it runs along the batch, so that predictions depend on their neighbors.
-* Left open by the paper and taken from the code: the softmax of a cross-modal block goes over features; the blocks follow each
-  other, visual first; encoders are read at their last step; layer norm comes first; future mask, dropouts, a head of three
-  linear layers, of which only the first has a ReLU. Each has a field here.
-* The residual goes around both blocks (Eq. 5, and the code); the figure draws it from elsewhere.
-* Padding has no say in the statistics of batch norm either. `masked_batch_norm=False`, as in the code, counts it.
-* A layer of the cross-modal blocks that the code makes and never uses is left out: 82 parameters.
-* Emotions have two logits each there, and one here: the same probability, half the parameters of the last layer.
-* Any modality can be the target, as in Table 2, and any may be missing: a source that a row lacks is a vector of zeros.
+* The BiLSTM runs along time. In the public code it runs along the batch, so predictions depend on the other rows.
+* The following is not in the paper and taken from the public code, with a config field each: the softmax of a
+  cross-modal block is over features; blocks are applied in sequence, visual first; encoders are read at their last
+  step; layer norm comes first; there is a future mask; dropouts; the head has three linear layers, of which only the
+  first has a ReLU.
+* The residual connection spans both blocks (Eq. 5, and the public code); the figure draws it from elsewhere.
+* Padding does not enter the statistics of batch norm. `masked_batch_norm=False` includes it, as the public code does.
+* One unused layer of the cross-modal blocks (82 parameters) is omitted.
+* An emotion has one logit instead of two: the same probability with half the parameters of the last layer.
+* Any modality can be the target, as in Table 2, and any may be missing: a missing source is a vector of zeros.
 
-Which of the paper's parameter counts can be reached: 0.41M of CMU-MOSEI exactly, 406,523 with the unused 82; 0.38M of its
-convolutional variant, 381,083 likewise. With the settings of Table 1 IEMOCAP has 0.41M and CMU-MOSI 0.20M, where the paper prints 0.34M and
-0.35M; no reading of the paper gives these three together. With the code's 40 features, and 4 layers, they have 0.35M and 0.34M:
-probably the two are exchanged. `LMRCBTConfig.paper(corpus)` is Table 1, `LMRCBTConfig.reference(corpus)` the latter.
+Parameter counts: the 0.41M of the paper for CMU-MOSEI is matched exactly (406,523 with the unused 82), and so is the
+0.38M of the convolutional variant (381,083). With the settings of Table 1, IEMOCAP has 0.41M and CMU-MOSI 0.20M,
+where the paper prints 0.34M and 0.35M; no reading of the paper gives all three. With the 40 features of the public
+code and 4 layers they have 0.35M and 0.34M, so the two were probably swapped. `LMRCBTConfig.paper(corpus)` is Table 1
+and `LMRCBTConfig.reference(corpus)` the latter.
 """
 
 from typing import ClassVar
@@ -34,7 +37,8 @@ from transformers import AutoConfig, AutoModel
 from transformers.utils.output_capturing import OutputRecorder
 
 from ..tasks import Task
-from .configuration import check_choices, check_dropouts, published_emotions
+from .config_checks import check_choices, check_dropouts
+from .configuration import FilledList, FilledStr, published_emotions
 from .cross_modal_configuration import CrossModalConfig
 from .layers.attention import Attention
 from .layers.bilstm import BiLSTM
@@ -56,19 +60,19 @@ SENTIMENT = (Task("sentiment", "regression", value_range=(-3.0, 3.0)),)
 
 @strict
 class LMRCBTConfig(CrossModalConfig):
-    """Configuration of LMR-CBT: the fields of `CrossModalConfig`, and
+    """Configuration of LMR-CBT, in addition to the fields of `CrossModalConfig`.
 
     Args:
-        target: the modality that the others are brought into; default: text, or the first there is.
-        cross_order: the order in which the others are, default: visual, text, audio without the target.
-        cross_mode: `"sequential"`: each block reads what the one before it gives; `"parallel"`: all read the target, and are
-            summed.
-        cross_softmax: over `"features"` or over `"time"`.
-        text_layer: `"bilstm"`, or `"conv"`, with the kernel of `kernel_sizes`.
-        pooling: how an encoder is read: at its `"last_step"`, its `"first_step"`, or in the `"mean"`.
-        head_layers: linear layers from the three vectors to a prediction: 3, or 2 as in Eq. 7.
-        masked_batch_norm: take statistics from real steps only.
-        recurrent_dropout: between the two layers of the BiLSTM.
+        target: Modality that the others are fused into; default: the first modality of the model.
+        cross_order: Order in which the sources are fused; default: visual, text, audio without the target.
+        cross_mode: `"sequential"`: each block reads the output of the previous one; `"parallel"`: all blocks read the
+            target and are summed.
+        cross_softmax: Axis of the softmax in the cross-modal blocks: `"features"` or `"time"`.
+        text_layer: Input layer of the text: `"bilstm"`, or `"conv"` with the kernel of `kernel_sizes`.
+        pooling: Step at which an encoder is read: `"last_step"` or `"first_step"`; or the `"mean"` over steps.
+        head_layers: Number of linear layers from the three vectors to a prediction: 3, or 2 as in Eq. 7.
+        masked_batch_norm: Compute batch statistics from real steps only.
+        recurrent_dropout: Dropout between the two layers of the BiLSTM.
     """
 
     model_type = "mm_affect_lmr_cbt"
@@ -76,8 +80,8 @@ class LMRCBTConfig(CrossModalConfig):
     tasks: list | tuple = SENTIMENT
     num_hidden_layers: int = 5
     hidden_dropout_prob: float | int = 0.2
-    target: str | None = None
-    cross_order: list | tuple | None = None
+    target: FilledStr = None  # type: ignore[assignment]
+    cross_order: FilledList = None  # type: ignore[assignment]
     cross_mode: str = "sequential"
     cross_softmax: str = "features"
     text_layer: str = "bilstm"
@@ -95,23 +99,25 @@ class LMRCBTConfig(CrossModalConfig):
         self.cross_order = list(self.cross_order)
 
     def validate_fusion(self):
+        """Check the target, the order of the sources and the choices."""
         check_choices(self, CHOICES | {"target": tuple(self.modalities)})
         sources = [m for m in self.modalities if m != self.target]
         if sorted(self.cross_order) != sorted(sources):
             raise ValueError(
-                f"`cross_order` is {self.cross_order}; expected an order of {', '.join(sources) or 'nothing'}, each once."
+                f"`cross_order` is {self.cross_order}; expected each of {', '.join(sources) or 'nothing'} once."
             )
 
     def validate_recurrence(self):
+        """Check the BiLSTM's dropout and that its two directions fit `hidden_size`."""
         check_dropouts(self, ("recurrent_dropout",))
         if self.text_layer == "bilstm" and "text" in self.modalities and self.hidden_size % 2:
             raise ValueError(
-                f"`hidden_size` is {self.hidden_size}; the two directions of the BiLSTM share it, so it must be even."
+                f"`hidden_size` is {self.hidden_size}; expected an even number, half for each direction of the BiLSTM."
             )
 
     @classmethod
     def paper(cls, corpus: str = "cmu_mosei", **fields) -> "LMRCBTConfig":
-        """Table 1, for `"cmu_mosei"`, `"cmu_mosi"` or `"iemocap"`."""
+        """Return the settings of Table 1 for `"cmu_mosei"`, `"cmu_mosi"` or `"iemocap"`."""
         settings = {
             "cmu_mosei": {},
             "cmu_mosi": {
@@ -120,13 +126,15 @@ class LMRCBTConfig(CrossModalConfig):
             "iemocap": {"num_attention_heads": 5, "kernel_sizes": {"audio": 5}} | published_emotions("iemocap"),
         }  # fmt: skip
         if corpus not in settings:
-            raise ValueError(f"The paper has settings for {', '.join(settings)}, not for {corpus!r}.")
+            raise ValueError(f"There are published settings for {', '.join(settings)}, not for {corpus!r}.")
         return cls(**settings[corpus] | fields)
 
     @classmethod
     def reference(cls, corpus: str = "cmu_mosei", **fields) -> "LMRCBTConfig":
-        """As the authors' public code, whose checkpoints it can hold, with the number of layers that the printed parameter
-        counts tell."""
+        """Return the settings of the public code, whose checkpoints can be converted.
+
+        The number of layers is the one that the printed parameter counts imply.
+        """
         public = {
             "hidden_size": 40, "num_hidden_layers": 5 if corpus == "cmu_mosei" else 4, "kernel_sizes": None,
             "conv_padding": "valid", "pe_zero_first_channel": True, "masked_batch_norm": False,
@@ -135,15 +143,16 @@ class LMRCBTConfig(CrossModalConfig):
 
 
 class StepNorm(nn.BatchNorm1d):
-    """Batch norm over all steps of a stream, or over its real ones; a single step is normed by the running statistics."""
+    """Batch norm over all steps of a stream, or over its real ones; a single step uses the running statistics."""
 
     def __init__(self, config: LMRCBTConfig):
         super().__init__(config.hidden_size)
         self.masked = config.masked_batch_norm
 
     def forward(self, stream: Stream) -> Stream:
+        """Return the normalized stream."""
         values, mask = stream
-        if not self.training:  # every step is normed by the running statistics, whichever are real
+        if not self.training:  # running statistics apply to all steps alike, so the mask does not matter
             return Stream(super().forward(values.flatten(0, 1)).unflatten(0, mask.shape), mask).cleaned()
         counted = mask if self.masked else torch.ones_like(mask)
         steps = values[counted]
@@ -161,18 +170,19 @@ class StepNorm(nn.BatchNorm1d):
 
 
 class ConvolvedStream(nn.Module):
-    """Eq. 1: convolution along time, then batch norm."""
+    """Convolution along time, then batch norm (Eq. 1)."""
 
     def __init__(self, config: LMRCBTConfig, modality: str):
         super().__init__()
         self.convolution, self.norm = TemporalConvolution(config, modality), StepNorm(config)
 
     def forward(self, stream: Stream) -> Stream:
+        """Return the stream with `hidden_size` features per step."""
         return self.norm(self.convolution(stream))
 
 
 class TextStream(nn.Module):
-    """Eq. 2: two layers of BiLSTM, or a convolution, then layer norm."""
+    """Two layers of BiLSTM, or a convolution, then layer norm (Eq. 2)."""
 
     def __init__(self, config: LMRCBTConfig):
         super().__init__()
@@ -186,6 +196,7 @@ class TextStream(nn.Module):
         self.norm = nn.LayerNorm(size)
 
     def forward(self, stream: Stream) -> Stream:
+        """Return the stream with `hidden_size` features per step."""
         stream = self.layers[0](Stream(self.input_dropout(stream.values), stream.mask))
         for layer in self.layers[1:]:
             stream = layer(Stream(self.dropout(stream.values), stream.mask))
@@ -193,7 +204,7 @@ class TextStream(nn.Module):
 
 
 class CrossModalBlock(nn.Module):
-    """Eq. 11: what the target's steps become in the light of a source's vector."""
+    """Fusion of the vector of a source into the steps of the target (Eq. 11)."""
 
     def __init__(self, config: LMRCBTConfig):
         super().__init__()
@@ -202,6 +213,7 @@ class CrossModalBlock(nn.Module):
         self.of_source = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
 
     def forward(self, target: Stream, source: torch.Tensor) -> Stream:
+        """Return the fused target for a `source` vector `(batch, hidden_size)`."""
         scores = torch.tanh(self.of_target(target.values) + self.of_source(source).unsqueeze(1))
         if self.axis == 1:
             scores = scores.masked_fill(~target.mask.unsqueeze(-1), torch.finfo(scores.dtype).min)
@@ -211,8 +223,8 @@ class CrossModalBlock(nn.Module):
 class LMRCBTForAffect(AffectPreTrainedModel):
     """LMR-CBT with one linear head per task.
 
-    The view `"fusion"` is what its last hidden layer gives, `hidden_size` features per modality; a source's own view is its
-    vector.
+    The view `"fusion"` is the output of the last hidden layer, with `hidden_size` features per modality. Each source
+    has a view of its own, which is its vector.
     """
 
     config_class = LMRCBTConfig
@@ -224,6 +236,7 @@ class LMRCBTForAffect(AffectPreTrainedModel):
     }
 
     def build(self, config: LMRCBTConfig) -> dict[str, int]:
+        """Create the layers and return the number of features of each view."""
         size, sources = config.hidden_size, [m for m in config.modalities if m != config.target]
         self.inputs = nn.ModuleDict(
             {m: TextStream(config) if m == "text" else ConvolvedStream(config, m) for m in config.modalities}
@@ -241,13 +254,14 @@ class LMRCBTForAffect(AffectPreTrainedModel):
         return {"fusion": width} | dict.fromkeys(sources, size)
 
     def fuse(self, streams: dict[str, Stream]) -> FusionOutput:
+        """Compute the views of a batch from its streams."""
         streams = {m: layer(streams[m]) for m, layer in self.inputs.items()}
         vectors = {m: self._vector(m, streams[m]) for m in self.blocks}
         fused = self._vector(self.config.target, self._crossed(streams[self.config.target], vectors))
         return FusionOutput({"fusion": self.head(torch.cat([fused, *vectors.values()], dim=-1))} | vectors)
 
     def _vector(self, modality: str, stream: Stream) -> torch.Tensor:
-        """Eq. 4 and 6: a stream, encoded, as one vector."""
+        """Encode a stream as one vector, `(batch, hidden_size)` (Eq. 4 and 6)."""
         encoder = self.encoders[modality]
         if self.config.pooling == "last_step":
             return encoder(stream, last_only=True).values[:, 0]
@@ -255,7 +269,7 @@ class LMRCBTForAffect(AffectPreTrainedModel):
         return masked_mean(values, mask) if self.config.pooling == "mean" else last_real(values.flip(1), mask.flip(1))
 
     def _crossed(self, target: Stream, vectors: dict[str, torch.Tensor]) -> Stream:
-        """Eq. 5: the target with the vectors of the sources brought into it."""
+        """Fuse the vectors of the sources into the target (Eq. 5)."""
         crossed, added = target, []
         for m in self.config.cross_order:
             crossed = self.blocks[m](target if self.config.cross_mode == "parallel" else crossed, vectors[m])

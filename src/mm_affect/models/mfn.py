@@ -1,20 +1,22 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""MFN: an LSTM per modality, attention to how their memories change, and a gated memory of what that tells.
+"""MFN: an LSTM per modality, attention over the change of their cell states, and a gated memory.
 
-Paper: Zadeh, Liang, Mazumder, Poria, Cambria, Morency (2018), "Memory Fusion Network for Multi-view Sequential Learning", AAAI;
-a peer of the fusion models in Dai et al. (2021), section 4.2. At each word, the cell states of all LSTMs at the word
-before and at this one stand side by side (c*); delta-memory attention weights them (c^ = softmax(a(c*)) c*); from c^ come
-a proposal tanh(p(c^)) and, with the memory u, two gates that say how much of the memory is retained and how much of the proposal
-enters it. The last hidden states and the last memory are the fused view; the head has one hidden layer.
+Paper: Zadeh, Liang, Mazumder, Poria, Cambria, Morency (2018), "Memory Fusion Network for Multi-view Sequential
+Learning", AAAI; a baseline of the fusion models in Dai et al. (2021), section 4.2. At each word, the cell states of
+all LSTMs at the previous and the current word are concatenated (c*). Delta-memory attention weights them (c^ =
+softmax(a(c*)) c*). From c^ the model computes a proposal tanh(p(c^)) and, together with the memory u, two gates: how
+much of the memory is retained, and how much of the proposal is added. The last hidden states and the last memory form
+the fusion view; the head has one hidden layer.
 
-Neither the LSTMs nor the attention read the memory, so they are computed for all steps at once, and of the gates all that
-does not read it: what is left step by step is one small product per layer. Only real steps are computed.
+Neither the LSTMs nor the attention read the memory, so they are computed for all steps at once, and so are the parts
+of the gates that do not read it. Only one small product per layer remains in the loop over time, and only real steps
+are computed.
 
-Where this file differs from the paper or from the authors' public code (which agree), and why:
+Differences from the paper and from the public code (which agree with each other):
 
-* An LSTM skips the steps that its modality lacks and keeps its state; so a missing modality stays at zeros. The memory skips
-  the steps that all modalities lack, and ends with the last step of the row.
-* Each task has a head of its own on the fused view; a head on the view of one modality, or on `"memory"`, is linear.
+* An LSTM skips the steps that its modality lacks and keeps its state, so a missing modality stays at zeros. The
+  memory skips the steps that all modalities lack and ends with the last step of the row.
+* Each task has a head of its own on the fusion view; a head on the view of one modality, or on `"memory"`, is linear.
 """
 
 from typing import ClassVar
@@ -28,7 +30,8 @@ from transformers import AutoConfig, AutoModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from ..tasks import Task
-from .configuration import AffectConfig, check_dropouts, check_sizes, published_emotions
+from .config_checks import check_dropouts, check_sizes
+from .configuration import AffectConfig, FilledDict, published_emotions
 from .layers.cpu_dropout import Dropout
 from .layers.cpu_lstm import RaggedLSTM, first_rows, successor_counts, time_order
 from .layers.packing import TimePackedRows, previous_steps, take_packed
@@ -38,21 +41,27 @@ from .modeling import AffectPreTrainedModel, FusionOutput
 
 @strict
 class MFNConfig(AffectConfig):
-    """Configuration of MFN; the defaults are those of MMSA for CMU-MOSEI, as neither paper gives its own.
+    """Configuration of MFN; the defaults are those of MMSA for CMU-MOSEI, as neither paper states its own.
 
     Args:
-        hidden_sizes: units of the LSTM of each modality.
-        memory_size: of the gated memory.
-        attention_size, proposal_size, retain_size, update_size, head_size: the hidden layer of the network that gives
-            the attention, the proposal, the gate of the memory, the gate of the proposal, and the logits.
-        attention_dropout_prob, proposal_dropout_prob, retain_dropout_prob, update_dropout_prob, head_dropout_prob: of
-            these hidden layers.
+        hidden_sizes: Number of LSTM units of each modality.
+        memory_size: Size of the gated memory.
+        attention_size: Width of the hidden layer of the attention.
+        proposal_size: Width of the hidden layer of the proposal.
+        retain_size: Width of the hidden layer of the retain gate.
+        update_size: Width of the hidden layer of the update gate.
+        head_size: Width of the hidden layer of a head.
+        attention_dropout_prob: Dropout of the hidden layer of the attention.
+        proposal_dropout_prob: Dropout of the hidden layer of the proposal.
+        retain_dropout_prob: Dropout of the hidden layer of the retain gate.
+        update_dropout_prob: Dropout of the hidden layer of the update gate.
+        head_dropout_prob: Dropout of the hidden layer of a head.
     """
 
     model_type = "mm_affect_mfn"
     aligner: ClassVar[str] = "given"  # the streams must be word-aligned
 
-    hidden_sizes: dict | None = None
+    hidden_sizes: FilledDict = None  # type: ignore[assignment]
     memory_size: int = 128
     attention_size: int = 128
     proposal_size: int = 128
@@ -70,18 +79,19 @@ class MFNConfig(AffectConfig):
         self.hidden_sizes = {"text": 128, "audio": 32, "visual": 128} | (self.hidden_sizes or {})
 
     def validate_sizes(self):
+        """Check sizes and dropout probabilities."""
         parts = ("attention", "proposal", "retain", "update", "head")
         check_sizes(self, ("memory_size", *(f"{part}_size" for part in parts)), by_modality=("hidden_sizes",))
         check_dropouts(self, tuple(f"{part}_dropout_prob" for part in parts))
 
     @classmethod
     def paper(cls, corpus: str = "cmu_mosei", **fields) -> "MFNConfig":
-        """The settings above, with the emotions of `"cmu_mosei"` or `"iemocap"` in Dai et al. (2021)."""
+        """Return the default settings with the emotions of `"cmu_mosei"` or `"iemocap"` of Dai et al. (2021)."""
         return cls(**published_emotions(corpus) | fields)
 
     @classmethod
     def reference(cls, **fields) -> "MFNConfig":
-        """The settings with which the authors' public code has the least mean absolute error on CMU-MOSI."""
+        """Return the settings with which the public code has the lowest mean absolute error on CMU-MOSI."""
         return cls(**(
             {"hidden_sizes": {"text": 88, "audio": 48, "visual": 16}, "memory_size": 128, "attention_size": 128,
              "proposal_size": 64, "retain_size": 256, "update_size": 64, "head_size": 64, "attention_dropout_prob": 0.0,
@@ -98,7 +108,7 @@ class HiddenLayer(nn.Sequential):
 
 
 class DeltaMemoryAttention(GradientCheckpointingLayer):
-    """What the memories of all modalities tell at each step (c^), and what it proposes to the gated memory (u^)."""
+    """Delta-memory attention and the proposal for the gated memory."""
 
     def __init__(self, config: MFNConfig, size: int):
         super().__init__()
@@ -106,20 +116,27 @@ class DeltaMemoryAttention(GradientCheckpointingLayer):
         self.proposal = HiddenLayer(size, config.proposal_size, config.memory_size, config.proposal_dropout_prob)
 
     def forward(self, changes):
+        """Return the attended cell states c^ and the proposal u^ of every step.
+
+        Args:
+            changes: cell states of all modalities at the previous and the current step, `(steps, size)`.
+        """
         attended = self.attention(changes).softmax(-1) * changes
         return attended, self.proposal(attended).tanh()
 
 
 class Gating(torch.autograd.Function):
-    """The memory after every packed step, `(steps, memory)`, and what each step makes of the one before.
+    """Memory after every packed step, `(steps, memory)`.
 
-    `given` `(steps, retain + update)` is what the hidden layers of both gates get from elsewhere, `kept` what dropout
-    multiplies them by, `recurrent` `(retain + update, memory)` how they read the memory; weight and bias of each gate's
-    output follow. As in `Recurrence`, the loops hold only what has to wait for the step before.
+    `given` `(steps, retain + update)` is the part of the hidden layers of both gates that does not depend on the
+    memory, `kept` their dropout factors, and `recurrent` `(retain + update, memory)` the weights that read the
+    memory; weight and bias of the output of each gate follow. As in `Recurrence`, the loops contain only what depends
+    on the previous step.
     """
 
     @staticmethod
     def forward(context, given, kept, proposal, recurrent, retain, retain_bias, update, update_bias, sizes: list[int]):
+        """Run the recurrence over time."""
         parts = [retain.shape[1], update.shape[1]]
         hidden, memory = given.clone(), torch.empty_like(proposal)
         gates = torch.cat([retain_bias, update_bias]).repeat(len(given), 1)
@@ -146,6 +163,7 @@ class Gating(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(context, to_memory):
+        """Run the recurrence backward over time."""
         hidden, gates, memory, kept, proposal, recurrent, retain, update = context.saved_tensors
         sizes, parts = context.sizes, [retain.shape[1], update.shape[1]]
         retained, updated = gates.chunk(2, dim=1)
@@ -176,7 +194,7 @@ class Gating(torch.autograd.Function):
 
 
 class GatedMemory(GradientCheckpointingLayer):
-    """The memory after every step, `(steps, size)`: `u = retain * u + update * proposal`, from zeros."""
+    """Gated memory: `u = retain * u + update * proposal` at every step, starting from zeros."""
 
     def __init__(self, config: MFNConfig, size: int):
         super().__init__()
@@ -185,6 +203,7 @@ class GatedMemory(GradientCheckpointingLayer):
         self.update = HiddenLayer(input_size, config.update_size, config.memory_size, config.update_dropout_prob)
 
     def forward(self, attended, proposal, sizes: list[int]):
+        """Return the memory after every step, `(steps, size)`."""
         first, _, dropouts, last = zip(self.retain, self.update)
         weight = torch.cat([layer.weight for layer in first])
         with torch.autocast(weight.device.type, enabled=False):
@@ -198,7 +217,7 @@ class GatedMemory(GradientCheckpointingLayer):
             return Gating.apply(given, torch.cat(kept, dim=1), proposal, of_memory, *outputs, sizes)
 
     def _scanned(self, given, proposal, recurrent, real):
-        """`Gating` as one loop of an exported graph, over all steps `(times, batch)`, of which some are `real`."""
+        """Compute `Gating` as a loop of an exported graph, over steps `(times, batch)` with the mask `real`."""
         from torch._higher_order_ops.scan import scan
 
         retain, update = self.retain[-1], self.update[-1]
@@ -215,13 +234,14 @@ class GatedMemory(GradientCheckpointingLayer):
 
 
 class MFNForAffect(AffectPreTrainedModel):
-    """MFN; views: `"fusion"` (hidden states and memory), one per modality, and `"memory"`."""
+    """MFN; its views are `"fusion"` (hidden states and memory), one per modality, and `"memory"`."""
 
     config_class = MFNConfig
     supports_gradient_checkpointing = True
     _no_split_modules: ClassVar = ["DeltaMemoryAttention", "GatedMemory"]
 
     def build(self, config: MFNConfig) -> dict[str, int]:
+        """Create the layers and return the number of features of each view."""
         sizes = {m: config.hidden_sizes[m] for m in config.modalities}
         total = sum(sizes.values())
         self.lstms = nn.ModuleDict({m: RaggedLSTM(config.feature_sizes[m], size) for m, size in sizes.items()})
@@ -230,11 +250,13 @@ class MFNForAffect(AffectPreTrainedModel):
         return {"fusion": total + config.memory_size} | sizes | {"memory": config.memory_size}
 
     def build_head(self, task: Task, size: int) -> nn.Module:
+        """Return the head of a task."""
         if task.view != "fusion":
             return nn.Linear(size, task.num_outputs)
         return HiddenLayer(size, self.config.head_size, task.num_outputs, self.config.head_dropout_prob)
 
     def fuse(self, streams: dict[str, Stream]) -> FusionOutput:
+        """Compute the views of a batch from its streams."""
         streams = of_one_length(streams)
         words = TimePackedRows(torch.stack([stream.mask for stream in streams.values()]).any(0))
         views, cells = {}, []

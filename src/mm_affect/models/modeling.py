@@ -1,10 +1,10 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""The one forward that every architecture shares: streams in, logits and losses per task out."""
+"""The base model: one forward pass for every architecture, from streams to logits and losses per task."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -20,21 +20,21 @@ from .layers.streams import Stream, exporting, front_order, take_steps
 from .layers.task_heads import TaskHeads
 
 
-PADDED_TOKENS = 16  # of a row, at most, on a CPU; with more a pass of its own costs less
+PADDED_TOKENS = 16  # most padding per row in one bucket on a CPU; above it, another forward pass is cheaper
 
 
 @dataclass
 class AffectOutput(ModelOutput):
-    """What a model answers.
+    """Output of every model.
 
     Args:
         loss: `sum(weight * losses)`; None without labels.
         pooler_output: the fusion view, `(batch, hidden)`.
-        logits: per task `(batch, n)`.
-        losses: unweighted scalars: one per task that has labels, then the architecture's own.
-        representations: per view `(batch, hidden)`; always holds `"fusion"`.
-        hidden_states: on request, what the encoder layers gave.
-        attentions: on request (eager attention), `(batch, heads, length, length)` per attention layer.
+        logits: logits of each task, `(batch, outputs)`.
+        losses: unweighted scalar losses: one per task that has labels, then the auxiliary losses of the architecture.
+        representations: every view, `(batch, hidden)` each; always contains `"fusion"`.
+        hidden_states: outputs of the encoder layers, on request.
+        attentions: attention weights per layer, `(batch, heads, length, length)`, on request (eager attention).
     """
 
     loss: torch.Tensor | None = None
@@ -50,13 +50,14 @@ Supervise = Callable[[dict[str, torch.Tensor], torch.Tensor], torch.Tensor]
 
 
 class FusionOutput(NamedTuple):
-    """What `fuse` returns.
+    """Output of `fuse`.
 
     Args:
-        views: what heads may read, each `(batch, size)`.
-        losses: called only when there are labels, gives the architecture's own unweighted losses. It receives a function
-            that supervises further predictions of the tasks, `(logits per task, rows (batch,))`, by the labels of those
-            rows: the sum of the tasks' losses, each times its weight. So an architecture never sees a label.
+        views: vectors that heads can read, `(batch, size)` each.
+        losses: function that returns the unweighted auxiliary losses of the architecture; called only with labels. Its
+            argument supervises additional predictions of the tasks: given logits per task and a mask of rows
+            `(batch,)`, it returns the weighted sum of the task losses on those rows. An architecture thus never sees a
+            label.
     """
 
     views: dict[str, torch.Tensor]
@@ -64,22 +65,24 @@ class FusionOutput(NamedTuple):
 
 
 class AffectPreTrainedModel(TravelingCode, PreTrainedModel):
-    """Base of every architecture.
+    """Base class of every architecture.
 
-    An architecture gives `build(config)`, which makes its layers and returns the size of each view, and
-    `fuse(streams)`, which turns streams into views. Neither ever sees a label. A head that is not one linear layer is
-    made by overriding `build_head(task, size)`.
+    A subclass implements `build`, which creates its layers, and `fuse`, which turns streams into views. Neither sees a
+    label. A head other than one linear layer is created by overriding `build_head`.
+
+    Attributes:
+        label_dependent_weights: prefixes of the weights whose shapes depend on the tasks and their labels.
+        ignored_weights: prefixes of the weights in a checkpoint that this class does not have, such as a decoder that
+            is used in pretraining only.
     """
 
     config_class = AffectConfig
     base_model_prefix = "model"
     main_input_name = "audio"
-    input_modalities = MODALITIES
-    label_dependent_weights: tuple[str, ...] = (
-        "heads.",
-    )  # beginnings of the weights that depend on what the tasks ask for
-    ignored_weights: tuple[str, ...] = ()  # beginnings of the weights of a larger class, which this one does without
-    accepts_loss_kwargs = False  # the loss is a mean over known labels; Trainer must not divide it again
+    input_modalities = MODALITIES  # type: ignore[assignment]  # transformers knows modalities by one name or a list
+    label_dependent_weights: tuple[str, ...] = ("heads.",)
+    ignored_weights: tuple[str, ...] = ()
+    accepts_loss_kwargs = False  # the loss is already a mean over known labels; Trainer must not divide it again
     _supports_sdpa = True
     _supports_attention_backend = True
 
@@ -96,23 +99,40 @@ class AffectPreTrainedModel(TravelingCode, PreTrainedModel):
         self.heads = TaskHeads(config.tasks, lambda task: self.build_head(task, sizes[task.view]))
         self.post_init()
 
-    def build(self, config: AffectConfig) -> dict[str, int]:
-        raise TypeError(f"{type(self).__name__} is the base of the architectures; use one of them.")
+    def build(self, config: Any) -> dict[str, int]:
+        """Create the layers of the architecture.
+
+        Args:
+            config: configuration of the architecture.
+
+        Returns:
+            the number of features of each view, with `"fusion"` among them.
+        """
+        raise TypeError(f"{type(self).__name__} is the base class of the architectures; use one of them.")
 
     def fuse(self, streams: dict[str, Stream]) -> FusionOutput:
-        raise TypeError(f"{type(self).__name__} is the base of the architectures; use one of them.")
+        """Turn the streams of a batch into views.
+
+        Args:
+            streams: one stream per modality of the config, with zeros at masked steps.
+        """
+        raise TypeError(f"{type(self).__name__} is the base class of the architectures; use one of them.")
 
     def build_head(self, task: Task, size: int) -> nn.Module:
+        """Return the head of a task: a module from its view `(batch, size)` to logits `(batch, outputs)`."""
         return nn.Linear(size, task.num_outputs)
 
     @classmethod
     def _can_set_attn_implementation(cls) -> bool:
-        """Yes: `layers.Attention` asks for it at every call, where transformers, which reads one file only, misses it."""
+        """Return True: `layers.attention.Attention` looks the implementation up on every call.
+
+        transformers searches the file of the model only and would not find it.
+        """
         return True
 
     @torch.no_grad()
     def _init_weights(self, module):
-        """Every layer keeps the initialization PyTorch gives it, as in the authors' code."""
+        """Keep the initialization that PyTorch gives each layer, as the public code does."""
         if hasattr(module, "reset_parameters"):
             module.reset_parameters()
 
@@ -126,29 +146,33 @@ class AffectPreTrainedModel(TravelingCode, PreTrainedModel):
         output_loading_info: bool = False,
         **kwargs,
     ):
-        """As in transformers, but strict, and with every weight moved to memory of its own.
+        """Load a model as in transformers, but refuse weights that do not fit the config.
 
-        Weights that are missing, surplus or of another size are an error, never a silent random head. Loaded tensors start
-        wherever the file has them, and matrix products round by the alignment of their memory; moved, a loaded model gives
-        the numbers of the saved one to the bit.
+        Missing, unexpected or resized weights are an error, never a silently random layer. Every weight is copied to
+        newly allocated memory, because the rounding of matrix products depends on its alignment: a loaded model then
+        gives the same numbers as the saved one, bit by bit.
 
         Args:
-            new_heads: heads that the checkpoint lacks, or has for other labels, are new, and its other heads are dropped:
-                to train on other tasks than it was trained on. The rest must fit all the same.
-            ignore_mismatched_sizes: weights of another size are new.
-            output_loading_info: return a second value, the names of missing and surplus weights, instead of refusing them.
+            pretrained_model_name_or_path: a folder or the name of a Hub repository.
+            *args: passed to transformers.
+            new_heads: initialize the heads that the checkpoint lacks or has for other labels, and ignore its other
+                heads, in order to train on other tasks. All remaining weights must fit.
+            ignore_mismatched_sizes: initialize weights of another size instead of refusing them.
+            output_loading_info: also return the names of missing and unexpected weights instead of refusing them.
+            **kwargs: passed to transformers.
 
         Raises:
-            ValueError: naming weights that do not fit.
+            ValueError: weights do not fit; the message names them.
         """
-        model, found = super().from_pretrained(
+        loaded: Any = super().from_pretrained(
             pretrained_model_name_or_path, *args, ignore_mismatched_sizes=True, output_loading_info=True, **kwargs
         )
-        resized = set() if ignore_mismatched_sizes else {name for name, *_ in found["mismatched_keys"]}
+        model, info = loaded
+        resized = set() if ignore_mismatched_sizes else {name for name, *_ in info["mismatched_keys"]}
         misfits = {"have in another size": resized}
-        if not output_loading_info and kwargs.get("state_dict") is None:  # else they are the caller's own matter
-            surplus = {name for name in found["unexpected_keys"] if not name.startswith(cls.ignored_weights)}
-            misfits = {"lack": found["missing_keys"], "also have": surplus} | misfits
+        if not output_loading_info and kwargs.get("state_dict") is None:  # otherwise the caller deals with them
+            unexpected = {name for name in info["unexpected_keys"] if not name.startswith(cls.ignored_weights)}
+            misfits = {"lack": info["missing_keys"], "also have": unexpected} | misfits
         if new_heads:
             misfits = {
                 word: {n for n in names if not n.startswith(cls.label_dependent_weights)}
@@ -157,37 +181,41 @@ class AffectPreTrainedModel(TravelingCode, PreTrainedModel):
         if any(misfits.values()):
             complaints = ", ".join(f"{word} {summarize(sorted(names))}" for word, names in misfits.items() if names)
             raise ValueError(
-                f"The weights in {pretrained_model_name_or_path} do not belong to its config.json: they {complaints}; copy the "
-                "whole folder again, train or convert it again, or, to train other heads on it, give `new_heads=True`."
+                f"The weights in {pretrained_model_name_or_path} do not belong to its config.json: they {complaints}. Copy the "
+                "whole folder again, train or convert it again, or pass `new_heads=True` to train other heads on it."
             )
         for parameter in model.parameters():
             parameter.data = parameter.data.clone()
-        return (model, found) if output_loading_info else model
+        return (model, info) if output_loading_info else model
 
     @classmethod
     def from_encoders_pretrained(cls, config: AffectConfig, text: str) -> "AffectPreTrainedModel":
-        """A new model of `config` whose text encoder is the pretrained one at `text` (a folder or a Hub name).
+        """Create a new model whose text encoder is pretrained.
 
-        The encoder is read in the precision of new weights, whatever it was saved in, and its config becomes
+        The encoder is loaded in the default precision, whatever it was saved in, and its configuration becomes
         `config.text_config`.
+
+        Args:
+            config: configuration of the new model.
+            text: folder or Hub name of the pretrained text encoder.
 
         Raises:
             OSError: there are no weights at `text`.
-            ValueError: they are not all there (but for a pooler, which nothing reads), the encoder has not the width that
-                `config.text_config` says, or the model reads no text.
+            ValueError: weights are missing (except those of an unused pooler), the hidden size differs from
+                `config.text_config`, or the model does not read text.
         """
         if "text" not in config.modalities:
             raise ValueError(
-                f"There is nothing to read for the text encoder at {text}: `modalities` of this config leaves text out."
+                f"The text encoder at {text} cannot be used: `modalities` of this config does not contain text."
             )
-        encoder, found = AutoModel.from_pretrained(text, dtype=torch.get_default_dtype(), output_loading_info=True)
-        missing = sorted(name for name in found["missing_keys"] if "pooler" not in name)
+        encoder, info = AutoModel.from_pretrained(text, dtype=torch.get_default_dtype(), output_loading_info=True)
+        missing = sorted(name for name in info["missing_keys"] if "pooler" not in name)
         if missing:
             raise ValueError(f"The text encoder at {text} lacks {len(missing)} of its weights, such as {missing[0]}.")
         size = encoder.config.hidden_size
         if config.text_config is not None and config.text_config.hidden_size != size:
             raise ValueError(
-                f"The text encoder at {text} gives {size} features per token; `text_config` of this config says "
+                f"The text encoder at {text} has {size} features per token; `text_config` of this config says "
                 f"{config.text_config.hidden_size}."
             )
         config.text_config = encoder.config
@@ -211,26 +239,33 @@ class AffectPreTrainedModel(TravelingCode, PreTrainedModel):
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
     ) -> AffectOutput:
-        """Predict every task of a batch.
+        """Predict every task for a batch.
 
         Args:
-            text, audio, visual: features `(batch, length, size)`; lengths may differ between modalities; a modality
-                that is None is missing for the whole batch.
-            text_mask, audio_mask, visual_mask: `(batch, length)`, True = real step; omitted = all real. A row of
-                only False is a missing modality: the output does not depend on its content.
-            input_ids, attention_mask: `(batch, tokens)`, instead of `text`, if the config names a text encoder; 1 = real
-                token, omitted = all real.
-            labels: per task `(batch,)` or, for several labels, `(batch, n)`; NaN or -100 = unknown.
+            text: features, `(batch, length, size)`. Lengths may differ between modalities; None means that the
+                modality is missing for the whole batch.
+            audio: as `text`.
+            visual: as `text`.
+            text_mask: `(batch, length)`, True = real step; None means all real. A row that is False throughout has no
+                such modality, and the output does not depend on its values.
+            audio_mask: as `text_mask`.
+            visual_mask: as `text_mask`.
+            input_ids: token ids, `(batch, tokens)`, instead of `text`, for a model with a text encoder.
+            attention_mask: `(batch, tokens)`, 1 = real token; None means all real.
+            labels: targets of each task, `(batch,)` or, with several labels, `(batch, labels)`; NaN or -100 = unknown.
+            output_attentions: return attention weights.
+            output_hidden_states: return the outputs of the encoder layers.
 
         Raises:
-            ValueError: wrong rank or size, a modality the model does not read, unknown tasks, no input at all, tokens
-                that the text encoder does not know or cannot hold.
+            ValueError: there is no input, an input has the wrong rank or size or belongs to a modality that the model
+                does not read, a task is unknown, or tokens are outside the vocabulary or the positions of the text
+                encoder.
         """
         inputs = (text, audio, visual, text_mask, audio_mask, visual_mask, input_ids, attention_mask)
         return self._answer(self.fuse(self._streams(*inputs)), labels)
 
     def _answer(self, fused: FusionOutput, labels: dict[str, torch.Tensor] | None) -> AffectOutput:
-        """Logits of every task and, with labels, every loss and their sum."""
+        """Return the logits of every task and, with labels, every loss and their weighted sum."""
         views, own_losses = fused
         logits = self.heads(views)
         loss, losses = None, None
@@ -244,23 +279,23 @@ class AffectPreTrainedModel(TravelingCode, PreTrainedModel):
         )
 
     def _encode_text(self, text, input_ids, attention_mask):
-        """What the encoder makes of each token, `(batch, tokens, size)`, and which are real.
+        """Return the encoded tokens `(batch, tokens, size)` and the mask of real ones.
 
-        Encoders count positions from the first token of a row, padding included: so the real tokens are moved to the front
-        for them, and only as many columns as the longest row needs are read.
+        Encoders count positions from the first token of a row, padding included, so real tokens are moved to the
+        front and only as many columns as the longest row needs are encoded.
         """
         if text is not None:
             raise ValueError("Give either `text` features or `input_ids`, not both.")
         encoder = self.config.text_config
         if encoder is None:
             raise ValueError(
-                "`input_ids` need a text encoder; this config has no `text_config`: give `text` features."
+                "`input_ids` need a text encoder, but this config has no `text_config`; give `text` features."
             )
         mask = torch.ones_like(input_ids, dtype=torch.bool) if attention_mask is None else attention_mask.bool()
         if input_ids.ndim != 2 or input_ids.shape[1] < 1 or mask.shape != input_ids.shape:
             raise ValueError(
                 f"`input_ids` has shape {tuple(input_ids.shape)} and `attention_mask` {tuple(mask.shape)}; expected "
-                "(batch, tokens >= 1) of both."
+                "(batch, tokens >= 1) for both."
             )
         longest = mask.shape[1] if exporting() else max(1, int(mask.sum(1).max()))
         order = front_order(mask)[:, :longest]
@@ -269,25 +304,27 @@ class AffectPreTrainedModel(TravelingCode, PreTrainedModel):
         if not exporting():
             self._check_tokens(tokens, encoder)
         first = torch.arange(longest, device=real.device) == 0
-        real = real | first  # a row without text passes one token, so that the attention has something to look at
+        real = real | first  # a row without text keeps one token, so that attention has a key
         return take_steps(self._encode_in_buckets(tokens, real), (mask.cumsum(1) - 1).clamp_min(0)), mask
 
     def _check_tokens(self, tokens, encoder):
         longest = tokens.shape[1]
         if not 0 <= tokens.min() <= tokens.max() < encoder.vocab_size:
             raise ValueError(
-                f"`input_ids` has tokens from {tokens.min()} to {tokens.max()}; the text encoder knows 0 to "
-                f"{encoder.vocab_size - 1}: use its own tokenizer."
+                f"`input_ids` has token ids from {tokens.min()} to {tokens.max()}; the vocabulary of the text encoder has 0 to "
+                f"{encoder.vocab_size - 1}. Use the tokenizer of the text encoder."
             )
         room = getattr(encoder, "max_position_embeddings", longest)
         if longest > room:
             raise ValueError(
-                f"A row has {longest} tokens; the text encoder reads {room} at most: set the processor's `max_tokens`."
+                f"A row has {longest} tokens; the text encoder reads at most {room}. Set `max_tokens` of the processor."
             )
 
     def _encode_in_buckets(self, tokens, real):
-        """The encoder's answer to rows that begin at the front; on a CPU rows of like length are read together, which spares
-        padding."""
+        """Encode rows whose tokens stand at the front.
+
+        On a CPU, rows of similar length are encoded together, which saves padding.
+        """
         if exporting():
             return self.text_encoder(input_ids=tokens, attention_mask=real.long()).last_hidden_state
         lengths, order = real.sum(1).sort(descending=True, stable=True)
@@ -310,18 +347,18 @@ class AffectPreTrainedModel(TravelingCode, PreTrainedModel):
         input_ids=None,
         attention_mask=None,
     ) -> dict[str, Stream]:
-        """The streams of `config.modalities`, checked; a modality that was not given is one masked step."""
+        """Check the inputs and return one stream per modality; a modality that is not given is one masked step."""
         if input_ids is not None:
             text, text_mask = self._encode_text(text, input_ids, attention_mask)
         given = {"text": (text, text_mask), "audio": (audio, audio_mask), "visual": (visual, visual_mask)}
         for modality, (values, _) in given.items():
             if values is not None and modality not in self.config.modalities:
                 raise ValueError(
-                    f"This model reads {', '.join(self.config.modalities)}; `{modality}` was given as well."
+                    f"`{modality}` was given, but this model reads only {', '.join(self.config.modalities)}."
                 )
         present = [values for values, _ in given.values() if values is not None]
         if not present:
-            raise ValueError(f"No input: give at least one of {', '.join(self.config.modalities)}.")
+            raise ValueError(f"There is no input; give at least one of {', '.join(self.config.modalities)}.")
         streams = {}
         for modality in self.config.modalities:
             (values, mask), size = given[modality], self.config.feature_sizes[modality]
@@ -340,14 +377,14 @@ class AffectPreTrainedModel(TravelingCode, PreTrainedModel):
                 mask = torch.ones(values.shape[:2], dtype=torch.bool, device=values.device)
             elif mask.shape != values.shape[:2]:
                 raise ValueError(
-                    f"`{modality}_mask` has shape {tuple(mask.shape)}; expected {tuple(values.shape[:2])}, as `{modality}`."
+                    f"`{modality}_mask` has shape {tuple(mask.shape)}; expected {tuple(values.shape[:2])} to match `{modality}`."
                 )
             streams[modality] = Stream(values.to(self.dtype), mask.bool()).cleaned()
         return streams
 
 
 def bucket_by_length(lengths: list[int], difference: int) -> list[slice]:
-    """Ranges of `lengths`, which fall, whose members differ by at most `difference`."""
+    """Return slices of the descending `lengths` within which lengths differ by at most `difference`."""
     first = [0]
     for place, length in enumerate(lengths):
         if lengths[first[-1]] - length > difference:
@@ -356,6 +393,6 @@ def bucket_by_length(lengths: list[int], difference: int) -> list[slice]:
 
 
 def summarize(names: list[str]) -> str:
-    """The first few names, and how many there are."""
-    shown = ", ".join(names[:3])
-    return f"{shown}, ... ({len(names)} in all)" if len(names) > 3 else shown
+    """Return the first three names, and the total if there are more."""
+    first = ", ".join(names[:3])
+    return f"{first}, ... ({len(names)} in total)" if len(names) > 3 else first

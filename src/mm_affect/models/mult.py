@@ -1,17 +1,21 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
 """MulT: the Multimodal Transformer for unaligned streams.
 
-Paper: Tsai, Bai, Liang, Kolter, Morency, Salakhutdinov (2019), "Multimodal Transformer for Unaligned Multimodal Language
-Sequences", ACL. Each modality is convolved along time to one width. As a target it reads each other modality through an
-encoder of its own, the results stand side by side, a self-attention encoder reads them, and its last step represents the
-target. The targets are concatenated and pass a residual step; the heads read the sum.
+Paper: Tsai, Bai, Liang, Kolter, Morency, Salakhutdinov (2019), "Multimodal Transformer for Unaligned Multimodal
+Language Sequences", ACL. Each modality is convolved along time to a common width. As a target it attends to each
+other modality through a cross-modal encoder, the results are concatenated, a self-attention encoder reads them, and
+its last step represents the target. The targets are concatenated and pass a residual step, and the heads read the sum.
 
 The defaults are those with which Dai et al. (2021), "Weakly-supervised Multi-task Learning for Multimodal Affect
-Recognition", trained it as a peer, and `MulTConfig.reference()` is the authors' public code: kernels of 1, 30 features per
-step. `cross_modal.py` says where the encoders and convolutions differ from that code. Besides:
+Recognition", trained it as a baseline. `MulTConfig.reference()` gives the settings of the public code: kernels of 1,
+and 30 features per step.
 
-* Whatever modalities there are, each reads all others; one alone is read by its self-attention encoder.
-* The last step is the last real one of each row. A row without a target has zeros for it.
+Differences from the public code, in addition to those of the encoders and convolutions
+(`layers/cross_modal_encoder.py`):
+
+* Any set of modalities is supported: each target reads all others, and a single modality is read by its self-attention
+  encoder alone.
+* The last step is the last real step of each row. A row without a target has zeros for it.
 """
 
 from typing import ClassVar
@@ -25,7 +29,7 @@ from transformers.utils.output_capturing import OutputRecorder
 from ..messages import did_you_mean
 from ..tasks import Task
 from ..vocabulary import MODALITIES
-from .configuration import published_emotions
+from .configuration import FilledDict, FilledList, published_emotions
 from .cross_modal_configuration import CrossModalConfig
 from .layers.attention import Attention
 from .layers.cpu_dropout import Dropout
@@ -36,18 +40,18 @@ from .modeling import AffectPreTrainedModel, FusionOutput
 
 @strict
 class MulTConfig(CrossModalConfig):
-    """Configuration of MulT: the fields of `CrossModalConfig`, and
+    """Configuration of MulT, in addition to the fields of `CrossModalConfig`.
 
     Args:
-        targets: the modalities that read the others, in the order text, audio, visual; default: all.
-        source_dropouts: dropout of the weights by which a target attends to each modality; default: `attention_dropout`,
-            which is that of the self-attention encoders.
+        targets: Modalities that read the others, in the order text, audio, visual; default: all.
+        source_dropouts: Dropout of attention weights when a target attends to each modality; default:
+            `attention_dropout`, which also applies to the self-attention encoders.
     """
 
     model_type = "mm_affect_mult"
 
-    targets: list | tuple | None = None
-    source_dropouts: dict | None = None
+    targets: FilledList = None  # type: ignore[assignment]
+    source_dropouts: FilledDict = None  # type: ignore[assignment]
     embedding_dropout_prob: float | int = 0.2
     attention_dropout: float | int = 0.2
 
@@ -55,28 +59,36 @@ class MulTConfig(CrossModalConfig):
         super().__post_init__(**kwargs)
         self.kernel_sizes = {"text": 3, "audio": 5, "visual": 3} | (self.kernel_sizes or {})
         self.source_dropouts = dict.fromkeys(MODALITIES, self.attention_dropout) | (self.source_dropouts or {})
-        wanted = self.modalities if self.targets is None else self.targets
-        self.targets = [m for m in self.modalities if m in wanted] + [m for m in wanted if m not in self.modalities]
+        targets = self.modalities if self.targets is None else self.targets
+        self.targets = [m for m in self.modalities if m in targets] + [m for m in targets if m not in self.modalities]
 
     def validate_targets(self):
+        """Check that targets are modalities of the model and that dropouts are probabilities."""
         if not self.targets:
-            raise ValueError(f"`targets` is empty; name at least one of {', '.join(self.modalities)}.")
+            raise ValueError(f"`targets` is empty; expected one or more of {', '.join(self.modalities)}.")
         for target in self.targets:
             if target not in self.modalities:
-                raise ValueError(f"`targets` names {target!r}, which `modalities` has not.")
+                raise ValueError(
+                    f"`targets` has {target!r}, which is not in `modalities`: {', '.join(self.modalities)}."
+                )
         for modality, probability in self.source_dropouts.items():
             if modality not in MODALITIES:
-                raise ValueError(f"`source_dropouts` names {modality!r}.{did_you_mean(modality, MODALITIES)}")
+                raise ValueError(
+                    f"`source_dropouts` has the unknown modality {modality!r}.{did_you_mean(modality, MODALITIES)}"
+                )
             if not 0 <= probability < 1:
                 raise ValueError(
-                    f"`source_dropouts[{modality!r}]` is {probability!r}; it must be at least 0 and less than 1."
+                    f"`source_dropouts[{modality!r}]` is {probability!r}; expected at least 0 and less than 1."
                 )
 
     @classmethod
     def paper(cls, corpus: str = "cmu_mosei", **fields) -> "MulTConfig":
-        """The settings of Dai et al. for `"cmu_mosei"` or `"iemocap"`, as far as their public code tells them.
+        """Return the settings of Dai et al. (2021), as far as their public code has them.
 
-        It has none for the emotions of CMU-MOSEI; those of its sentiment stand in.
+        Args:
+            corpus: `"cmu_mosei"` or `"iemocap"`. There are no settings for the emotions of CMU-MOSEI; those of its
+                sentiment are used instead.
+            **fields: other fields.
         """
         fields = published_emotions(corpus) | fields
         if corpus == "iemocap":
@@ -88,7 +100,7 @@ class MulTConfig(CrossModalConfig):
 
     @classmethod
     def reference(cls, **fields) -> "MulTConfig":
-        """As the authors' public code and its default settings; its checkpoints can be held."""
+        """Return the default settings of the public code, whose checkpoints can be converted."""
         return cls(**(
             {"hidden_size": 30, "num_attention_heads": 5, "num_hidden_layers": 5, "conv_padding": "valid",
              "kernel_sizes": {"text": 1, "audio": 1, "visual": 1}, "pe_zero_first_channel": True,
@@ -100,7 +112,8 @@ class MulTConfig(CrossModalConfig):
 class MulTForAffect(AffectPreTrainedModel):
     """MulT with one linear head per task.
 
-    The view `"fusion"` has `2 * hidden_size` features per target, of three modalities; a target's own view is its last step.
+    The view `"fusion"` has `2 * hidden_size` features per target for three modalities. Each target has a view of its
+    own, which is its last step.
     """
 
     config_class = MulTConfig
@@ -112,6 +125,7 @@ class MulTForAffect(AffectPreTrainedModel):
     }
 
     def build(self, config: MulTConfig) -> dict[str, int]:
+        """Create the layers and return the number of features of each view."""
         width, layers = config.hidden_size * max(1, len(config.modalities) - 1), config.num_hidden_layers
         self.dropout = Dropout(config.embedding_dropout_prob)
         self.projections = nn.ModuleDict({m: TemporalConvolution(config, m) for m in config.modalities})
@@ -131,6 +145,7 @@ class MulTForAffect(AffectPreTrainedModel):
         return {"fusion": size} | dict.fromkeys(config.targets, width)
 
     def fuse(self, streams: dict[str, Stream]) -> FusionOutput:
+        """Compute the views of a batch from its streams."""
         if "text" in streams:
             streams = streams | {"text": Stream(self.dropout(streams["text"].values), streams["text"].mask)}
         projected = {m: self.projections[m](stream) for m, stream in streams.items()}
@@ -139,7 +154,7 @@ class MulTForAffect(AffectPreTrainedModel):
         return FusionOutput({"fusion": joint + self.residual_step(joint)} | views)
 
     def _last_step(self, target: str, projected: dict[str, Stream]) -> torch.Tensor:
-        """What the target knows at its last step, having read the other modalities."""
+        """Return the last step of a target that has read the other modalities, `(batch, width)`."""
         own, encoders = projected[target], self.cross_encoders[target]
         read = [encoder(own, projected[source]).values for source, encoder in encoders.items()] or [own.values]
         return self.self_encoders[target](Stream(torch.cat(read, dim=-1), own.mask), last_only=True).values[:, 0]

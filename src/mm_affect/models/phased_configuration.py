@@ -4,7 +4,8 @@
 from huggingface_hub.dataclasses import strict
 
 from ..tasks import Task
-from .configuration import AffectConfig, check_choices, check_dropouts, check_heads, check_sizes
+from .config_checks import check_choices, check_dropouts, check_heads, check_sizes
+from .configuration import AffectConfig
 
 
 SHIFTS = ("S", "P", "R")
@@ -12,22 +13,25 @@ SHIFTS = ("S", "P", "R")
 
 @strict
 class PhasedConfig(AffectConfig):
-    """What the configurations of SPT and SUGRM share.
+    """Configuration fields that SPT and SUGRM share.
 
     Args:
-        hidden_size, num_attention_heads: of the hidden states.
-        num_hidden_layers: how many times the one layer of weights is used.
-        stride: input steps per hidden state.
-        radii: of the windows of input, cross and self attention; a window is `2 * radius + 1` steps wide.
-        window: `"wrap"`: windows go round at the ends of a row; `"clip"`: what lies outside is not looked at.
-        input_shift, cross_shift, self_shift: phase shifts of each attention: `"S"` one step per layer, `"P"` a sine of the
-            hidden state's place, `"R"` random, in training.
-        pe_zero_first_channel: a step whose first feature is exactly 0 gets no position, as in the public code.
-        embedding_dropout_prob: of inputs and initial hidden states.
-        attention_dropout: of attention weights.
-        activation_dropout: inside the feed-forward step.
-        hidden_dropout_prob: of what attention and feed-forward step add.
-        head_dropout_prob: inside the step before the heads.
+        hidden_size: Number of features per hidden state.
+        num_attention_heads: Number of attention heads.
+        num_hidden_layers: Number of times that the one layer of weights is applied.
+        stride: Number of input steps per hidden state.
+        radii: Radii of the windows of input, cross and self attention; a window spans `2 * radius + 1` steps.
+        window: `"wrap"`: windows wrap around at the ends of a row; `"clip"`: they end there.
+        input_shift: Phase shifts of input attention: `"S"` one step per layer, `"P"` a sine of the position of the
+            hidden state, `"R"` random, in training only.
+        cross_shift: Phase shifts of cross attention, as `input_shift`.
+        self_shift: Phase shifts of self attention, as `input_shift`.
+        pe_zero_first_channel: Give no position to a step whose first feature is exactly 0, as the public code does.
+        embedding_dropout_prob: Dropout of inputs and initial hidden states.
+        attention_dropout: Dropout of attention weights.
+        activation_dropout: Dropout inside the feed-forward step.
+        hidden_dropout_prob: Dropout of the outputs of attention and feed-forward step.
+        head_dropout_prob: Dropout inside the residual step before the heads.
     """
 
     tasks: list | tuple = (Task("sentiment", "regression", value_range=(-3.0, 3.0)),)
@@ -53,16 +57,18 @@ class PhasedConfig(AffectConfig):
             setattr(self, name, list(getattr(self, name)))
 
     def validate_windows(self):
+        """Check windows and phase shifts."""
         check_choices(self, {"window": ("wrap", "clip")})
         if len(self.radii) != 3 or not all(isinstance(radius, int) and radius > 0 for radius in self.radii):
             raise ValueError(
-                f"`radii` is {self.radii}; expected three positive whole numbers: of input, cross and self attention."
+                f"`radii` is {self.radii}; expected three positive integers, for input, cross and self attention."
             )
         for name in ("input_shift", "cross_shift", "self_shift"):
             if unknown := [letter for letter in getattr(self, name) if letter not in SHIFTS]:
-                raise ValueError(f"`{name}` has {unknown[0]!r}; expected some of {', '.join(SHIFTS)}.")
+                raise ValueError(f"`{name}` has {unknown[0]!r}; expected letters from {', '.join(SHIFTS)}.")
 
     def validate_sizes(self):
+        """Check sizes, dropout probabilities and heads."""
         check_sizes(self, ("hidden_size", "num_attention_heads", "num_hidden_layers", "stride"))
         check_dropouts(self, ("embedding_dropout_prob", "attention_dropout", "activation_dropout"))
         check_dropouts(self, ("hidden_dropout_prob", "head_dropout_prob"))

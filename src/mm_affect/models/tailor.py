@@ -1,27 +1,30 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""TAILOR: adversarial refinement, hierarchical cross-modal encoder, label-guided decoder.
+"""TAILOR: adversarial refinement, a hierarchical cross-modal encoder, and a label-guided decoder.
 
-Paper: Zhang, Chen, Shen, Wang (2022), "Tailor Versatile Multi-modal Learning for Multi-label Emotion Recognition", AAAI.
-Each modality is encoded and split into a private part and a common part, which a modality discriminator tells apart and is
-confused by; a hierarchy of cross-modal encoders fuses the parts one by one; each label reads from the fusion what concerns it.
+Paper: Zhang, Chen, Shen, Wang (2022), "Tailor Versatile Multi-modal Learning for Multi-label Emotion Recognition",
+AAAI. Each modality is encoded and split into a private and a common part by adversarial training with a modality
+discriminator. A hierarchy of cross-modal encoders fuses the parts one by one, and each label reads what is relevant
+to it from the fusion.
 
-Where this file differs from the paper or from the authors' public code, and why:
+Differences from the paper or from the public code:
 
-* The orthogonal loss is added: as printed (Eq. 6, a minus) it would reward overlap. Losses are means over samples and
-  steps, as in the code, to which the printed weights belong.
-* The paper's discriminator and label classifiers are linear, one classifier per label, and every modality's common part
-  predicts the labels (Eq. 2, 15, 7; pooled over time, which the paper leaves open). The code has a two-layer
-  discriminator, one classifier for all labels, and predicts from the first step of the summed common part; it also keeps
-  the private parts of any two modalities orthogonal and drops out logits. `TailorConfig.reference()` selects all of it.
-* The paper concatenates [visual; audio], [visual-audio; text], [visual-audio-text; common]; the code puts the newcomer
-  first, except the common part (`concat_order="reference"`).
-* Layer norm of the inputs, learned positions, dropout and inner sizes come from the code; its unused poolers do not.
-* Padding is masked everywhere, positions count from the first real step, and a step beyond the table of positions takes its last
-  entry. A sample without a modality has none of its steps, and adds nothing to that modality's losses.
-* Streams of different length are either aligned to the text by CTC, as in both, or read as they are; their common parts
-  are then averaged to the length of the shortest stream before they are summed. The CTC loss is a mean over samples and
-  target steps, not the sum over the batch of the code (`ctc_reduction="sum"`).
-* Labels may belong to several tasks of any kind; each label of a task that reads the fusion has an embedding.
+* The orthogonal loss is added: as printed (Eq. 6, with a minus) it would reward overlap. Losses are means over
+  samples and steps, as in the public code, which the printed weights belong to.
+* In the paper, discriminator and label classifiers are linear, there is one classifier per label, and the common part
+  of every modality predicts the labels (Eq. 2, 15, 7; pooled over time, which the paper leaves open). The public code
+  has a two-layer discriminator and one classifier for all labels, and predicts from the first step of the summed
+  common part; it also keeps the private parts of any two modalities orthogonal, and applies dropout to logits.
+  `TailorConfig.reference()` selects all of this.
+* The paper concatenates [visual; audio], [visual-audio; text], [visual-audio-text; common]; the public code puts the
+  new part first, except for the common part (`concat_order="reference"`).
+* Layer norm of the inputs, learned positions, dropout and inner sizes are taken from the public code; its unused
+  poolers are not.
+* Padding is masked everywhere, positions count from the first real step, and a step beyond the table of positions
+  uses its last entry. A missing modality has no steps and does not contribute to its losses.
+* Streams of different length are aligned to the text by CTC, as in the paper and the public code, or read as they
+  are; their common parts are then averaged to the length of the shortest stream before they are summed. The CTC loss
+  is a mean over samples and target steps instead of the sum over the batch (`ctc_reduction="sum"`).
+* Labels may belong to several tasks of any kind; each label of a task on the fusion view has an embedding.
 """
 
 import itertools
@@ -39,7 +42,8 @@ from transformers.utils.output_capturing import OutputRecorder
 from ..messages import did_you_mean
 from ..tasks import Task
 from ..vocabulary import EMOTIONS
-from .configuration import AffectConfig, check_choices, check_dropouts, check_heads, check_sizes
+from .config_checks import check_choices, check_dropouts, check_heads, check_sizes
+from .configuration import AffectConfig, FilledDict, FilledInt, FilledList
 from .layers.attention import Attention
 from .layers.cpu_attention import AttentionPairs, PackedAttention
 from .layers.cpu_dropout import Dropout
@@ -76,41 +80,44 @@ CHOICES = {
     "concat_order": ("paper", "reference"),
     "ctc_reduction": ("mean", "sum"),
 }
-STEPS_OF_PAPER = 60  # the weight of the orthogonal loss belongs to this length
+STEPS_OF_PAPER = 60  # length that the published weight of the orthogonal loss belongs to
 
 
 @strict
 class TailorConfig(AffectConfig):
-    """Configuration of TAILOR; the defaults are the paper's for word-aligned CMU-MOSEI.
+    """Configuration of TAILOR; the defaults are those of the paper for word-aligned CMU-MOSEI.
 
     Args:
-        hidden_size, num_attention_heads, intermediate_size: of every Transformer layer.
-        encoder_layers: layers of the encoder of each modality.
-        cross_layers: layers of each cross-modal encoder.
-        max_position_embeddings: rows of the table of positions of a modality; default 60, or 500 with `aligner="none"`.
-            The cross-modal tables have four times as many.
-        aligner: `"given"`: the streams are word-aligned; `"ctc"`: audio and visual are aligned to the text;
-            `"none"`: streams of any length are read as they are.
-        aligned_length: target steps of the CTC aligner.
-        fusion_order: the order in which `"text"`, `"audio"`, `"visual"` and `"common"` are fused; default: visual, audio,
-            text, common, without what the model does not have.
-        refinement: `"full"`, only the `"common"` or only the `"private"` parts, or `"none"`, the encoded streams themselves.
-        decoder: `"label_guided"`; `"label_correlations"` and `"label_embeddings"` read the mean of the fusion instead of
-            attending to it, the latter without attention among labels; `"identical"`: one linear layer on that mean.
-        modality_token_embeddings: tell the two inputs of a cross-modal encoder apart by an embedding.
-        discriminator: `"linear"` or `"mlp"`.
-        common_loss: `"per_modality"`: the mean of each common part predicts the labels; `"sum_first"`: the first step of
-            their sum does.
-        concat_order: `"paper"` or `"reference"`.
-        shared_label_classifier: one classifier for all labels of a task instead of one per label.
-        orthogonal_private_pairs: the private parts of any two modalities are orthogonal, too.
-        normalize_orthogonality: divide the orthogonal loss, which grows with the square of the length, as if every
-            row had 60 steps.
+        hidden_size: Number of features per step of every Transformer layer.
+        num_attention_heads: Number of attention heads of every Transformer layer.
+        intermediate_size: Width of the feed-forward step of every Transformer layer.
+        encoder_layers: Number of layers of the encoder of each modality.
+        cross_layers: Number of layers of each cross-modal encoder.
+        max_position_embeddings: Number of learned positions of a modality; default: 60, or 500 with `aligner="none"`.
+            The cross-modal encoders have four times as many.
+        aligner: `"given"`: the streams are word-aligned; `"ctc"`: audio and visual are aligned to the text; `"none"`:
+            streams of any length are read as they are.
+        aligned_length: Number of target steps of the CTC aligner.
+        fusion_order: Order in which `"text"`, `"audio"`, `"visual"` and `"common"` are fused; default: visual, audio,
+            text, common, without those that the model does not have.
+        refinement: Parts that are fused: `"full"`, `"common"` or `"private"`; `"none"` fuses the encoded streams.
+        decoder: `"label_guided"`; `"label_correlations"` and `"label_embeddings"` read the mean of the fusion instead
+            of attending to it, the latter without attention among labels; `"identical"` is one linear layer on that
+            mean.
+        modality_token_embeddings: Mark the two inputs of a cross-modal encoder by an embedding.
+        discriminator: Kind of modality discriminator: `"linear"` or `"mlp"`.
+        common_loss: `"per_modality"`: the mean of each common part predicts the labels; `"sum_first"`: the first step
+            of their sum does.
+        concat_order: Order of the inputs of the cross-modal encoders: `"paper"` or `"reference"`.
+        shared_label_classifier: Use one classifier for all labels of a task instead of one per label.
+        orthogonal_private_pairs: Also keep the private parts of any two modalities orthogonal.
+        normalize_orthogonality: Scale the orthogonal loss, which grows with the square of the length, as if every row
+            had 60 steps.
         ctc_reduction: `"mean"` over samples and target steps, or `"sum"` over samples.
-        hidden_dropout_prob: in the Transformer layers, of their inputs and of the common parts.
-        private_dropout_prob: of the private parts.
-        logit_dropout: dropout of logits, in training.
-        initializer_range: standard deviation of new weights.
+        hidden_dropout_prob: Dropout in the Transformer layers, of their inputs and of the common parts.
+        private_dropout_prob: Dropout of the private parts.
+        logit_dropout: Dropout of logits.
+        initializer_range: Standard deviation of new weights.
     """
 
     model_type = "mm_affect_tailor"
@@ -119,12 +126,12 @@ class TailorConfig(AffectConfig):
     hidden_size: int = 256
     num_attention_heads: int = 8
     intermediate_size: int = 256
-    encoder_layers: dict | None = None
+    encoder_layers: FilledDict = None  # type: ignore[assignment]
     cross_layers: int = 3
-    max_position_embeddings: int | None = None
+    max_position_embeddings: FilledInt = None  # type: ignore[assignment]
     aligner: str = "given"
     aligned_length: int = 50
-    fusion_order: list | tuple | None = None
+    fusion_order: FilledList = None  # type: ignore[assignment]
     refinement: str = "full"
     decoder: str = "label_guided"
     modality_token_embeddings: bool = True
@@ -152,22 +159,22 @@ class TailorConfig(AffectConfig):
 
     @property
     def parts(self) -> list[str]:
-        """What is fused: the modalities and, with full refinement, their common part."""
+        """Return the parts that are fused: the modalities and, with full refinement, their common part."""
         return [*self.modalities, *(["common"] if self.refinement == "full" else [])]
 
     def validate_choices(self):
+        """Check the choices, the fusion order and the loss weights."""
         check_choices(self, CHOICES)
         if sorted(self.fusion_order) != sorted(self.parts):
-            raise ValueError(
-                f"`fusion_order` is {self.fusion_order}; expected an order of {', '.join(self.parts)}, each once."
-            )
+            raise ValueError(f"`fusion_order` is {self.fusion_order}; expected each of {', '.join(self.parts)} once.")
         if self.aligner == "ctc" and "text" not in self.modalities:
-            raise ValueError("`aligner` is 'ctc', which aligns to the text, but `modalities` has none; use 'none'.")
+            raise ValueError("`aligner` 'ctc' aligns to the text, but `modalities` does not contain text; use 'none'.")
         for name in self.loss_weights:
             if name not in LOSS_WEIGHTS:
-                raise ValueError(f"`loss_weights` has {name!r}.{did_you_mean(name, LOSS_WEIGHTS)}")
+                raise ValueError(f"`loss_weights` has the unknown loss {name!r}.{did_you_mean(name, LOSS_WEIGHTS)}")
 
     def validate_sizes(self):
+        """Check sizes, dropout probabilities and heads."""
         sizes = ("hidden_size", "num_attention_heads", "intermediate_size", "cross_layers", "max_position_embeddings")
         check_sizes(self, (*sizes, "aligned_length"), by_modality=("encoder_layers",))
         check_dropouts(self, ("hidden_dropout_prob", "private_dropout_prob", "logit_dropout"))
@@ -175,7 +182,7 @@ class TailorConfig(AffectConfig):
 
     @classmethod
     def reference(cls, **fields) -> "TailorConfig":
-        """As the authors' public code, whose checkpoints it can hold."""
+        """Return the settings of the public code, whose checkpoints can be converted."""
         return cls(**(
             {"discriminator": "mlp", "common_loss": "sum_first", "concat_order": "reference", "logit_dropout": 0.1,
              "shared_label_classifier": True, "orthogonal_private_pairs": True, "ctc_reduction": "sum"} | fields
@@ -183,12 +190,12 @@ class TailorConfig(AffectConfig):
 
 
 def layer_norm(size: int) -> nn.LayerNorm:
-    """With BERT's epsilon."""
+    """Return a layer norm with the epsilon of BERT."""
     return nn.LayerNorm(size, eps=1e-12)
 
 
 class AttentionStep(nn.Module):
-    """`LN(x + Drop(W Attention(x, ...)))`."""
+    """Attention with residual connection: `LN(x + Drop(W Attention(x, ...)))`."""
 
     def __init__(self, config: TailorConfig, kind: type[Attention]):
         super().__init__()
@@ -197,11 +204,12 @@ class AttentionStep(nn.Module):
         self.norm = layer_norm(config.hidden_size)
 
     def forward(self, values, *arguments):
+        """Return the values after attention; `arguments` are passed to the attention."""
         return self.norm(self.dropout(self.attention(values, *arguments)[0]).add_(values))
 
 
 class FeedForwardStep(nn.Module):
-    """`LN(x + Drop(W2 gelu(W1 x)))`."""
+    """Feed-forward step with residual connection: `LN(x + Drop(W2 gelu(W1 x)))`."""
 
     def __init__(self, config: TailorConfig):
         super().__init__()
@@ -211,11 +219,12 @@ class FeedForwardStep(nn.Module):
         self.norm = layer_norm(config.hidden_size)
 
     def forward(self, values):
+        """Return the values after the feed-forward step."""
         return self.norm(self.dropout(self.shrink(F.gelu(self.expand(values)))).add_(values))
 
 
 class TailorLayer(GradientCheckpointingLayer):
-    """Post-norm layer of BERT, over packed rows."""
+    """Post-norm layer of BERT on packed rows."""
 
     def __init__(self, config: TailorConfig):
         super().__init__()
@@ -223,11 +232,12 @@ class TailorLayer(GradientCheckpointingLayer):
         self.feed_forward = FeedForwardStep(config)
 
     def forward(self, packed, pairs: AttentionPairs):
+        """Return the packed steps after attention and feed-forward step."""
         return self.feed_forward(self.attention(packed, pairs))
 
 
 class TailorEncoder(nn.Module):
-    """Learned positions, layer norm, dropout and the layers, over a stream that stands at the front."""
+    """Learned positions, layer norm, dropout and Transformer layers, for streams that stand at the front."""
 
     def __init__(self, config: TailorConfig, num_layers: int, num_positions: int):
         super().__init__()
@@ -237,6 +247,7 @@ class TailorEncoder(nn.Module):
         self.layers = nn.ModuleList(TailorLayer(config) for _ in range(num_layers))
 
     def forward(self, stream: Stream) -> Stream:
+        """Return the encoded stream."""
         values, mask = stream
         position = torch.arange(mask.shape[1], device=mask.device).clamp_max(self.positions.num_embeddings - 1)
         rows = PackedRows(mask)
@@ -248,7 +259,7 @@ class TailorEncoder(nn.Module):
 
 
 class UnimodalEncoder(nn.Module):
-    """A modality's features as a stream of the hidden size."""
+    """Projection and encoder of one modality."""
 
     def __init__(self, config: TailorConfig, modality: str):
         super().__init__()
@@ -256,11 +267,12 @@ class UnimodalEncoder(nn.Module):
         self.encoder = TailorEncoder(config, config.encoder_layers[modality], config.max_position_embeddings)
 
     def forward(self, stream: Stream) -> Stream:
+        """Return the stream with `hidden_size` features per step."""
         return self.encoder(Stream(self.projection(stream.values), stream.mask))
 
 
 class TailorCrossModalEncoder(nn.Module):
-    """CME(A, B) of Eq. 8 and Fig. 3: both streams one after the other, told apart by a modality token embedding."""
+    """Cross-modal encoder CME(A, B) (Eq. 8 and Fig. 3): encodes the concatenation of two streams in time."""
 
     def __init__(self, config: TailorConfig):
         super().__init__()
@@ -268,6 +280,7 @@ class TailorCrossModalEncoder(nn.Module):
         self.encoder = TailorEncoder(config, config.cross_layers, 4 * config.max_position_embeddings)
 
     def forward(self, first: Stream, second: Stream) -> Stream:
+        """Return the encoded concatenation of the two streams."""
         values = [first.values, second.values]
         if self.modality_token is not None:
             values = [stream + token for stream, token in zip(values, self.modality_token.weight)]
@@ -275,7 +288,7 @@ class TailorCrossModalEncoder(nn.Module):
 
 
 class LabelDecoder(nn.Module):
-    """A representation of each label of the tasks, `(batch, labels, size)`, from the fused stream (Eq. 9 to 14)."""
+    """Decoder of the fused stream into one representation per label (Eq. 9 to 14)."""
 
     def __init__(self, config: TailorConfig, tasks: list[Task]):
         super().__init__()
@@ -289,12 +302,13 @@ class LabelDecoder(nn.Module):
         self.feed_forward = FeedForwardStep(config)
 
     def forward(self, fused: Stream) -> torch.Tensor:
+        """Return the representations of all labels of the tasks, `(batch, labels, size)`."""
         labels = torch.cat([table.weight for table in self.labels.values()])
         labels = self.dropout(self.norm(labels)).expand(fused.mask.shape[0], -1, -1)
         if self.correlation is not None:
             labels = self.correlation(labels)
         if isinstance(self.guidance, AttentionStep):
-            keys = fused.mask | ~fused.mask.any(1, keepdim=True)  # without any step there are only zeros to read
+            keys = fused.mask | ~fused.mask.any(1, keepdim=True)  # a row without steps attends to zeros
             mask = create_bidirectional_mask(self.config, labels, keys, encoder_hidden_states=fused.values)
             labels = self.guidance(labels, mask, fused.values)
         else:
@@ -303,10 +317,11 @@ class LabelDecoder(nn.Module):
 
 
 class LabelClassifier(nn.Linear):
-    """One linear output per label, each from its own representation (Eq. 15), or the same one for all.
+    """One linear output per label, each from its own representation (Eq. 15), or a shared one.
 
     Args:
-        labels: which of the decoder's labels are this task's.
+        config: configuration of TAILOR.
+        labels: positions of the labels of this task among those of the decoder.
     """
 
     def __init__(self, config: TailorConfig, labels: range):
@@ -314,13 +329,17 @@ class LabelClassifier(nn.Linear):
         self.labels, self.dropout = labels, nn.Dropout(config.logit_dropout)
 
     def forward(self, view):
+        """Return the logits `(batch, labels)`."""
         own = view.unflatten(-1, (-1, self.in_features))[:, self.labels.start : self.labels.stop]
         return self.dropout((own * self.weight).sum(-1) + self.bias)
 
 
 class TailorForAffect(AffectPreTrainedModel):
-    """TAILOR. Views: `"fusion"`, the labels' representations side by side, and means over time, `"private_<modality>"` and
-    `"common_<modality>"`, as far as the config has them."""
+    """TAILOR; its views are `"fusion"` and the parts that the config has.
+
+    The view `"fusion"` is the concatenation of the representations of all labels; `"private_<modality>"` and
+    `"common_<modality>"` are means over time.
+    """
 
     config_class = TailorConfig
     label_dependent_weights = ("heads.", "common_classifiers.", "decoder.labels.")
@@ -333,7 +352,7 @@ class TailorForAffect(AffectPreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module):
-        """Normal weights and zero biases, as in BERT; LSTMs as PyTorch has them."""
+        """Draw weights from a normal distribution with zero biases, as in BERT; LSTMs keep that of PyTorch."""
         super()._init_weights(module)
         if isinstance(module, nn.Linear | nn.Embedding):
             nn.init.normal_(module.weight, std=self.config.initializer_range)
@@ -341,6 +360,7 @@ class TailorForAffect(AffectPreTrainedModel):
             nn.init.zeros_(module.bias)
 
     def build(self, config: TailorConfig) -> dict[str, int]:
+        """Create the layers and return the number of features of each view."""
         size, modalities = config.hidden_size, config.modalities
         self.private, self.common = nn.ModuleDict(), None
         self.input_norms = nn.ModuleDict({m: layer_norm(config.feature_sizes[m]) for m in modalities})
@@ -368,6 +388,7 @@ class TailorForAffect(AffectPreTrainedModel):
         return nn.Sequential(nn.Linear(size, task.num_outputs), nn.Dropout(self.config.logit_dropout))
 
     def build_head(self, task: Task, size: int) -> nn.Module:
+        """Return the head of a task."""
         if self.decoder is None or task.name not in self.decoder.labels:
             return self._plain_head(task, size)
         before = itertools.takewhile(lambda name: name != task.name, self.decoder.labels)
@@ -375,6 +396,7 @@ class TailorForAffect(AffectPreTrainedModel):
         return LabelClassifier(self.config, range(first, first + task.num_outputs))
 
     def fuse(self, streams: dict[str, Stream]) -> FusionOutput:
+        """Compute the views of a batch from its streams."""
         encoded, ctc = self._encode(streams)
         private, common = self._refine(encoded)
         parts = private or common or encoded
@@ -387,7 +409,7 @@ class TailorForAffect(AffectPreTrainedModel):
         return FusionOutput(views, lambda supervise: self._losses(private, common, ctc, supervise))
 
     def refined(self, **inputs) -> tuple[dict[str, Stream], dict[str, Stream]]:
-        """Private and common stream of each modality; `inputs` as of `forward`."""
+        """Return the private and the common stream of each modality; `inputs` as in `forward`."""
         return self._refine(self._encode(self._streams(**inputs))[0])
 
     def _encode(self, streams):
@@ -413,7 +435,10 @@ class TailorForAffect(AffectPreTrainedModel):
         return private, common
 
     def _sum(self, common: dict[str, Stream]) -> Stream:
-        """C = C_t + C_v + C_a; streams of different length are averaged to that of the shortest."""
+        """Return the sum of the common parts, C = C_t + C_v + C_a.
+
+        Streams of different length are averaged to the length of the shortest one.
+        """
         streams = list(common.values())
         if self.config.aligner != "given":
             lengths = torch.stack([extent(stream.mask)[1] for stream in streams])
@@ -423,11 +448,11 @@ class TailorForAffect(AffectPreTrainedModel):
         return Stream(sum(stream.values for stream in streams), torch.stack([s.mask for s in streams]).any(0))
 
     def _cross_encode(self, parts: dict[str, Stream]) -> Stream:
-        """The hierarchy of Eq. 8, in the fusion order."""
+        """Fuse the parts in the fusion order (Eq. 8)."""
         fused = parts[self.config.fusion_order[0]]
         for name, encoder in zip(self.config.fusion_order[1:], self.cross_encoders):
-            newcomer_first = self.config.concat_order == "reference" and name != "common"
-            fused = encoder(parts[name], fused) if newcomer_first else encoder(fused, parts[name])
+            new_part_first = self.config.concat_order == "reference" and name != "common"
+            fused = encoder(parts[name], fused) if new_part_first else encoder(fused, parts[name])
         return fused
 
     def _losses(self, private, common, ctc, supervise) -> dict[str, torch.Tensor]:
@@ -446,7 +471,7 @@ class TailorForAffect(AffectPreTrainedModel):
         return losses
 
     def _discrimination(self, streams: dict[str, Stream]) -> torch.Tensor:
-        """Cross-entropy of the modality of each step, summed over the modalities (Eq. 4 and 5)."""
+        """Return the cross-entropy of the modality of each step, summed over modalities (Eq. 4 and 5)."""
         total = 0.0
         for index, (values, mask) in enumerate(streams.values()):
             logits = self.discriminator(values).float()
@@ -455,14 +480,17 @@ class TailorForAffect(AffectPreTrainedModel):
         return total
 
     def _common_semantics(self, common, supervise) -> torch.Tensor:
-        """The labels, predicted from the common parts (Eq. 7)."""
+        """Return the loss of predicting the labels from the common parts (Eq. 7)."""
         streams = [self._sum(common)] if self.config.common_loss == "sum_first" else list(common.values())
         pool = masked_mean if self.config.common_loss == "per_modality" else lambda values, mask: values[:, 0]
         logits = lambda pooled: {name: head(pooled) for name, head in self.common_classifiers.items()}  # noqa: E731
         return sum(supervise(logits(pool(*stream)), stream.mask.any(1)) for stream in streams)
 
     def _overlap(self, first: Stream, second: Stream) -> torch.Tensor:
-        """Mean over samples of the squared Frobenius norm of the inner products of all steps of two streams (Eq. 6)."""
+        """Return the mean over samples of the squared Frobenius norm of the inner products of two streams (Eq. 6).
+
+        The inner products are those of all pairs of steps.
+        """
         squares = (first.values.float() @ second.values.float().transpose(1, 2)).square().sum((1, 2))
         if self.config.normalize_orthogonality:
             cells = first.mask.sum(1) * second.mask.sum(1)

@@ -77,6 +77,11 @@ def take_steps(values: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     return values.flatten(0, 1).index_select(0, (first + index).flatten()).unflatten(0, index.shape)
 
 
+def weighted_sum(weights: torch.Tensor, parts: Iterable[torch.Tensor]) -> torch.Tensor:
+    """Return the sum of the parts, each multiplied by its weight."""
+    return reduce(torch.add, (weight * part for weight, part in zip(weights, parts, strict=True)))
+
+
 def longest(streams: Iterable[Stream]) -> int:
     """The steps of the longest stream."""
     return reduce(torch.sym_max, (stream.mask.shape[1] for stream in streams))
