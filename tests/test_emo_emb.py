@@ -128,7 +128,7 @@ def test_label_words_without_vectors_are_refused_by_name(tmp_path):
     fields = {"tasks": TASKS[:1], "hidden_sizes": {"text": 3}}
     with pytest.raises(ValueError, match="label words sad have no vector in .*vectors.txt; choose other words"):
         model(**fields, label_vectors=path)
-    with pytest.raises(ValueError, match="have 3 numbers, but `hidden_sizes\\['text'\\]` is 12"):
+    with pytest.raises(ValueError, match="have 3 values, but `hidden_sizes\\['text'\\]` is 12"):
         model(tasks=TASKS[:1], label_words={"emotion": ["happy", "anger", "happy"]}, label_vectors=path)
     with pytest.raises(FileNotFoundError, match="no file of word vectors at nowhere.txt"):
         model(label_vectors="nowhere.txt")
@@ -227,9 +227,9 @@ def test_per_label_fields_of_the_task_do_not_outlive_its_labels():
 
 def test_bad_label_sets_are_refused():
     emo_emb = model()
-    with pytest.raises(ValueError, match="no task 'joy' whose labels.*emotion, sarcasm"):
+    with pytest.raises(ValueError, match="no classification task 'joy'; .*emotion, sarcasm"):
         emo_emb.with_labels("joy", ["glad"], np.ones((1, 12)))
-    with pytest.raises(ValueError, match="no task 'sentiment'"):
+    with pytest.raises(ValueError, match="no classification task 'sentiment'"):
         emo_emb.with_labels("sentiment", ["glad"], np.ones((1, 12)))
     with pytest.raises(ValueError, match=r"shape \(1, 11\); expected \(1, 12\)"):
         emo_emb.with_labels("emotion", ["glad"], np.ones((1, 11)))

@@ -372,7 +372,7 @@ def test_wrong_encoders_are_refused(encoder, tmp_path):
     deeper.config.save_pretrained(tmp_path / "half")
     with pytest.raises(ValueError, match="lacks 16 of its weights, such as encoder.layer.1.attention"):
         model_with(tmp_path / "half")
-    with pytest.raises(ValueError, match="`modalities` of this config leaves text out"):
+    with pytest.raises(ValueError, match="`modalities` of this config does not contain text"):
         model_with(encoder, modalities=["audio"])
 
 
