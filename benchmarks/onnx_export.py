@@ -22,7 +22,7 @@ import torch
 from transformers import AutoModel
 
 import mm_affect
-from mm_affect.checkpoints.onnx_export import export_onnx, largest_difference
+from mm_affect.checkpoints.onnx_export import export_onnx, measure_difference
 
 
 STEPS = 50
@@ -80,7 +80,7 @@ def main() -> int:
             begin = time.process_time()
             folder = export_onnx(model, Path(place) / name, int8=options.int8)
             taken = time.process_time() - begin
-            difference = largest_difference(model, folder)
+            difference = measure_difference(model, folder)
             size = sum(path.stat().st_size for path in folder.glob("model.onnx*")) / 1e6
             own = sum(weight.numel() * weight.element_size() for weight in model.state_dict().values()) / 1e6
             session = onnxruntime.InferenceSession(folder / "model.onnx", threads)

@@ -11,16 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from mm_affect.evaluation.cards import write_card
-from mm_affect.evaluation.predictions import FILE, Predictions, read_predictions
+from mm_affect.evaluation.predictions import PREDICTIONS_FILE, Predictions, read_predictions
 from mm_affect.evaluation.results import (
     Results,
     SeedResult,
+    format_markdown_table,
     format_score,
-    markdown_table,
     read_results,
     write_results,
 )
-from mm_affect.evaluation.significance import paired_bootstrap, parts_of
+from mm_affect.evaluation.significance import make_bootstrap_metrics, paired_bootstrap
 
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -67,7 +67,8 @@ def compare_folds(one: list[Path], other: list[Path], metric: str) -> str:
     if seeds[0] != seeds[1]:
         raise ValueError(f"{one[0]} has the seeds {', '.join(seeds[0])} and {other[0]} {', '.join(seeds[1])}.")
     parts = [
-        [parts_of(_pooled(folds, seed, metric.split(".")[0]), metric) for seed in seeds[0]] for folds in (one, other)
+        [make_bootstrap_metrics(_pooled(folds, seed, metric.split(".")[0]), metric) for seed in seeds[0]]
+        for folds in (one, other)
     ]
     found = paired_bootstrap(parts, 10_000, 0)
     low, high = found["interval"]
@@ -76,7 +77,7 @@ def compare_folds(one: list[Path], other: list[Path], metric: str) -> str:
 
 def _pooled(folds: list[Path], seed: str, task: str) -> Predictions:
     """What one seed predicted for the test rows of all folds."""
-    parts = [read_predictions(folder / "seeds" / f"seed-{seed}" / FILE) for folder in folds]
+    parts = [read_predictions(folder / "seeds" / f"seed-{seed}" / PREDICTIONS_FILE) for folder in folds]
     together = ({task: np.concatenate([values[task] for values in kind])} for kind in zip(*(p[2:] for p in parts)))
     return Predictions([name for part in parts for name in part.ids], parts[0].tasks, *together)
 
@@ -112,4 +113,4 @@ def show(runs: list[Results], metric: str) -> None:
         ]
         for run in runs
     ]
-    print(markdown_table(["run", "modalities", f"test {metric}", "seconds"], lines))
+    print(format_markdown_table(["run", "modalities", f"test {metric}", "seconds"], lines))

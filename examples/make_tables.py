@@ -4,8 +4,8 @@
 from pathlib import Path
 
 from mm_affect.evaluation.cards import write_card
-from mm_affect.evaluation.metrics import primary_metric
-from mm_affect.evaluation.results import Results, format_score, markdown_table, read_results
+from mm_affect.evaluation.metrics import get_primary_metric
+from mm_affect.evaluation.results import Results, format_markdown_table, format_score, read_results
 
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -15,7 +15,7 @@ BEGIN, END = "<!-- results: made by `make cards` -->", "<!-- end of results -->"
 def results_rows(results: Results) -> list[list[str]]:
     """One line per run: its first task's primary metric with each group of modalities that was trained."""
     task = results.tasks[0]
-    metric = f"{task['name']}.{primary_metric(task)[0]}"
+    metric = f"{task['name']}.{get_primary_metric(task)[0]}"
     score = format_score(results.summary[results.full_subset][metric])
     seeds = f"{len(results.seeds)}"
     return [[results.name, results.corpus.title, results.full_subset.replace("+", " + "), metric, score, seeds]]
@@ -27,7 +27,7 @@ def main() -> None:
         results = read_results(path)
         write_card(results, path.parent)
         lines += results_rows(results)
-    table = markdown_table(["run", "corpus", "modalities", "metric", "test, mean ± std", "seeds"], lines)
+    table = format_markdown_table(["run", "corpus", "modalities", "metric", "test, mean ± std", "seeds"], lines)
     readme = ROOT / "README.md"
     before, rest = readme.read_text(encoding="utf-8").split(BEGIN)
     after = rest.split(END)[1]

@@ -30,9 +30,9 @@ def asked(monkeypatch) -> list[str]:
 
 
 def test_a_name_is_asked_for_once_and_a_folder_never(asked):
-    assert checkpoint.folder_of_checkpoint(sample_run()) == Path(sample_run()) and asked == []
+    assert checkpoint.find_checkpoint(sample_run()) == Path(sample_run()) and asked == []
     for _ in range(2):
-        assert checkpoint.folder_of_checkpoint(NAME) == Path(sample_run())
+        assert checkpoint.find_checkpoint(NAME) == Path(sample_run())
     checkpoint.load_checkpoint(NAME)
     assert asked == [NAME]
 

@@ -13,7 +13,7 @@ from corpora import SIZES, run_config, tiny_run
 from tailor_by_hand import SMALL
 
 from mm_affect.cli.main import main
-from mm_affect.evaluation.comparison import Shown, columns_of, comparison_csv, comparison_table
+from mm_affect.evaluation.comparison import TableLayout, make_comparison_csv, make_comparison_table, select_columns
 from mm_affect.evaluation.results import read_results
 from mm_affect.features.processor import AffectProcessor
 from mm_affect.models.tailor import TailorConfig
@@ -197,18 +197,18 @@ def finished_run(**changes):
 def test_columns_follow_the_first_task_of_each_run():
     sentiment = finished_run()
     emotion = finished_run(name="emotion", tasks=sentiment.tasks[::-1])
-    assert columns_of([sentiment]) == ["sentiment.mae", "sentiment.pearson", "sentiment.ccc"]
-    assert columns_of([emotion, sentiment])[3:] == ["emotion.f1_micro", *columns_of([sentiment])]
-    assert columns_of([sentiment], ["sarcasm.accuracy", "mae"]) == ["sarcasm.accuracy", "sentiment.mae"]
-    assert columns_of([sentiment, emotion], ["f1_micro"]) == ["emotion.f1_micro"]
-    assert columns_of([emotion], ["f1_binary"]) == ["emotion.f1_binary"]
-    assert columns_of([emotion], per_label=True)[4:] == [
+    assert select_columns([sentiment]) == ["sentiment.mae", "sentiment.pearson", "sentiment.ccc"]
+    assert select_columns([emotion, sentiment])[3:] == ["emotion.f1_micro", *select_columns([sentiment])]
+    assert select_columns([sentiment], ["sarcasm.accuracy", "mae"]) == ["sarcasm.accuracy", "sentiment.mae"]
+    assert select_columns([sentiment, emotion], ["f1_micro"]) == ["emotion.f1_micro"]
+    assert select_columns([emotion], ["f1_binary"]) == ["emotion.f1_binary"]
+    assert select_columns([emotion], per_label=True)[4:] == [
         f"emotion.f1_binary{label}" for label in ("", ".happy", ".sad")
     ]
     with pytest.raises(ValueError, match="No run was measured by 'f1_micro'. Did you mean 'emotion.f1_micro'"):
-        columns_of([sentiment], ["f1_micro"])
+        select_columns([sentiment], ["f1_micro"])
     with pytest.raises(ValueError, match="None of these metrics is known per label; choose some of wacc, f1_binary"):
-        columns_of([emotion], ["f1_micro"], per_label=True)
+        select_columns([emotion], ["f1_micro"], per_label=True)
 
 
 def test_what_a_run_was_not_measured_by_is_a_dash_or_empty():
@@ -217,9 +217,9 @@ def test_what_a_run_was_not_measured_by_is_a_dash_or_empty():
         del run.test["text+audio+visual"]["sentiment.mae"]
     for run in one.seeds.values():
         run.test["text+audio+visual"]["sentiment.mae"] = None
-    table = comparison_table([one, other], Shown(["sentiment.mae"]))
+    table = make_comparison_table([one, other], TableLayout(["sentiment.mae"]))
     assert [line["sentiment.mae"] for line in cells(table)[1].values()] == ["–", "–"]
-    lines = list(csv.DictReader(comparison_csv([one, other], Shown(["sentiment.mae"])).splitlines()))
+    lines = list(csv.DictReader(make_comparison_csv([one, other], TableLayout(["sentiment.mae"])).splitlines()))
     assert [line["sentiment.mae"] for line in lines] == ["", ""] and lines[1]["run"] == "other, with a comma"
 
 

@@ -54,7 +54,9 @@ def public_state(config: TailorConfig) -> dict:
     """What the public code would have saved of a random model of ours, poolers included."""
     torch.manual_seed(0)
     model, size = TailorForAffect(config), config.hidden_size
-    state = {TAILOR.public_name(name): TAILOR.value(name, value) for name, value in model.state_dict().items()}
+    state = {
+        TAILOR.get_public_name(name): TAILOR.convert_weight(name, value) for name, value in model.state_dict().items()
+    }
     return state | {f"{part}.weight": torch.ones(size, size) for part in POOLERS} | {
         f"{part}.bias": torch.ones(size) for part in POOLERS
     }  # fmt: skip
@@ -128,7 +130,7 @@ def test_every_format(command, tmp_path, form):
 def test_names_of_the_public_code_are_all_told_apart():
     """Two weights of ours never read the same public one, aligners included."""
     model = TailorForAffect(TailorConfig.reference(**SMALL, aligner="ctc"))
-    names = [TAILOR.public_name(name) for name in model.state_dict()]
+    names = [TAILOR.get_public_name(name) for name in model.state_dict()]
     assert len(set(names)) == len(names)
 
 

@@ -15,7 +15,7 @@ from transformers import AutoModel, AutoProcessor, TrainerCallback
 from mm_affect import AffectCollator, AffectProcessor, Task
 from mm_affect.data import RowReader, load
 from mm_affect.evaluation import selection
-from mm_affect.evaluation.evaluator import compute_metrics, predict, with_tuned_thresholds
+from mm_affect.evaluation.evaluator import compute_metrics, predict, tune_task_thresholds
 from mm_affect.evaluation.results import Results
 from mm_affect.models.configuration import AffectConfig
 from mm_affect.training import run as experiments
@@ -88,7 +88,7 @@ def test_results_are_complete():
 
 def test_test_scores_are_those_of_the_saved_checkpoint():
     results = json.loads((tiny_run() / "results.json").read_text())
-    best = selection.best_of(tiny_run())
+    best = selection.read_best_seed(tiny_run())
     model, processor = AutoModel.from_pretrained(tiny_run()).eval(), AutoProcessor.from_pretrained(tiny_run())
     rows = RowReader(load(results["config"]["rows"])["test"])
     found = compute_metrics(
@@ -109,7 +109,7 @@ def test_thresholds_are_those_of_validation():
     for seed in "01":
         model, prediction = validation_scores(tiny_run() / "seeds" / f"seed-{seed}")
         untuned = [type(t).from_dict(t.to_dict() | {"threshold": 0.5}) for t in model.config.tasks]
-        assert with_tuned_thresholds(untuned, prediction, "f1_binary") == model.config.tasks
+        assert tune_task_thresholds(untuned, prediction, "f1_binary") == model.config.tasks
         assert isinstance(model.config.tasks[2].threshold, tuple)
 
 
@@ -175,11 +175,11 @@ def test_selection_never_reads_the_test_split(tmp_path, no_plots, monkeypatch):
 
     def tuned(*args):
         events.append("tuned")
-        return with_tuned_thresholds(*args)
+        return tune_task_thresholds(*args)
 
     closed = {"train": splits["train"], "validation": splits["validation"], "test": Closed()}
     monkeypatch.setattr(experiments, "load", lambda source: closed)
-    monkeypatch.setattr(experiments, "with_tuned_thresholds", tuned)
+    monkeypatch.setattr(experiments, "tune_task_thresholds", tuned)
     run(tmp_path / "run", training={"tune_thresholds": "f1_binary"})
     assert events[0] == "tuned" and "test read" in events
 
@@ -421,6 +421,6 @@ def test_card_and_plots_are_written_again(tmp_path):
     (output / "README.md").unlink()
     shutil.rmtree(output / "plots")
     (output / "notes.md").write_text("Seen by a person.")
-    experiments.publish(output, selection.best_of(output))
+    experiments.publish(output, selection.read_best_seed(output))
     assert "Seen by a person." in (output / "README.md").read_text()
     assert {path.name for path in (output / "plots").glob("*.png")} == {"training.png", "subsets.png"}

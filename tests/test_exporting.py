@@ -70,7 +70,7 @@ def test_a_graph_answers_as_its_model(name, tmp_path):
         np.testing.assert_allclose(found["pooler_output"], expected.pooler_output, rtol=0, atol=1e-5, err_msg=case)
         for task, logits in expected.logits.items():
             np.testing.assert_allclose(found[f"logits.{task}"], logits, rtol=0, atol=1e-5, err_msg=case)
-    assert exporting.largest_difference(model, folder) < 1e-5
+    assert exporting.measure_difference(model, folder) < 1e-5
 
 
 @pytest.fixture(scope="module")
@@ -106,14 +106,14 @@ def test_weights_of_8_bits_are_smaller_and_still_tell_the_same(tmp_path):
     folder = exporting.export_onnx(model, tmp_path / "graph", int8=True)
     weights = sum(parameter.numel() * 4 for parameter in model.parameters())
     assert (folder / "model.onnx.data").stat().st_size < 0.3 * weights
-    assert 1e-6 < exporting.largest_difference(model, folder) < 0.05
+    assert 1e-6 < exporting.measure_difference(model, folder) < 0.05
 
 
 def test_a_folder_is_replaced_on_request_only(exported, tmp_path, monkeypatch, capsys):
     kept = {path.name: path.read_bytes() for path in exported.iterdir()}
     assert main(["export", str(sample_run()), str(exported)]) == 1
     assert "is there already" in capsys.readouterr().err
-    monkeypatch.setattr(exporting, "traced", lambda model, int8: 1 / 0)
+    monkeypatch.setattr(exporting, "trace", lambda model, int8: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         main(["export", str(sample_run()), str(exported), "--overwrite"])
     assert {path.name: path.read_bytes() for path in exported.iterdir()} == kept
@@ -140,7 +140,7 @@ def test_gates_are_brought_into_the_order_of_onnx(kind):
     """By the names that ONNX and PyTorch give them: LSTM iofc of ifco, GRU zrh of rzh."""
     order = {"LSTM": ("ifco", "iofc"), "GRU": ("rzh", "zrh")}[kind.__name__]
     gates = torch.arange(len(order[0]))
-    assert [order[0][gate] for gate in exporting.reordered(gates, kind.__name__)] == list(order[1])
+    assert [order[0][gate] for gate in exporting.reorder_gates(gates, kind.__name__)] == list(order[1])
 
 
 def test_tokens_take_the_way_of_an_export_alike(monkeypatch):

@@ -9,7 +9,7 @@ from hub_stand_in import READER, STRANGER, WRITER, HubStandIn
 from huggingface_hub import HfApi, constants
 from safetensors.torch import save_file
 
-from mm_affect.checkpoints.hub import OF_A_RUN, REQUIRED, pull, push
+from mm_affect.checkpoints.hub import REQUIRED, RUN_FILES, pull, push
 from mm_affect.cli.main import main
 
 
@@ -22,7 +22,7 @@ CARD = "---\nlicense: apache-2.0\n---\n# ef-lf\n"
 def finished(tmp_path):
     """A folder like that of a finished run."""
     folder = tmp_path / "run"
-    contents = dict.fromkeys((*REQUIRED, *OF_A_RUN), "x") | {
+    contents = dict.fromkeys((*REQUIRED, *RUN_FILES), "x") | {
         "config.json": CONFIG,
         "README.md": CARD,
         "tokenizer.json": "{}",
@@ -48,7 +48,7 @@ def visible(hub, revision="main", kind="model"):
     return {path: content for path, content in files.items() if path != ".gitattributes"}
 
 
-SENT = sorted([*REQUIRED, *OF_A_RUN, "run.json", "plots/training.png", "tokenizer.json"])
+SENT = sorted([*REQUIRED, *RUN_FILES, "run.json", "plots/training.png", "tokenizer.json"])
 
 
 def test_the_checkpoint_is_sent_in_one_commit_and_the_rest_stays(finished, hub):
@@ -82,13 +82,13 @@ def test_private_branches_and_the_newest_weights(finished, hub):
 
 def test_a_checkpoint_without_a_run_is_pushed_as_it_is(finished, hub):
     """Pretrained, or converted: there is no card and there are no results."""
-    for name in ("run.json", *OF_A_RUN):
+    for name in ("run.json", *RUN_FILES):
         (finished / name).unlink()
     push(finished, NAME)
     assert {*REQUIRED} <= hub.repository(NAME).files("main").keys()
 
 
-@pytest.mark.parametrize("name", [*REQUIRED, *OF_A_RUN])
+@pytest.mark.parametrize("name", [*REQUIRED, *RUN_FILES])
 def test_an_unfinished_run_is_refused(finished, hub, name):
     (finished / name).unlink()
     with pytest.raises(FileNotFoundError, match=f"no {name}, so it is neither a finished run nor a whole checkpoint"):

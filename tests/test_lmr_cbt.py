@@ -278,4 +278,4 @@ def test_every_name_of_the_public_code_is_one_of_ours():
     with torch.device("meta"):
         ours = LMRCBTForAffect(LMRCBTConfig.reference(num_hidden_layers=1)).state_dict()
     unused = ("version", "_float_tensor", "attn_weight_affine.weight", "attn_weight_affine.bias")
-    assert {LMR_CBT.public_name(name) for name in ours} == {name for name in PUBLIC if not name.endswith(unused)}
+    assert {LMR_CBT.get_public_name(name) for name in ours} == {name for name in PUBLIC if not name.endswith(unused)}

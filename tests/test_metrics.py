@@ -336,7 +336,7 @@ def test_the_rule_of_every_sentiment_metric_is_in_its_definition():
         "acc7": "clipping to [-3, 3]", "acc5": "clipping to [-2, 2]", "acc2_has0": "non-negative", "ccc": "1/n moments",
         "acc2_non0": "sentiment 0 left out", "f1_weighted_has0": "non-negative", "f1_weighted_non0": "0 left out",
     }.items():  # fmt: skip
-        assert rule in metrics.definition(name)
+        assert rule in metrics.get_definition(name)
 
 
 def test_single_label_field(rng):
@@ -365,10 +365,10 @@ def test_primary_metric_is_computed_and_every_metric_is_defined(task):
     n = len(task["labels"])
     truth = rng.integers(0, 2, (30, n) if task is EMOTION else 30).astype(float)
     result = metrics.compute_task_metrics(task, truth, rng.random((30, n)), 0.5)
-    name, greater_is_better = metrics.primary_metric(task)
+    name, greater_is_better = metrics.get_primary_metric(task)
     assert name in result and greater_is_better == (task is not SENTIMENT)
     for key in result:
-        assert metrics.definition(key.split(".")[0]).endswith(".")
+        assert metrics.get_definition(key.split(".")[0]).endswith(".")
 
 
 # Thresholds

@@ -283,5 +283,5 @@ def test_two_logits_per_emotion_become_one(tmp_path):
 def test_every_name_of_the_public_code_is_one_of_ours():
     with torch.device("meta"):
         ours = MulTForAffect(MulTConfig.reference(num_hidden_layers=1)).state_dict()
-    public = {MULT.public_name(name) for name in ours}
+    public = {MULT.get_public_name(name) for name in ours}
     assert public == {name for name in PUBLIC if not name.endswith(("version", "_float_tensor"))}

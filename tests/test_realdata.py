@@ -11,7 +11,7 @@ import torch
 
 from mm_affect import AffectProcessor, FusionConfig, FusionForAffect, Task
 from mm_affect.data import write_rows
-from mm_affect.evaluation.evaluator import modality_subsets
+from mm_affect.evaluation.evaluator import list_modality_subsets
 from mm_affect.features.faces import FaceDescriptor
 from mm_affect.features.log_mel import LogMelExtractor
 from mm_affect.features.word_vectors import HashedWordVectors
@@ -55,7 +55,7 @@ def recognizer():
 def test_raw_clips_with_and_without_each_modality(clip, recognizer):
     source = {"video": str(REALDATA / "av" / clip), "text": "set blue in a one again"}
     answers = {}
-    for subset in modality_subsets(("text", "audio", "visual")):
+    for subset in list_modality_subsets(("text", "audio", "visual")):
         if subset == ("visual",) and clip == "nasa_13013.mp4":
             with pytest.raises(ValueError, match="no face"):
                 recognizer(source, modalities=list(subset))

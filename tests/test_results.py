@@ -23,9 +23,9 @@ from mm_affect.evaluation.results import (
     Results,
     Score,
     SeedResult,
+    format_latex_table,
+    format_markdown_table,
     format_score,
-    latex_table,
-    markdown_table,
     read_results,
     summarize,
     write_results,
@@ -203,7 +203,9 @@ def test_a_stopped_write_leaves_the_old_file(results, tmp_path, monkeypatch, fau
 
 def test_markdown_table_is_escaped(results):
     score = results.summary["text+audio+visual"]["sentiment.mae"]
-    assert markdown_table(["run", "mae"], [["a|b", format_score(score)], ["c", format_score(None)]]).splitlines() == [
+    assert format_markdown_table(
+        ["run", "mae"], [["a|b", format_score(score)], ["c", format_score(None)]]
+    ).splitlines() == [
         "| run | mae |",
         "| --- | --- |",
         f"| a\\|b | {score.mean:.3f} ± {score.std:.3f} |",
@@ -219,7 +221,7 @@ def test_the_full_subset_has_all_the_modalities_that_a_model_has(results):
 
 def test_latex_table_is_escaped(results):
     score = results.summary["text+audio+visual"]["sentiment.mae"]
-    table = latex_table(["run", "mae", "acc2_has0"], [["own_50%", format_score(score), format_score(None)]])
+    table = format_latex_table(["run", "mae", "acc2_has0"], [["own_50%", format_score(score), format_score(None)]])
     assert table.startswith(r"\begin{tabular}{lrr}") and table.endswith(r"\end{tabular}")
     assert rf"own\_50\% & {score.mean:.3f} $\pm$ {score.std:.3f} & -- \\" in table
     assert r"acc2\_has0" in table

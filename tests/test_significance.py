@@ -14,8 +14,20 @@ from mm_affect import Task
 from mm_affect.cli.main import main
 from mm_affect.evaluation import significance
 from mm_affect.evaluation.metrics import accuracy, compute_task_metrics
-from mm_affect.evaluation.predictions import FILE, Predictions, read_predictions, scored, write_predictions
-from mm_affect.evaluation.significance import Part, compare, drawn_differences, paired_bootstrap, parts_of
+from mm_affect.evaluation.predictions import (
+    PREDICTIONS_FILE,
+    Predictions,
+    collect_predictions,
+    read_predictions,
+    write_predictions,
+)
+from mm_affect.evaluation.significance import (
+    BootstrapMetric,
+    compare,
+    make_bootstrap_metrics,
+    paired_bootstrap,
+    resample_differences,
+)
 
 
 TASKS = [
@@ -38,13 +50,13 @@ def answers(rng, rows: int = 60) -> Predictions:
     labels["sentiment"][:5], labels["sarcasm"][3:8], labels["style"][:2] = np.nan, -100, -100
     sizes = {"emotion": 3, "sarcasm": 2, "style": 3, "sentiment": 1}
     logits = {name: rng.normal(size=(rows, size)) for name, size in sizes.items()}
-    return scored([f"row{i}" for i in range(rows)], TASKS, EvalPrediction(logits, labels))
+    return collect_predictions([f"row{i}" for i in range(rows)], TASKS, EvalPrediction(logits, labels))
 
 
-def accuracy_parts(right: np.ndarray) -> list[list[Part]]:
+def accuracy_parts(right: np.ndarray) -> list[list[BootstrapMetric]]:
     """The parts of one run of these `(seeds, samples)` right and wrong answers."""
     zeros = np.zeros(right.shape[1], int)
-    return [[Part(accuracy, zeros, (~seed).astype(int), binary=True)] for seed in right]
+    return [[BootstrapMetric(accuracy, zeros, (~seed).astype(int), binary=True)] for seed in right]
 
 
 @pytest.fixture
@@ -58,7 +70,7 @@ def run(tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "results.json").write_text(json.dumps(results))
         for seed, found in enumerate(predictions):
-            write_predictions(tmp_path / name / "seeds" / f"seed-{seed}" / FILE, found)
+            write_predictions(tmp_path / name / "seeds" / f"seed-{seed}" / PREDICTIONS_FILE, found)
         return tmp_path / name
 
     return write
@@ -69,19 +81,19 @@ def run(tmp_path):
 
 def test_written_predictions_are_read(tmp_path):
     made = answers(np.random.default_rng(0))
-    write_predictions(tmp_path / FILE, made)
-    found = read_predictions(tmp_path / FILE)
+    write_predictions(tmp_path / PREDICTIONS_FILE, made)
+    found = read_predictions(tmp_path / PREDICTIONS_FILE)
     assert found.ids == made.ids and found.tasks == json.loads(json.dumps(made.tasks))
     for kind in ("truth", "scores"):
         for name in made.tasks:
             np.testing.assert_array_equal(getattr(found, kind)[name], getattr(made, kind)[name])
-    assert [path.name for path in tmp_path.iterdir()] == [FILE]
+    assert [path.name for path in tmp_path.iterdir()] == [PREDICTIONS_FILE]
 
 
 def test_a_run_keeps_what_its_test_scores_were_computed_from():
     results = json.loads((tiny_run() / "results.json").read_text())
     for seed, measured in results["seeds"].items():
-        kept = read_predictions(tiny_run() / "seeds" / f"seed-{seed}" / FILE)
+        kept = read_predictions(tiny_run() / "seeds" / f"seed-{seed}" / PREDICTIONS_FILE)
         assert kept.ids == [f"test-{i}" for i in range(12)]
         for name, task in kept.tasks.items():
             found = compute_task_metrics(task, kept.truth[name], kept.scores[name], task["threshold"])
@@ -103,10 +115,10 @@ def test_every_metric_on_many_draws_is_its_definition_on_each(task):
     whole = compute_task_metrics(field, truth, scores, field["threshold"])
     vectorised = 0
     for metric in whole:
-        parts = parts_of(made, f"{task.name}.{metric}")
-        found = np.mean([part.drawn(rows, times) for part in parts], axis=0)
+        parts = make_bootstrap_metrics(made, f"{task.name}.{metric}")
+        found = np.mean([part.resample(rows, times) for part in parts], axis=0)
         np.testing.assert_allclose(found, [draw[metric] for draw in expected], rtol=1e-12)
-        assert np.mean([part.whole() for part in parts]) == pytest.approx(whole[metric], rel=1e-12)
+        assert np.mean([part.compute() for part in parts]) == pytest.approx(whole[metric], rel=1e-12)
         vectorised += parts[0].finish is not None
     assert vectorised >= 1
 
@@ -115,8 +127,8 @@ def test_a_label_without_positives_in_a_draw_is_left_out_of_the_mean():
     truth, rows = np.eye(4)[:, :2], np.array([[1, 2, 3, 3]])
     made = Predictions(list("abcd"), {"e": {"problem_type": "multi_label_classification", "labels": ["x", "y"],
                                             "range": None, "threshold": 0.5}}, {"e": truth}, {"e": truth})  # fmt: skip
-    x, y = (part.drawn(rows, np.array([[0.0, 1, 1, 2]])) for part in parts_of(made, "e.wacc"))
-    assert np.isnan(x) and y == 1 and significance.mean_of_defined([x, y]) == 1
+    x, y = (part.resample(rows, np.array([[0.0, 1, 1, 2]])) for part in make_bootstrap_metrics(made, "e.wacc"))
+    assert np.isnan(x) and y == 1 and significance.average_defined([x, y]) == 1
 
 
 # known cases ------------------------------------------------------------------------------------------------------
@@ -201,10 +213,12 @@ def test_the_interval_holds_the_truth_in_95_of_100_cases(spread):
 def test_draws_are_held_some_at_a_time(monkeypatch):
     parts = [accuracy_parts(np.random.default_rng(7).random((2, 50)) < share) for share in (0.5, 0.7)]
     sizes = []
-    drawn = Part.drawn
-    monkeypatch.setattr(Part, "drawn", lambda self, rows, times: sizes.append(rows.size) or drawn(self, rows, times))
-    monkeypatch.setattr(significance, "CELLS", 1000)
-    assert len(drawn_differences(parts, 150, np.random.default_rng(0))) == 150 and max(sizes) == 1000
+    drawn = BootstrapMetric.resample
+    monkeypatch.setattr(
+        BootstrapMetric, "resample", lambda self, rows, times: sizes.append(rows.size) or drawn(self, rows, times)
+    )
+    monkeypatch.setattr(significance, "MAX_CELLS", 1000)
+    assert len(resample_differences(parts, 150, np.random.default_rng(0))) == 150 and max(sizes) == 1000
 
 
 # what is refused --------------------------------------------------------------------------------------------------
@@ -218,9 +232,9 @@ def test_runs_that_cannot_be_compared_are_refused(run, tmp_path):
     renamed = made._replace(tasks=made.tasks | {"style": made.tasks["style"] | {"labels": ["a", "b", "d"]}})
     lacking = made._replace(tasks={"emotion": made.tasks["emotion"]})
     bad = run("bad", made, made)
-    (bad / "seeds" / "seed-1" / FILE).write_bytes(b"PAR1")
+    (bad / "seeds" / "seed-1" / PREDICTIONS_FILE).write_bytes(b"PAR1")
     old = run("old", made, made)
-    (old / "seeds" / "seed-0" / FILE).unlink()
+    (old / "seeds" / "seed-0" / PREDICTIONS_FILE).unlink()
     for other, metric, sentence in (
         (run("seeds", made), "style.accuracy", "one has the seeds 0, 1 and .*seeds 0; runs are compared seed by seed"),
         (

@@ -11,7 +11,7 @@ from mm_affect.evaluation.speech_metrics import (
     edit_distance,
     equal_error_rate,
     error_rate,
-    verification_pairs,
+    make_verification_pairs,
     word_error_rate,
 )
 
@@ -94,6 +94,6 @@ def test_equal_error_rate_refuses(same, scores, message):
 
 
 def test_pairs_are_all_pairs_and_their_cosines():
-    same, cosines = verification_pairs(["a", "b", "a"], [[2.0, 0.0], [0.0, 0.0], [3.0, 3.0]])
+    same, cosines = make_verification_pairs(["a", "b", "a"], [[2.0, 0.0], [0.0, 0.0], [3.0, 3.0]])
     assert same.tolist() == [False, True, False]
     assert cosines == pytest.approx([0.0, 0.5**0.5, 0.0])

@@ -255,7 +255,7 @@ def test_names_of_the_public_code_are_all_told_apart():
     """But for what it keeps in one matrix: query, key and value."""
     with torch.device("meta"):
         names = SUGRMForAffect(SUGRMConfig.reference()).state_dict()
-    public = [SUGRM.public_name(name) for name in names]
+    public = [SUGRM.get_public_name(name) for name in names]
     packed = [name for name in public if "in_proj" in name or name == "spe.init_hiddens"]
     assert len(packed) == 9 * 3 * 2 + 1 and len(set(packed)) == 9 * 2 + 1
     assert len(set(public)) == len(public) - len(packed) + len(set(packed))

@@ -16,12 +16,12 @@ from mm_affect.cli import main as cli
 from mm_affect.data import load
 from mm_affect.data.ragged import RowDataset
 from mm_affect.evaluation import selection
-from mm_affect.evaluation.comparison import Shown, comparison_csv, comparison_table, subsets_of
+from mm_affect.evaluation.comparison import TableLayout, make_comparison_csv, make_comparison_table, parse_subsets
 from mm_affect.evaluation.evaluator import compute_metrics, evaluate_subsets, predict
 from mm_affect.evaluation.metrics import compute_task_metrics, weighted_accuracy
 from mm_affect.evaluation.predictions import read_predictions
 from mm_affect.evaluation.results import Score, format_score, read_results
-from mm_affect.evaluation.significance import intervals
+from mm_affect.evaluation.significance import compute_intervals
 from mm_affect.training import run as experiments
 from mm_affect.training.config import RunConfig
 
@@ -131,7 +131,7 @@ def test_the_mean_of_two_metrics_selects_epoch_and_seed(results):
         assert epochs[found.best_epoch] == max(epochs.values())
     best = max(results.seeds, key=lambda seed: results.seeds[seed].validation[SELECTION])
     assert results.best.seed == best and results.best.selected_by == SELECTION
-    assert selection.best_of(Path(results.config["output_dir"])) == int(best)
+    assert selection.read_best_seed(Path(results.config["output_dir"])) == int(best)
 
 
 @pytest.mark.parametrize(("wrong", "words"), [
@@ -157,7 +157,7 @@ def test_intervals_are_the_percentiles_of_scores_on_drawn_rows(results):
     for _ in range(4000):
         rows = rng.integers(0, len(truth), len(truth))
         scores.append(weighted_accuracy(truth[rows], decided[rows]))
-    found = intervals(predictions, [key, "emotion.auc"], resamples=4000)
+    found = compute_intervals(predictions, [key, "emotion.auc"], resamples=4000)
     np.testing.assert_allclose(found[key], np.nanquantile(scores, [0.025, 0.975]), atol=0.06)
     assert "emotion.auc" not in found  # of ranks
     low, high = best.intervals["emotion.wacc"]
@@ -205,16 +205,16 @@ def test_one_command_measures_what_is_left_without_a_modality(results, config_fi
 
 
 def test_means_of_subsets(results):
-    shown = Shown(["emotion.wacc"], subsets_of("audio, visual+audio"))
-    line = table_of(comparison_table([results], shown))["tiny"]
+    shown = TableLayout(["emotion.wacc"], parse_subsets("audio, visual+audio"))
+    line = table_of(make_comparison_table([results], shown))["tiny"]
     assert line["emotion.wacc, audio+visual"] == format_score(results.summary["audio+visual"]["emotion.wacc"])
-    assert comparison_csv([results], shown).splitlines()[0].split(",")[2].strip('"') == "emotion.wacc"
+    assert make_comparison_csv([results], shown).splitlines()[0].split(",")[2].strip('"') == "emotion.wacc"
 
 
 @pytest.mark.parametrize("wrong", ["audio+smell", "video", "audio,,text"])
 def test_what_is_no_modality_is_refused(wrong):
     with pytest.raises(ValueError, match="There is no subset of modalities"):
-        subsets_of(wrong)
+        parse_subsets(wrong)
 
 
 # the configs of the paper ------------------------------------------------------------------------------------------

@@ -101,7 +101,7 @@ def test_every_figure_of_a_run(plot, tmp_path):
     assert plot(tailor_run(), "--split", "train") == (0, ALL, [])
     for path in (tmp_path / "figures").glob("*.png"):
         assert path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 10_000
-    best = selection.best_of(tailor_run())
+    best = selection.read_best_seed(tailor_run())
     history = json.loads((tailor_run() / "seeds" / f"seed-{best}" / "history.json").read_text())
     expected = [
         (name, entry["epoch"], entry[name])

@@ -16,9 +16,9 @@ from mm_affect.data.ragged import RowDataset
 from mm_affect.evaluation.evaluator import (
     compute_metrics,
     evaluate_subsets,
-    modality_subsets,
+    list_modality_subsets,
     predict,
-    with_tuned_thresholds,
+    tune_task_thresholds,
 )
 from mm_affect.evaluation.metrics import compute_task_metrics
 from mm_affect.training.augmentation import FeatureAugmentation
@@ -136,10 +136,10 @@ def test_trainer_evaluates_as_evaluate_subsets_does(tmp_path, processor):
 
 
 def test_all_seven_subsets_are_measured(processor):
-    assert ["+".join(subset) for subset in modality_subsets(SIZES)] == [
+    assert ["+".join(subset) for subset in list_modality_subsets(SIZES)] == [
         "text+audio+visual", "text+audio", "text+visual", "audio+visual", "text", "audio", "visual",
     ]  # fmt: skip
-    assert modality_subsets(("text", "visual")) == [("text", "visual"), ("text",), ("visual",)]
+    assert list_modality_subsets(("text", "visual")) == [("text", "visual"), ("text",), ("visual",)]
     model, rows = make_model().eval(), make_rows("test")
     scores = evaluate_subsets(model, processor, rows, FIELDS)
     assert len(scores) == 7 and len({values["sentiment.mae"] for values in scores.values()}) == 7
@@ -152,7 +152,7 @@ def test_thresholds_are_tuned_on_what_is_given():
     labels = np.array([[1, 0], [1, 0], [0, 1], [0, 1]], float)
     logits = np.array([[-1.5, 3], [-1.6, 3], [-3, 3.5], [-3, 3.6]])  # both labels need another threshold than 0.5
     prediction = type("P", (), {"predictions": {"emotion": logits}, "label_ids": {"emotion": labels}})
-    tuned = with_tuned_thresholds(TASKS, prediction, "f1_binary")
+    tuned = tune_task_thresholds(TASKS, prediction, "f1_binary")
     assert tuned[:2] == TASKS[:2]
     assert compute_metrics([tuned[2]], prediction)["emotion.f1_binary.happy"] == 1.0
     assert compute_metrics([TASKS[2]], prediction)["emotion.f1_binary.happy"] == 0.0

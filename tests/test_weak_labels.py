@@ -176,7 +176,7 @@ def test_the_field_says_who_predicted_and_how_well(label, tmp_path):
     printed = label("--task", "emotion")
     weak = read_corpus(tmp_path / "out").label_fields[-1].weak.to_dict()
     results = read_results(tiny_run() / "results.json")
-    kept = str(selection.best_of(tiny_run()))
+    kept = str(selection.read_best_seed(tiny_run()))
     assert weak["confidence"] == pytest.approx(results.seeds[kept].validation["emotion.wacc"], abs=1e-6)
     assert weak["metric"] == "wacc" and weak["model"] == "tiny" and weak["task"] == "emotion"
     weights = hashlib.sha256((tiny_run() / "model.safetensors").read_bytes()).hexdigest()

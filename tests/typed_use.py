@@ -8,7 +8,7 @@ import torch
 
 from mm_affect import AffectOutput, AffectPreTrainedModel, TailorConfig, TailorForAffect, Task
 from mm_affect.data import CorpusRecord, load, read_corpus
-from mm_affect.evaluation.metrics import definition
+from mm_affect.evaluation.metrics import get_definition
 from mm_affect.training.config import RunConfig
 
 
@@ -21,7 +21,7 @@ def right(model: AffectPreTrainedModel, batch: dict[str, torch.Tensor]) -> list[
     TailorForAffect(TailorConfig.paper())
     return [
         task.name,
-        definition("mae"),
+        get_definition("mae"),
         run.name,
         corpus.name,
         *load("rows"),
@@ -32,8 +32,8 @@ def right(model: AffectPreTrainedModel, batch: dict[str, torch.Tensor]) -> list[
 def wrong(output: AffectOutput) -> None:
     Task(3)  # type: ignore[arg-type]
     Task("emotion", lables=("happy",))  # type: ignore[call-arg]
-    definition(1)  # type: ignore[arg-type]
+    get_definition(1)  # type: ignore[arg-type]
     print(output.logits["emotion"])  # type: ignore[index]
     print(output.logit)  # type: ignore[attr-defined]
-    number: int = definition("mae")  # type: ignore[assignment]
+    number: int = get_definition("mae")  # type: ignore[assignment]
     read_corpus(number)  # type: ignore[arg-type]

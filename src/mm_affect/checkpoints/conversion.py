@@ -61,7 +61,7 @@ def convert(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FileExistsError(f"{folder} exists and is not an empty folder; give a new folder.")
     conversion = CONVERSIONS[architecture]
-    state = read_state(source)
+    state = read_state_dict(source)
     model, dropped = build_model(conversion, state, str(source), labels, fields)
     record = {
         "architecture": architecture,
@@ -70,7 +70,7 @@ def convert(
         "feature_sizes": model.config.feature_sizes,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "dropped": {name: list(state[name].shape) for name in dropped},
-        "assumed": {name: getattr(model.config, name) for name in conversion.untold if name not in fields},
+        "assumed": {name: getattr(model.config, name) for name in conversion.undetermined if name not in fields},
         "mm_affect": __version__,
     }
     sizes = model.config.feature_sizes
@@ -88,7 +88,7 @@ def convert(
     return record
 
 
-def read_state(path: Path) -> State:
+def read_state_dict(path: Path) -> State:
     """The tensors of a state dict by name, without the `module.` of DataParallel.
 
     Raises:
@@ -153,7 +153,7 @@ def build_model(
     """
     code = conversion.model_class.__name__.removesuffix("ForAffect")
     try:
-        told = conversion.fields_of({name: tuple(value.shape) for name, value in state.items()}, labels)
+        told = conversion.read_fields({name: tuple(value.shape) for name, value in state.items()}, labels)
     except (KeyError, IndexError) as error:
         at = f"has no `{error.args[0]}`" if isinstance(error, KeyError) else "has tensors of other ranks"
         raise ValueError(f"{source} {at}, so it is no checkpoint of the public code of {code}; give one.") from None
@@ -167,8 +167,8 @@ def build_model(
         ) from None
     with torch.device("meta"):  # the weights come from the file
         model = conversion.model_class(config)
-    wanted = {name: conversion.public_name(name) for name in model.state_dict()}
-    dropped = [name for name in state if re.fullmatch(conversion.dead, name)]
+    wanted = {name: conversion.get_public_name(name) for name in model.state_dict()}
+    dropped = [name for name in state if re.fullmatch(conversion.unused, name)]
     advice = f"convert the file as the public code of {code} saved it"
     if missing := [name for name in wanted.values() if name not in state]:
         raise ValueError(f"{source} lacks {summarize(missing)}; {advice}.")
@@ -177,7 +177,7 @@ def build_model(
         raise ValueError(f"{source} also has {summarize(surplus)}, of which {code} has no use; {advice}.")
     weights, wrong = {}, []
     for name, like in model.state_dict().items():
-        value = conversion.value(name, state[wanted[name]].detach())
+        value = conversion.convert_weight(name, state[wanted[name]].detach())
         weights[name] = value.to(like.dtype).clone(memory_format=torch.contiguous_format)
         if value.shape != like.shape:
             wrong.append(f"{wanted[name]} {tuple(value.shape)} instead of {tuple(like.shape)}")
@@ -191,7 +191,7 @@ def build_model(
     return model.eval(), dropped
 
 
-def report(record: dict, folder: str | Path) -> str:
+def format_report(record: dict, folder: str | Path) -> str:
     """What `convert` did, in lines for a reader: what was made, dropped and assumed, and what to do next."""
     sizes = ", ".join(f"{modality} {size}" for modality, size in record["feature_sizes"].items())
     return "\n".join([

@@ -16,16 +16,16 @@ from typing import Any
 from huggingface_hub import CommitOperationAdd, HfApi
 from safetensors import SafetensorError, safe_open
 
-from .hub_errors import explained, patiently
+from .hub_errors import readable_errors, with_retries
 
 
 REQUIRED = ("config.json", "model.safetensors", "processor_config.json")
-OF_A_RUN = ("README.md", "results.json")
+RUN_FILES = ("README.md", "results.json")
 TOKENIZER = ["tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json"]
 TOKENIZER += ["spiece.model", "spm.model", "sentencepiece.bpe.model"]
 PUBLISHED = [
     *REQUIRED,
-    *OF_A_RUN,
+    *RUN_FILES,
     *TOKENIZER,
     "run.json",
     "word_vectors.*",
@@ -34,8 +34,8 @@ PUBLISHED = [
     ".eval_results/*",
 ]
 FETCHED = [*PUBLISHED, "model*.safetensors*"]
-OURS = {"config.json": "mm_affect_", "processor_config.json": "AffectProcessor"}  # a file of ours holds this text
-OF_NOBODY = (".gitattributes", ".gitignore", "README.md", "LICENSE")
+MARKERS = {"config.json": "mm_affect_", "processor_config.json": "AffectProcessor"}  # a file of ours holds this text
+IGNORED_FILES = (".gitattributes", ".gitignore", "README.md", "LICENSE")
 
 
 def push(
@@ -63,7 +63,7 @@ def push(
         OSError: see `upload`.
     """
     folder = Path(folder)
-    for name in (*REQUIRED, *(OF_A_RUN if (folder / "run.json").is_file() else ())):
+    for name in (*REQUIRED, *(RUN_FILES if (folder / "run.json").is_file() else ())):
         if not (folder / name).is_file():
             raise FileNotFoundError(
                 f"{folder} has no {name}, so it is neither a finished run nor a whole checkpoint; train it before pushing."
@@ -75,13 +75,13 @@ def push(
         raise ValueError(f"The weights in {folder} are damaged ({error}); train it again before pushing.") from error
     options: dict[str, Any] = {"private": private, "revision": revision, "api": api}
     if not with_code:
-        return upload(folder, PUBLISHED, repo_id, OURS, **options)
+        return upload(folder, PUBLISHED, repo_id, MARKERS, **options)
     from .remote_code import add_code
 
     with tempfile.TemporaryDirectory() as place:
         copied = Path(place) / folder.resolve().name
         shutil.copytree(folder, copied, ignore=shutil.ignore_patterns("seeds"))
-        return upload(copied, [*PUBLISHED, *add_code(copied)], repo_id, OURS, **options)
+        return upload(copied, [*PUBLISHED, *add_code(copied)], repo_id, MARKERS, **options)
 
 
 def upload(
@@ -103,29 +103,29 @@ def upload(
 
     Raises:
         ValueError: the repository holds something else, or everybody can read what is to be private.
-        OSError: what the Hub, or the way there, does not allow; see `hub_errors.explained`.
+        OSError: what the Hub, or the way there, does not allow; see `hub_errors.readable_errors`.
     """
     api = api or HfApi()
     where: dict[str, Any] = {"repo_id": repo_id, "repo_type": repo_type}
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     names = [name for path in paths if matches(name := path.relative_to(folder).as_posix(), patterns)]
     additions = [CommitOperationAdd(name, str(folder / name)) for name in names]
-    with explained(api, writing=True, **where):
-        patiently(api.create_repo, **where, private=private or None, exist_ok=True)
-        found = patiently(api.repo_info, **where)
+    with readable_errors(api, writing=True, **where):
+        with_retries(api.create_repo, **where, private=private or None, exist_ok=True)
+        found = with_retries(api.repo_info, **where)
         if private and not found.private:
             raise ValueError(
                 f"{repo_id} exists and is public; make it private in its settings on the Hub, or push to another name."
             )
-        _check_ours(api, {file.rfilename for file in found.siblings or ()} - {*OF_NOBODY}, ours, **where)
+        _check_ours(api, {file.rfilename for file in found.siblings or ()} - {*IGNORED_FILES}, ours, **where)
         if gated:
-            patiently(api.update_repo_settings, **where, gated="manual")
+            with_retries(api.update_repo_settings, **where, gated="manual")
         if revision is not None:
-            patiently(api.create_branch, **where, branch=revision, exist_ok=True)
+            with_retries(api.create_branch, **where, branch=revision, exist_ok=True)
         api.preupload_lfs_files(**where, additions=additions, revision=revision, free_memory=False)
         message = f"Upload {folder.resolve().name}"
         commit = {"operations": additions, "commit_message": message, "revision": revision}
-        return patiently(api.create_commit, **where, **commit).commit_url
+        return with_retries(api.create_commit, **where, **commit).commit_url
 
 
 def matches(name: str, patterns: list[str]) -> bool:
@@ -156,18 +156,18 @@ def pull(name: str, revision: str | None = None, api: HfApi | None = None) -> Pa
 
     Raises:
         ValueError: the repository holds no model of ours, or a file that came is not the one that the Hub has.
-        OSError: no such repository or revision, no permission, no network; see `hub_errors.explained`.
+        OSError: no such repository or revision, no permission, no network; see `hub_errors.readable_errors`.
     """
     api = api or HfApi()
-    repo_id, revision = named(name, revision)
-    with explained(api, repo_id, revision=revision):
+    repo_id, revision = parse_name(name, revision)
+    with readable_errors(api, repo_id, revision=revision):
         config = (
             Path(api.snapshot_download(repo_id, revision=revision, allow_patterns=["config.json"])) / "config.json"
         )
         if not config.is_file():
             raise ValueError(f"{repo_id} on the Hub is not a model (it has no config.json).")
         _check_hash(config, repo_id)
-        if OURS["config.json"] not in config.read_text(encoding="utf-8"):  # before its weights are fetched
+        if MARKERS["config.json"] not in config.read_text(encoding="utf-8"):  # before its weights are fetched
             raise ValueError(f"{repo_id} on the Hub is a model of another architecture; give one that mm_affect made.")
         folder = Path(api.snapshot_download(repo_id, revision=revision, allow_patterns=FETCHED))
     if not any(folder.glob("model*.safetensors")):
@@ -185,8 +185,8 @@ def pull_file(name: str, filename: str, api: HfApi | None = None) -> Path:
         ValueError, OSError: as of `pull`.
     """
     api = api or HfApi()
-    repo_id, revision = named(name)
-    with explained(api, repo_id, revision=revision):
+    repo_id, revision = parse_name(name)
+    with readable_errors(api, repo_id, revision=revision):
         folder = Path(api.snapshot_download(repo_id, revision=revision, allow_patterns=[filename]))
     if not (folder / filename).is_file():
         raise FileNotFoundError(f"{repo_id} on the Hub has no {filename}.")
@@ -194,7 +194,7 @@ def pull_file(name: str, filename: str, api: HfApi | None = None) -> Path:
     return folder / filename
 
 
-def named(name: str, revision: str | None = None) -> tuple[str, str | None]:
+def parse_name(name: str, revision: str | None = None) -> tuple[str, str | None]:
     """Repository and revision of `"organization/name"` or `"organization/name@revision"`."""
     repo_id, _, of_name = name.partition("@")
     return repo_id, revision or of_name or None

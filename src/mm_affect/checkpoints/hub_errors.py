@@ -27,7 +27,7 @@ WAITS = (1, 2, 4, 8)  # seconds before another try, unless the Hub says how long
 logger = logging.getLogger(__name__)
 
 
-def patiently(call, *arguments, **options):
+def with_retries(call, *arguments, **options):
     """The result of a request that huggingface_hub sends once only, tried again while the Hub is busy.
 
     It waits as long as the Hub says, if it does. (Uploads and downloads of files huggingface_hub repeats by itself.)
@@ -38,7 +38,7 @@ def patiently(call, *arguments, **options):
         except HfHubHTTPError as error:
             if error.response.status_code not in BUSY:
                 raise
-            wait = _told(error.response.headers) or wait
+            wait = _get_retry_delay(error.response.headers) or wait
         except json.JSONDecodeError:  # a page for people instead of an answer
             pass
         logger.warning("The Hub is busy; trying again in %d s.", wait)
@@ -46,7 +46,7 @@ def patiently(call, *arguments, **options):
     return call(*arguments, **options)
 
 
-def _told(headers) -> int | None:
+def _get_retry_delay(headers) -> int | None:
     """After how many seconds the Hub will listen again; None if it does not say."""
     limit, after = parse_ratelimit_headers(headers), headers.get("Retry-After", "")
     if limit is not None and limit.remaining == 0:
@@ -55,7 +55,9 @@ def _told(headers) -> int | None:
 
 
 @contextlib.contextmanager
-def explained(api: HfApi, repo_id: str, repo_type: str = "model", revision: str | None = None, writing: bool = False):
+def readable_errors(
+    api: HfApi, repo_id: str, repo_type: str = "model", revision: str | None = None, writing: bool = False
+):
     """Errors of huggingface_hub within become one sentence each.
 
     Raises:

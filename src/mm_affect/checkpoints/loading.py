@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 
-def folder_of_checkpoint(name: str | Path) -> Path:
+def find_checkpoint(name: str | Path) -> Path:
     """The folder itself, or that of the Hub's repository of this name, with `@revision` behind it if not the newest.
 
     A name on the Hub stays the same commit as long as the process runs.
@@ -30,7 +30,7 @@ def load_checkpoint(name: str | Path, **options):
     """Model, evaluating, and processor of a checkpoint of ours that is whole.
 
     Args:
-        name: as of `folder_of_checkpoint`.
+        name: as of `find_checkpoint`.
         options: as of `from_pretrained`.
 
     Raises:
@@ -41,7 +41,7 @@ def load_checkpoint(name: str | Path, **options):
 
     from ..models.configuration import AffectConfig
 
-    folder, advice = folder_of_checkpoint(name), "give the output folder of `mm-affect train`"
+    folder, advice = find_checkpoint(name), "give the output folder of `mm-affect train`"
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(f"{name} is not a checkpoint (it has no config.json); {advice}.")
     try:

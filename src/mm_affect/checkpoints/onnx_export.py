@@ -29,7 +29,7 @@ QUANTIZED = ["MatMul", "Gemm", "LSTM"]  # what has nearly all weights
 GATES = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2)}  # where ONNX's gates are among PyTorch's
 
 
-class WholeRecurrence(nn.Module):
+class OnnxRecurrence(nn.Module):
     """What stands in for an `nn.LSTM` or `nn.GRU`: one node of ONNX per layer, from zeros. It gives no last states."""
 
     def __init__(self, given: nn.LSTM | nn.GRU):
@@ -38,7 +38,9 @@ class WholeRecurrence(nn.Module):
         self.directions, self.hidden_size = 1 + given.bidirectional, given.hidden_size
         for layer in self.layers:
             weight, recurrent, *biases = (
-                torch.stack([reordered(getattr(given, name + ending), given.mode) for ending in self.endings(layer)])
+                torch.stack(
+                    [reorder_gates(getattr(given, name + ending), given.mode) for ending in self.endings(layer)]
+                )
                 for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
             )
             for name, value in {"weight": weight, "recurrent": recurrent, "bias": torch.cat(biases, dim=1)}.items():
@@ -62,13 +64,13 @@ class WholeRecurrence(nn.Module):
         return values.transpose(0, 1) if self.batch_first else values, None
 
 
-def reordered(weight: torch.Tensor, kind: str) -> torch.Tensor:
+def reorder_gates(weight: torch.Tensor, kind: str) -> torch.Tensor:
     """The gates in the order of ONNX."""
     parts = weight.chunk(len(GATES[kind]))
     return torch.cat([parts[gate] for gate in GATES[kind]])
 
 
-class Answers(nn.Module):
+class OnnxOutputs(nn.Module):
     """What the graph answers: the logits of every task and the fusion view."""
 
     def __init__(self, model: AffectPreTrainedModel):
@@ -115,39 +117,39 @@ def export_onnx(
         others = {path.name for path in folder.glob("*")} - {path.name for path in written.iterdir()} - GRAPH
         if others:
             raise FileExistsError(f"{folder} holds something else ({min(others)}), too; give another folder.")
-        traced(model, int8).save_pretrained(written)
+        trace(model, int8).save_pretrained(written)
         put_in_place(written, folder)
     return folder
 
 
-def traced(model: AffectPreTrainedModel, int8: bool):
+def trace(model: AffectPreTrainedModel, int8: bool):
     """The graph of a model, a `transformers.exporters.base.ExportedModel`."""
     for package in ("onnx", "onnxscript", "onnxruntime"):
         if find_spec(package) is None:
             raise ImportError(f"An export needs {package}, which is not installed: pip install 'mm_affect[onnx]'.")
     from transformers.exporters import OnnxConfig, OnnxExporter, OnnxRuntimeDynamicConfig, OnnxRuntimeQuantizer
 
-    inputs, shapes = sample(model.config)
+    inputs, shapes = make_sample_inputs(model.config)
     quantizer = OnnxRuntimeQuantizer(OnnxRuntimeDynamicConfig(op_types_to_quantize=QUANTIZED)) if int8 else None
     config = OnnxConfig(dynamic_shapes=shapes, quantizer=quantizer)
-    traceable = Answers(copy.deepcopy(model).cpu().float()).eval()  # any module with a config will do
+    traceable = OnnxOutputs(copy.deepcopy(model).cpu().float()).eval()  # any module with a config will do
     for name, module in list(traceable.named_modules()):
         if type(module) in (nn.LSTM, nn.GRU):
-            traceable.set_submodule(name, WholeRecurrence(module))
+            traceable.set_submodule(name, OnnxRecurrence(module))
     with redirect_stdout(io.StringIO()):  # torch.onnx tells there how far it is
         return OnnxExporter().export(traceable, dict(inputs), config)  # type: ignore[arg-type]
 
 
-def sample(config) -> tuple[dict[str, torch.Tensor], dict[str, dict]]:
+def make_sample_inputs(config) -> tuple[dict[str, torch.Tensor], dict[str, dict]]:
     """Inputs to trace a model with, and which of their sides are free: rows and lengths, as far as the model allows."""
     inputs: dict[str, torch.Tensor] = {}
     for m in config.modalities:
-        inputs |= stream(config, m, torch.ones(SAMPLE_ROWS, SAMPLE_LENGTHS[m], dtype=torch.bool))
+        inputs |= make_modality_inputs(config, m, torch.ones(SAMPLE_ROWS, SAMPLE_LENGTHS[m], dtype=torch.bool))
     free = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
     return inputs, dict.fromkeys(inputs, free)
 
 
-def stream(config, modality: str, mask: torch.Tensor) -> dict[str, torch.Tensor]:
+def make_modality_inputs(config, modality: str, mask: torch.Tensor) -> dict[str, torch.Tensor]:
     """Random values of a modality, or tokens, as the model takes them, with their mask `(batch, length)`."""
     if modality == "text" and config.text_config is not None:
         tokens = torch.randint(config.text_config.vocab_size, mask.shape)
@@ -155,7 +157,7 @@ def stream(config, modality: str, mask: torch.Tensor) -> dict[str, torch.Tensor]
     return {modality: torch.randn(*mask.shape, config.feature_sizes[modality]), f"{modality}_mask": mask}
 
 
-def largest_difference(model: AffectPreTrainedModel, folder: str | Path) -> float:
+def measure_difference(model: AffectPreTrainedModel, folder: str | Path) -> float:
     """Between the answers of a model and of its graph in `folder`, to random rows of a number and a length that it was not
     traced with: padded on either side, with masked steps inside, and one with the first modality alone."""
     from onnxruntime import InferenceSession
@@ -164,7 +166,7 @@ def largest_difference(model: AffectPreTrainedModel, folder: str | Path) -> floa
     mask[:, [4, 12]], mask[1, :4], mask[2, 13:] = True, False, False
     inputs: dict[str, torch.Tensor] = {}
     for m in model.config.modalities:
-        inputs |= stream(model.config, m, mask)
+        inputs |= make_modality_inputs(model.config, m, mask)
         mask = mask.index_fill(0, torch.tensor(4), False)
     session = InferenceSession(str(Path(folder) / "model.onnx"))
     found = session.run(None, {given.name: inputs[given.name].numpy() for given in session.get_inputs()})

@@ -56,8 +56,8 @@ def add_code(folder: str | Path) -> list[str]:
     }
     if type(config) in MODEL_FOR_PRETRAINING_MAPPING:
         classes["AutoModelForPreTraining"] = MODEL_FOR_PRETRAINING_MAPPING[type(config)]
-    auto_map = {auto: f"{module_of(kind).stem}.{kind.__name__}" for auto, kind in classes.items()}
-    code = flat_code(module_of(kind) for kind in classes.values())
+    auto_map = {auto: f"{find_source_file(kind).stem}.{kind.__name__}" for auto, kind in classes.items()}
+    code = flatten_code(find_source_file(kind) for kind in classes.values())
     for name, text in code.items():
         write_atomically(folder / name, text)
     written = list(code)
@@ -69,12 +69,12 @@ def add_code(folder: str | Path) -> list[str]:
     return sorted(written)
 
 
-def module_of(kind: type) -> Path:
+def find_source_file(kind: type) -> Path:
     """The file that defines a class of ours."""
     return Path(str(sys.modules[kind.__module__].__file__))
 
 
-def flat_code(modules: Iterable[Path]) -> dict[str, str]:
+def flatten_code(modules: Iterable[Path]) -> dict[str, str]:
     """These modules and all that they import from each other, as files of one folder: name to content.
 
     Raises:

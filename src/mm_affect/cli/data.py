@@ -81,7 +81,7 @@ def data_align(arguments) -> None:
 def data_statistics(arguments) -> None:
     """`mm-affect data statistics`."""
     from ..data.statistics import as_csv, in_cells, label_statistics, statistics_tables
-    from ..evaluation.results import markdown_table
+    from ..evaluation.results import format_markdown_table
     from ..files import write_atomically
 
     output = arguments.output
@@ -91,7 +91,7 @@ def data_statistics(arguments) -> None:
     shown = {}
     for name, table in tables.items():
         header, *lines = in_cells(table)
-        shown[name] = markdown_table(header, lines)
+        shown[name] = format_markdown_table(header, lines)
     text = f"Samples per class\n\n{shown['counts']}\n\nPearson correlation\n\n{shown['correlations']}"
     print(text)
     if output is not None:

@@ -106,7 +106,7 @@ def search_grid(arguments) -> int:
 def benchmark_models(arguments) -> int:
     """`mm-affect benchmark`; 1 if a model could not be measured, the others are."""
     from ..data import read_corpus
-    from ..evaluation.comparison import Shown, comparison_csv
+    from ..evaluation.comparison import TableLayout, make_comparison_csv
     from ..evaluation.plots import plot_models
     from ..experiments.backbone_benchmark import (
         BACKBONES,
@@ -141,7 +141,7 @@ def benchmark_models(arguments) -> int:
         print(table, end="")
         write_atomically(arguments.output / "benchmark.md", table)
         write_atomically(arguments.output / "benchmark.tex", format_tables(measured, reasons, latex=True))
-        write_atomically(arguments.output / "benchmark.csv", comparison_csv(measured, Shown(columns)))
+        write_atomically(arguments.output / "benchmark.csv", make_comparison_csv(measured, TableLayout(columns)))
         with reported("scores.png", failures):
             plot_models(measured, score_columns(measured), arguments.output / "scores.png")
     return int(bool(failures))

@@ -4,7 +4,7 @@
 import json
 from pathlib import Path
 
-from ..checkpoints.loading import folder_of_checkpoint, load_checkpoint
+from ..checkpoints.loading import find_checkpoint, load_checkpoint
 from ..features.media import MEDIA
 from .console import print_error, print_scores
 
@@ -152,7 +152,7 @@ def plot_figures(arguments) -> int:
 
     logging.disable_progress_bar()
     names = [arguments.model, *([arguments.compare] if arguments.compare else [])]
-    folders = [folder_of_checkpoint(name) for name in names]
+    folders = [find_checkpoint(name) for name in names]
     loaded = [load_checkpoint(folder, attn_implementation="eager") for folder in folders]  # it keeps the weights
     corpus, split = load_split(arguments.rows, arguments.split, *(processor for _, processor in loaded))
     rows = sample_rows(RowDataset(split), arguments.samples, arguments.seed)

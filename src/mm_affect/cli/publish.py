@@ -47,7 +47,7 @@ def write_run_card(arguments) -> None:
     from huggingface_hub.utils import validate_repo_id
 
     from ..evaluation.results import read_results, write_results
-    from ..evaluation.selection import best_of
+    from ..evaluation.selection import read_best_seed
     from ..training.run import publish
 
     if arguments.hub_dataset is not None:
@@ -55,7 +55,7 @@ def write_run_card(arguments) -> None:
         results = read_results(arguments.folder / "results.json")
         corpus = replace(results.corpus, hub_dataset=arguments.hub_dataset)
         write_results(arguments.folder / "results.json", replace(results, corpus=corpus))
-    publish(arguments.folder, best_of(arguments.folder))
+    publish(arguments.folder, read_best_seed(arguments.folder))
     print(f"Card: {arguments.folder / 'README.md'}")
 
 
@@ -63,7 +63,7 @@ def convert_checkpoint(arguments) -> None:
     """`mm-affect convert`."""
     from transformers.utils import logging
 
-    from ..checkpoints.conversion import convert, report
+    from ..checkpoints.conversion import convert, format_report
 
     logging.disable_progress_bar()
     for text in arguments.set:
@@ -72,7 +72,7 @@ def convert_checkpoint(arguments) -> None:
     fields = {name: as_json(value) for name, _, value in (text.partition("=") for text in arguments.set)}
     labels = None if arguments.labels is None else [label.strip() for label in arguments.labels.split(",")]
     record = convert(arguments.architecture, arguments.checkpoint, arguments.folder, labels, fields)
-    print(report(record, arguments.folder))
+    print(format_report(record, arguments.folder))
 
 
 DIFFERENCE, INT8_DIFFERENCE = 1e-4, 1.0  # of logits, at most
@@ -98,7 +98,7 @@ def export_checkpoint(arguments) -> None:
     from transformers.utils import logging
 
     from ..checkpoints.loading import load_checkpoint
-    from ..checkpoints.onnx_export import export_onnx, largest_difference
+    from ..checkpoints.onnx_export import export_onnx, measure_difference
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()  # it would say which versions it was tried with; the answers are compared below
@@ -106,7 +106,7 @@ def export_checkpoint(arguments) -> None:
     model, processor = load_checkpoint(arguments.model)
     folder = export_onnx(model, arguments.output, processor, arguments.int8, arguments.overwrite)
     size = sum(path.stat().st_size for path in folder.glob("model.onnx*"))
-    difference = largest_difference(model, folder)
+    difference = measure_difference(model, folder)
     print(f"Graph: {folder / 'model.onnx'} ({size / 1e6:.1f} MB)")
     print(f"Largest difference from the model, on random input of other lengths: {difference:.1e}")
     if not difference < (INT8_DIFFERENCE if arguments.int8 else DIFFERENCE):

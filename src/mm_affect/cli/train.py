@@ -111,7 +111,7 @@ def compare_runs(arguments) -> int:
 
     metrics = arguments.metrics and [name.strip() for name in arguments.metrics.split(",")]
     comparison.check_metrics(metrics or [])
-    subsets = comparison.subsets_of(arguments.subsets)
+    subsets = comparison.parse_subsets(arguments.subsets)
     if arguments.output is not None and arguments.output.suffix != ".md":
         raise ValueError(f"--output is {arguments.output}; expected a file name that ends in .md.")
     overrides = overrides_of(arguments)
@@ -125,16 +125,16 @@ def compare_runs(arguments) -> int:
     commands = {path: shlex.join(["mm-affect", "train", str(path), *flags]) for path in configs}
     compared = train_all(configs, commands, failures, arguments.resume, arguments.overwrite, arguments.jobs)
     if compared:
-        shown = comparison.Shown(
-            comparison.columns_of(compared, metrics, arguments.per_label), subsets, arguments.best
+        shown = comparison.TableLayout(
+            comparison.select_columns(compared, metrics, arguments.per_label), subsets, arguments.best
         )
         if arguments.renormalize:
             compared = [line for results in compared for line in with_renormalized(results, failures)]
-        table = comparison.comparison_table(compared, shown)
+        table = comparison.make_comparison_table(compared, shown)
         print(table)
         if arguments.output is not None:
             write_atomically(arguments.output, table + "\n")
-            write_atomically(arguments.output.with_suffix(".csv"), comparison.comparison_csv(compared, shown))
+            write_atomically(arguments.output.with_suffix(".csv"), comparison.make_comparison_csv(compared, shown))
     return int(bool(failures))
 
 

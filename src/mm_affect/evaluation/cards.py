@@ -13,8 +13,8 @@ from ..data.schema import describe_weak_labels
 from ..data.splits import describe_protocol
 from ..files import write_atomically
 from ..label_field import LabelField
-from .metrics import definition, primary_metric
-from .results import SUBSETS, CorpusSummary, Results, Score, format_score, markdown_table
+from .metrics import get_definition, get_primary_metric
+from .results import SUBSETS, CorpusSummary, Results, Score, format_markdown_table, format_score
 
 
 TEMPLATE = Path(__file__).parents[1] / "templates" / "model_card.md"
@@ -150,7 +150,7 @@ def _license(licenses: list[str | None]) -> dict[str, str]:
 
 
 def _primary_scores(results: Results, subset: str) -> dict[str, Score | None]:
-    keys = [f"{task['name']}.{primary_metric(task)[0]}" for task in results.tasks]
+    keys = [f"{task['name']}.{get_primary_metric(task)[0]}" for task in results.tasks]
     return {key: results.summary[subset].get(key) for key in keys}
 
 
@@ -166,10 +166,10 @@ def _scores_of_task(results: Results, task: dict) -> dict[str, Score]:
 def _tasks_table(results: Results) -> str:
     scores, rows = _primary_scores(results, results.full_subset), []
     for task, (key, score) in zip(results.tasks, scores.items(), strict=True):
-        better = "higher" if primary_metric(task)[1] else "lower"
+        better = "higher" if get_primary_metric(task)[1] else "lower"
         shown = f"`{key.split('.')[1]}` {format_score(score)} ({better} is better)"
         rows.append([task["name"], task["problem_type"].replace("_", " "), ", ".join(task["labels"]), shown])
-    return markdown_table(["task", "kind", "labels", "test score"], rows)
+    return format_markdown_table(["task", "kind", "labels", "test score"], rows)
 
 
 def _task_tables(results: Results, task: dict) -> dict[str, str]:
@@ -182,18 +182,18 @@ def _task_tables(results: Results, task: dict) -> dict[str, str]:
         header.append(f"seed {results.best.seed}, best on validation")
         names = [key for key in scores if "." not in key]
         rows = [[*row, format_score(best.get(f"{task['name']}.{key}"))] for row, key in zip(rows, names, strict=True)]
-    tables = {"name": task["name"], "table": markdown_table(header, rows)}
+    tables = {"name": task["name"], "table": format_markdown_table(header, rows)}
     metrics = list(dict.fromkeys(key.split(".", 1)[0] for key in scores if "." in key))
     if metrics:
         rows = [[label, *(format_score(scores.get(f"{m}.{label}")) for m in metrics)] for label in task["labels"]]
-        tables["label_table"] = markdown_table(["label", *(f"`{m}`" for m in metrics)], rows)
+        tables["label_table"] = format_markdown_table(["label", *(f"`{m}`" for m in metrics)], rows)
     return tables
 
 
 def _subset_table(results: Results) -> str:
     subsets = [subset for subset in SUBSETS if subset in results.summary]
     rows = [[s.replace("+", " + "), *map(format_score, _primary_scores(results, s).values())] for s in subsets]
-    return markdown_table(["modalities", *(f"`{key}`" for key in _primary_scores(results, subsets[0]))], rows)
+    return format_markdown_table(["modalities", *(f"`{key}`" for key in _primary_scores(results, subsets[0]))], rows)
 
 
 def _corpus_table(corpus: CorpusSummary) -> str:
@@ -209,7 +209,7 @@ def _corpus_table(corpus: CorpusSummary) -> str:
         rows.insert(2, ["how to get it", access])
     for name, count in corpus.labels_used.items():
         rows.append([f"training labels used, `{name}`", f"{count['used']:,} of {count['known']:,}"])
-    return markdown_table(["", ""], rows)
+    return format_markdown_table(["", ""], rows)
 
 
 def _auxiliary_table(corpora: list[dict]) -> str:
@@ -219,7 +219,7 @@ def _auxiliary_table(corpora: list[dict]) -> str:
          f"{corpus['counts']['train']:,}", f"`{corpus['manifest_hash']}`" if corpus["manifest_hash"] else "none"]
         for corpus in corpora
     ]  # fmt: skip
-    return markdown_table(["corpus", "license", "training utterances", "manifest hash"], rows) if rows else ""
+    return format_markdown_table(["corpus", "license", "training utterances", "manifest hash"], rows) if rows else ""
 
 
 def _extractor_table(extractors: dict, modalities: list[str]) -> str:
@@ -233,7 +233,7 @@ def _extractor_table(extractors: dict, modalities: list[str]) -> str:
             rows.append([modality, *facts, pace])
         else:
             rows.append([modality, "none recorded", "–", "–", "–"])
-    return markdown_table(["modality", "extractor", "version", "size", "steps"], rows)
+    return format_markdown_table(["modality", "extractor", "version", "size", "steps"], rows)
 
 
 def _run_table(results: Results) -> str:
@@ -243,7 +243,7 @@ def _run_table(results: Results) -> str:
         ["date", results.date],
     ]
     rows += [[package, version] for package, version in results.environment.versions.items()]
-    return markdown_table(["", ""], rows)
+    return format_markdown_table(["", ""], rows)
 
 
 def _seed_table(results: Results) -> str:
@@ -254,9 +254,11 @@ def _seed_table(results: Results) -> str:
         row = [seed, run.epochs, run.best_epoch, f"{run.seconds:.1f}"]
         rows.append(row + ["–" if score is None else f"{score:.3f}" for score in measured])
     scores = [f"`{key}` {split}" for key in keys for split in ("validation", "test")]
-    return markdown_table(["seed", "epochs", "best epoch", "seconds", *scores], rows)
+    return format_markdown_table(["seed", "epochs", "best epoch", "seconds", *scores], rows)
 
 
 def _definition_table(results: Results) -> str:
     keys = [key.split(".", 1)[0] for task in results.tasks for key in _scores_of_task(results, task)]
-    return markdown_table(["metric", "definition"], [[f"`{key}`", definition(key)] for key in dict.fromkeys(keys)])
+    return format_markdown_table(
+        ["metric", "definition"], [[f"`{key}`", get_definition(key)] for key in dict.fromkeys(keys)]
+    )

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from ..messages import did_you_mean
 from ..vocabulary import MODALITIES
 from .metrics import ALL_LABELS, PER_LABEL, REGRESSION, SENTIMENT, SINGLE_LABEL
-from .results import SUBSETS, UNMEASURED, Results, Score, format_score, markdown_table
+from .results import SUBSETS, UNMEASURED, Results, Score, format_markdown_table, format_score
 
 
-MEASURED = REGRESSION | SENTIMENT | SINGLE_LABEL | PER_LABEL | ALL_LABELS
+METRICS = REGRESSION | SENTIMENT | SINGLE_LABEL | PER_LABEL | ALL_LABELS
 # What is shown of a task unless other metrics are chosen.
-SHOWN = {
+DEFAULT_METRICS = {
     "multi_label_classification": ("jaccard_accuracy", "precision_micro", "recall_micro", "f1_micro"),
     "single_label_classification": ("accuracy", "f1_weighted", "f1_macro"),
     "regression": ("mae", "pearson", "ccc"),
@@ -23,15 +23,17 @@ SHOWN = {
 def check_metrics(names: list[str]) -> None:
     """Refuse names without a metric in them: `f1_micro`, `emotion.f1_micro` and `emotion.f1_binary.happy` have one."""
     for name in names:
-        if not MEASURED.keys() & set(name.split(".")):
-            raise ValueError(f"There is no metric {name!r}.{did_you_mean(name.split('.')[-1], MEASURED)}")
+        if not METRICS.keys() & set(name.split(".")):
+            raise ValueError(f"There is no metric {name!r}.{did_you_mean(name.split('.')[-1], METRICS)}")
 
 
-def columns_of(list_of_results: list[Results], metrics: list[str] | None = None, per_label: bool = False) -> list[str]:
+def select_columns(
+    list_of_results: list[Results], metrics: list[str] | None = None, per_label: bool = False
+) -> list[str]:
     """The keys `task.metric` that a comparison shows.
 
     Args:
-        metrics: of the first task of each run, or with the task's name before them; default: `SHOWN`.
+        metrics: of the first task of each run, or with the task's name before them; default: `DEFAULT_METRICS`.
         per_label: add the metrics of every label, of those chosen; default: of `f1_binary`.
 
     Raises:
@@ -40,7 +42,7 @@ def columns_of(list_of_results: list[Results], metrics: list[str] | None = None,
     measured = {key for results in list_of_results for key in results.summary[results.full_subset]}
     columns = {}  # in order, none twice
     for task in (results.tasks[0] for results in list_of_results):
-        for name in metrics or [*SHOWN[task["problem_type"]], *(["f1_binary"] if per_label else [])]:
+        for name in metrics or [*DEFAULT_METRICS[task["problem_type"]], *(["f1_binary"] if per_label else [])]:
             key = name if name in measured else f"{task['name']}.{name}"
             keys = [key, *(f"{key}.{label}" for label in task["labels"] if per_label)]
             columns |= dict.fromkeys(key for key in keys if key in measured)
@@ -53,7 +55,7 @@ def columns_of(list_of_results: list[Results], metrics: list[str] | None = None,
     return list(columns)
 
 
-def subsets_of(names: str | None) -> list[str]:
+def parse_subsets(names: str | None) -> list[str]:
     """The subsets of modalities in `"audio, visual+audio"`, written as results have them; empty without any.
 
     Raises:
@@ -72,7 +74,7 @@ def subsets_of(names: str | None) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Shown:
+class TableLayout:
     """What a comparison shows of each run.
 
     Args:
@@ -94,16 +96,16 @@ class Shown:
         return [found[subset].get(column) for column in self.columns for subset in subsets]
 
 
-def comparison_table(list_of_results: list[Results], shown: Shown) -> str:
+def make_comparison_table(list_of_results: list[Results], shown: TableLayout) -> str:
     """Markdown; a dash is what a run was not measured by."""
     lines = [
         [name, corpus, *(format_score(score) for score in scores), seeds, f"{parameters:,}", f"{seconds:.0f}"]
         for name, corpus, scores, seeds, parameters, seconds in _lines(list_of_results, shown)
     ]
-    return markdown_table(["run", "corpus", *shown.header(), "seeds", "parameters", "seconds"], lines)
+    return format_markdown_table(["run", "corpus", *shown.header(), "seeds", "parameters", "seconds"], lines)
 
 
-def comparison_csv(list_of_results: list[Results], shown: Shown) -> str:
+def make_comparison_csv(list_of_results: list[Results], shown: TableLayout) -> str:
     """The same with unrounded numbers, the mean and the deviation, or both ends of the interval, in columns of their own;
     unknown ones are empty."""
     file = io.StringIO()

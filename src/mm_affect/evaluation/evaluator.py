@@ -16,7 +16,7 @@ from ..vocabulary import MODALITIES
 from .metrics import PER_LABEL, TUNABLE, compute_task_metrics, tune_thresholds
 
 
-def quietly(function):
+def without_warnings(function):
     """`function` without its warnings: what is undefined on a small validation split is said once, at the end."""
 
     def quiet(*arguments):
@@ -36,7 +36,7 @@ def compute_metrics(tasks: list[Task], prediction: EvalPrediction) -> dict[str, 
             field = task.to_label_field().to_dict()
             found = compute_task_metrics(field, truth, scores, task.threshold)
             for metric, thresholds in (task.metric_thresholds or {}).items():
-                own = quietly(compute_task_metrics)(field, truth, scores, thresholds)
+                own = without_warnings(compute_task_metrics)(field, truth, scores, thresholds)
                 found |= {name: value for name, value in own.items() if name.split(".")[0] == metric}
             metrics |= {f"{task.name}.{name}": value for name, value in found.items()}
     return metrics
@@ -59,7 +59,7 @@ def predict(model: AffectPreTrainedModel, collator: AffectCollator, rows, batch_
     return EvalPrediction(predictions=join(logits), label_ids=join(labels))
 
 
-def modality_subsets(modalities) -> list[tuple[str, ...]]:
+def list_modality_subsets(modalities) -> list[tuple[str, ...]]:
     """Every non-empty subset of the modalities, the fullest first."""
     count = len(modalities)
     subsets = [
@@ -75,7 +75,7 @@ def predict_subsets(
     collator = AffectCollator(processor, model.config.tasks, label_fields)
     return {
         "+".join(subset): predict(model, collator, RowDataset(rows, subset), batch_size)
-        for subset in modality_subsets(model.config.modalities)
+        for subset in list_modality_subsets(model.config.modalities)
     }
 
 
@@ -85,7 +85,7 @@ def evaluate_subsets(model, processor: AffectProcessor, rows, label_fields, batc
     return {subset: compute_metrics(model.config.tasks, answer) for subset, answer in answers.items()}
 
 
-def with_tuned_thresholds(tasks: list[Task], validation: EvalPrediction, metrics: str | list[str]) -> list[Task]:
+def tune_task_thresholds(tasks: list[Task], validation: EvalPrediction, metrics: str | list[str]) -> list[Task]:
     """The tasks, multi-label ones with a threshold per label chosen on validation predictions.
 
     Args:

@@ -56,7 +56,7 @@ class AffectMetric(evaluate.Metric):
         if task is None and config_name not in FUNCTIONS:
             raise ValueError(f"There is no metric {config_name!r}; expected one of {', '.join(FUNCTIONS)}.")
         if task is not None:
-            metrics.primary_metric(task)  # refuses an unknown problem type
+            metrics.get_primary_metric(task)  # refuses an unknown problem type
         self.task, self.threshold = task, threshold
         super().__init__(config_name=config_name or task["name"], **options)
 
@@ -65,7 +65,7 @@ class AffectMetric(evaluate.Metric):
             what, features = metrics.compute_task_metrics, [TASKS[self.task["problem_type"]]]
         else:
             what = FUNCTIONS[self.config_name]
-            features = [{"predictions": kind, "references": kind} for kind in kinds_of(self.config_name)]
+            features = [{"predictions": kind, "references": kind} for kind in list_input_types(self.config_name)]
         return evaluate.MetricInfo(
             description=what.__doc__,
             citation="",
@@ -80,11 +80,11 @@ class AffectMetric(evaluate.Metric):
         name, function = self.config_name, FUNCTIONS[self.config_name]
         if name in metrics.PER_LABEL and truth.ndim == 2:
             values = [function(truth[:, i], prediction[:, i]) for i in range(truth.shape[1])]
-            return {name: metrics.mean_of_defined(name, values, [f"label {i}" for i in range(len(values))])}
+            return {name: metrics.average_over_labels(name, values, [f"label {i}" for i in range(len(values))])}
         return {name: function(truth, prediction)}
 
 
-def kinds_of(name: str) -> list:
+def list_input_types(name: str) -> list:
     """What a prediction, and a reference, of one sample may be for the metric of this name."""
     if name in TEXT:
         return [datasets.Value("string")]

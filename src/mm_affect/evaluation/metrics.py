@@ -323,14 +323,14 @@ PRIMARY = {
 TUNABLE = {function.__name__: function for function in (f1_binary, f1_weighted, weighted_accuracy, accuracy)}
 
 
-def primary_metric(task: dict) -> tuple[str, bool]:
+def get_primary_metric(task: dict) -> tuple[str, bool]:
     """Name of the metric that selects a model for this label field, and whether greater is better."""
     if task["problem_type"] not in PRIMARY:
         raise ValueError(f"Unknown problem type {task['problem_type']!r}; expected one of {', '.join(PRIMARY)}.")
     return PRIMARY[task["problem_type"]]
 
 
-def definition(metric: str) -> str:
+def get_definition(metric: str) -> str:
     """One sentence that defines a metric of `compute_task_metrics`, for tables and cards."""
     functions = REGRESSION | SENTIMENT | SINGLE_LABEL | PER_LABEL | ALL_LABELS
     if metric not in functions:
@@ -348,7 +348,7 @@ def compute_task_metrics(task: dict, truth, scores, threshold=0.5) -> dict[str, 
     positive above `threshold`, one number or one per label; then `wacc.happy` is the metric of one label and `wacc`
     its mean over the labels where it is defined, with a warning that names the others.
     """
-    primary_metric(task)
+    get_primary_metric(task)
     labels, truth, scores = task["labels"], np.asarray(truth), np.asarray(scores)
     if task["problem_type"] == "regression":
         scores = scores[:, 0] if scores.ndim == 2 and scores.shape[1] == 1 else scores
@@ -372,7 +372,7 @@ def compute_task_metrics(task: dict, truth, scores, threshold=0.5) -> dict[str, 
     for name, function in PER_LABEL.items():
         decided = scores if name == "auc" else prediction
         values = [function(truth[:, i], decided[:, i]) for i in range(len(labels))]
-        metrics[name] = mean_of_defined(name, values, labels)
+        metrics[name] = average_over_labels(name, values, labels)
         metrics |= {f"{name}.{label}": value for label, value in zip(labels, values, strict=True)}
     return metrics | {name: function(truth, prediction) for name, function in ALL_LABELS.items()}
 
@@ -401,7 +401,7 @@ def _threshold_vector(threshold, labels: list[str]) -> np.ndarray:
     return threshold
 
 
-def mean_of_defined(name: str, values: list[float], labels: list[str]) -> float:
+def average_over_labels(name: str, values: list[float], labels: list[str]) -> float:
     """The mean of a metric over the labels where it is defined, with a warning that names the others; NaN if it nowhere is."""
     undefined = [label for label, value in zip(labels, values, strict=True) if np.isnan(value)]
     if undefined:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..files import write_atomically
-from .metrics import PRIMARY, primary_metric
+from .metrics import PRIMARY, get_primary_metric
 from .results import SUBSETS, UNMEASURED, Results
 
 
@@ -63,21 +63,21 @@ class FigureInputs(NamedTuple):
     title: str
 
 
-def seed_folder(folder: Path) -> Path:
+def find_seed_folder(folder: Path) -> Path:
     """Where a checkpoint was trained: the folder of one seed itself, or of a run the folder of its best seed."""
-    from .selection import best_of
+    from .selection import read_best_seed
 
-    return folder / "seeds" / f"seed-{best_of(folder)}" if (folder / "results.json").is_file() else folder
+    return folder / "seeds" / f"seed-{read_best_seed(folder)}" if (folder / "results.json").is_file() else folder
 
 
-def history_of(folder: Path) -> list[dict]:
+def read_history(folder: Path) -> list[dict]:
     """What was logged while a checkpoint was trained: the folder of one seed, or of a run, whose best seed counts.
 
     Raises:
         FileNotFoundError: the folder holds no history, as of a checkpoint that was converted.
         ValueError: the history is damaged.
     """
-    path = seed_folder(folder) / "history.json"
+    path = find_seed_folder(folder) / "history.json"
     if not path.is_file():
         raise FileNotFoundError(f"There is no training history {path}; only `mm-affect train` writes one.")
     try:
@@ -101,7 +101,7 @@ def styled(plot: Callable) -> Callable:
     return drawn
 
 
-def new_figure(panels: int, width: float, height: float, columns: int, **options):
+def make_figure(panels: int, width: float, height: float, columns: int, **options):
     """A figure of that many panels (each width by height inches) and the list of its axes; draws without a display."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -133,7 +133,7 @@ def save_figure(figure, path: str | Path, header: list[str], rows: list[list]) -
     return path
 
 
-def line_style(index: int) -> dict:
+def get_line_style(index: int) -> dict:
     """Color, dash and marker of the index-th curve; 105 differ."""
     return {
         "color": COLORS[index % len(COLORS)],
@@ -161,7 +161,7 @@ def plot_training(history: list[dict], path: str | Path) -> Path:
     if not curves:
         raise ValueError("The training history has no losses with epochs; pass `trainer.state.log_history`.")
     names = sorted(curves, key=lambda name: (name != "loss", "loss" not in name))
-    figure, axes = new_figure(len(names), 3.0, 2.2, columns=3)
+    figure, axes = make_figure(len(names), 3.0, 2.2, columns=3)
     for panel, name in zip(axes, names, strict=True):
         for split, color in (("training", COLORS[0]), ("validation", COLORS[1])):
             if split in curves[name]:
@@ -180,8 +180,8 @@ def plot_training(history: list[dict], path: str | Path) -> Path:
 def plot_subsets(results: Results, path: str | Path) -> Path:
     """Primary metric of each task for every subset of the modalities, mean and standard deviation over the seeds."""
     subsets = [subset for subset in SUBSETS if subset in results.summary]
-    keys = [(f"{task['name']}.{primary_metric(task)[0]}", primary_metric(task)[1]) for task in results.tasks]
-    figure, axes = new_figure(len(keys), max(3.0, 6.0 / len(keys)), 0.9 + 0.28 * len(subsets), columns=3, sharey=True)
+    keys = [(f"{task['name']}.{get_primary_metric(task)[0]}", get_primary_metric(task)[1]) for task in results.tasks]
+    figure, axes = make_figure(len(keys), max(3.0, 6.0 / len(keys)), 0.9 + 0.28 * len(subsets), columns=3, sharey=True)
     rows = []
     for panel, (key, greater_is_better) in zip(axes, keys, strict=True):
         for height, subset in enumerate(subsets):
@@ -208,7 +208,7 @@ def plot_models(list_of_results: list[Results], blocks: dict[str, dict[str, str]
     """
     names = [results.name for results in list_of_results]
     wide = max(len(columns) for columns in blocks.values())
-    figure, axes = new_figure(wide * len(blocks), 1.6, 0.9 + 0.2 * len(names), columns=wide, sharey=True)
+    figure, axes = make_figure(wide * len(blocks), 1.6, 0.9 + 0.2 * len(names), columns=wide, sharey=True)
     rows = []
     for line, (metric, columns) in enumerate(blocks.items()):
         for panel, (header, key) in zip(axes[line * wide :], columns.items(), strict=False):
@@ -234,7 +234,7 @@ def plot_confusion(matrix, labels: list[str], path: str | Path) -> Path:
         raise ValueError(f"The confusion matrix has shape {matrix.shape}, but there are {len(labels)} labels.")
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     side = 1.6 + 0.5 * len(labels)
-    figure, (panel,) = new_figure(1, side + 0.7, side, columns=1)
+    figure, (panel,) = make_figure(1, side + 0.7, side, columns=1)
     image = panel.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for row, column in np.ndindex(matrix.shape):
         color = "white" if share[row, column] > 0.5 else "black"
@@ -258,12 +258,12 @@ def plot_timeline(windows: list[dict], path: str | Path) -> Path:
     if not windows:
         raise ValueError("There are no windows to plot; predict a clip first.")
     tasks = {task: list(scores) for task, scores in windows[0]["scores"].items()}
-    figure, axes = new_figure(len(tasks), 8.0, 1.9, columns=1, sharex=True)
+    figure, axes = make_figure(len(tasks), 8.0, 1.9, columns=1, sharex=True)
     for panel, (task, labels) in zip(axes, tasks.items(), strict=True):
         for index, label in enumerate(labels):
             values = [window["scores"][task][label] for window in windows]
             middles = [(window["start"] + window["end"]) / 2 for window in windows]
-            panel.plot(middles, values, markersize=3.5, linewidth=1.3, label=label, **line_style(index))
+            panel.plot(middles, values, markersize=3.5, linewidth=1.3, label=label, **get_line_style(index))
         panel.set_title(task, loc="left")
         if len(labels) > 1:
             panel.set_ylim(-0.03, 1.03)

@@ -22,7 +22,7 @@ from ..files import write_atomically
 from ..tasks import Task
 
 
-FILE = "predictions.parquet"
+PREDICTIONS_FILE = "predictions.parquet"
 _TASKS = b"mm_affect.tasks"
 
 
@@ -42,7 +42,7 @@ class Predictions(NamedTuple):
     scores: dict[str, np.ndarray]
 
 
-def scored(ids: list[str], tasks: list[Task], answer: EvalPrediction) -> Predictions:
+def collect_predictions(ids: list[str], tasks: list[Task], answer: EvalPrediction) -> Predictions:
     """The answer of `training.predict` on the rows of these ids; tasks that the rows have no labels of are left out."""
     known = [task for task in tasks if task.name in answer.label_ids]
     return Predictions(

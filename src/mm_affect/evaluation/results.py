@@ -348,13 +348,13 @@ def format_score(score: Score | None) -> str:
     return f"{score.mean:.3f}" + ("" if score.std is None else f" ± {score.std:.3f}")
 
 
-def markdown_table(header: list[str], rows: list[list]) -> str:
+def format_markdown_table(header: list[str], rows: list[list]) -> str:
     """Return a table in GitHub Markdown."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-def latex_table(header: list[str], rows: list[list]) -> str:
+def format_latex_table(header: list[str], rows: list[list]) -> str:
     """Return a LaTeX table with booktabs rules; the first column is left-aligned, the others are right-aligned."""
     special = {character: f"\\{character}" for character in "&%$#_{}"} | {
         "\\": r"\textbackslash{}",

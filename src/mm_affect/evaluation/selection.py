@@ -13,21 +13,21 @@ import numpy as np
 
 from ..messages import did_you_mean
 from ..tasks import Task
-from .evaluator import quietly
-from .metrics import compute_task_metrics, primary_metric
+from .evaluator import without_warnings
+from .metrics import compute_task_metrics, get_primary_metric
 from .results import SeedResult, read_results
 
 
 LESS_IS_BETTER = ("mae", "hamming_loss")
 
 
-def selection_of(config, tasks: list[Task]) -> tuple[str, bool]:
+def get_selection_metric(config, tasks: list[Task]) -> tuple[str, bool]:
     """The validation metric, or several joined by `+`, that chooses, and whether greater is better."""
     wanted = config.training.select_by
     if wanted == "loss":
         return "loss", False
     if wanted is None:
-        name, greater = primary_metric(tasks[0].to_label_field().to_dict())
+        name, greater = get_primary_metric(tasks[0].to_label_field().to_dict())
         return f"{tasks[0].name}.{name}", greater
     return wanted, wanted.split("+")[0].split(".")[-1] not in LESS_IS_BETTER
 
@@ -47,8 +47,8 @@ def check_selection(config, tasks: list[Task], measured: list[Task]) -> None:
         scores = np.zeros((2, task.num_outputs))
         zeros = truth.get(task.problem_type, scores)
         field = task.to_label_field().to_dict()
-        known += [f"{task.name}.{name}" for name in quietly(compute_task_metrics)(field, zeros, scores)]
-    selection = selection_of(config, tasks)[0]
+        known += [f"{task.name}.{name}" for name in without_warnings(compute_task_metrics)(field, zeros, scores)]
+    selection = get_selection_metric(config, tasks)[0]
     parts = selection.split("+")
     for wanted in parts:
         if wanted not in known:
@@ -63,7 +63,7 @@ def check_selection(config, tasks: list[Task], measured: list[Task]) -> None:
         )
 
 
-def best_of(output: Path) -> int:
+def read_best_seed(output: Path) -> int:
     """The seed that validation preferred, of a finished run."""
     results = read_results(output / "results.json")
     training = results.config["training"]
@@ -71,11 +71,11 @@ def best_of(output: Path) -> int:
     tasks = [Task.from_dict({"name": t["name"], "problem_type": t["problem_type"],
                              "labels": t["labels"] if t["problem_type"] != "regression" else []})
              for t in results.tasks]  # fmt: skip
-    return best_seed(config, tasks, results.seeds)
+    return select_best_seed(config, tasks, results.seeds)
 
 
-def best_seed(config, tasks: list[Task], seeds: dict[str, SeedResult]) -> int:
+def select_best_seed(config, tasks: list[Task], seeds: dict[str, SeedResult]) -> int:
     """The seed with the best validation score; of equal ones the first."""
-    metric, greater = selection_of(config, tasks)
+    metric, greater = get_selection_metric(config, tasks)
     scores = {seed: score for seed, run in seeds.items() if (score := run.validation[metric]) is not None}
     return int((max if greater else min)(scores, key=lambda seed: scores[seed]))

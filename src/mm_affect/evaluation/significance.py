@@ -5,7 +5,7 @@ The difference of two runs is that of their mean scores over the seeds, as in `r
 other test samples and with other seeds:
 
 * Samples: the test rows are drawn again with replacement, thousands of times, the same rows for both runs and all seeds,
-  and both runs are scored on them (Efron and Tibshirani 1993, "An introduction to the bootstrap", chapter 16).
+  and both runs are collect_predictions on them (Efron and Tibshirani 1993, "An introduction to the bootstrap", chapter 16).
 * Seeds: runs are paired by seed, too, and the mean difference is moved by s / sqrt(n) times a draw from Student's t with
   n - 1 degrees of freedom; s is the deviation of the difference over the n seeds. To draw the seeds with replacement as
   well is the usual way, but five are too few for it: in simulation, where the seeds decide, its 95 % intervals hold
@@ -21,12 +21,12 @@ from pathlib import Path
 import numpy as np
 
 from ..messages import did_you_mean
-from .metrics import ALL_LABELS, PER_LABEL, REGRESSION, SENTIMENT, SINGLE_LABEL, f1_binary, primary_metric
-from .predictions import FILE, Predictions, read_predictions
+from .metrics import ALL_LABELS, PER_LABEL, REGRESSION, SENTIMENT, SINGLE_LABEL, f1_binary, get_primary_metric
+from .predictions import PREDICTIONS_FILE, Predictions, read_predictions
 from .results import read_results
 
 
-CELLS = 2_000_000  # drawn rows that are held at a time: a bound on memory
+MAX_CELLS = 2_000_000  # drawn rows that are held at a time: a bound on memory
 
 
 # Metrics on many draws at a time
@@ -53,7 +53,7 @@ COUNTS = {
 }
 
 
-class Part:
+class BootstrapMetric:
     """One metric function of `metrics` on one truth and prediction: of a task, or of one label of it.
 
     Args:
@@ -77,11 +77,11 @@ class Part:
             self.sums = np.stack([kind.reshape(len(truth), -1).sum(1) for kind in cells], -1)
             self.finish = COUNTS[function.__name__]
 
-    def whole(self) -> float:
+    def compute(self) -> float:
         """The metric on all samples."""
         return self.function(self.truth, self.prediction)
 
-    def drawn(self, rows: np.ndarray, times: np.ndarray) -> np.ndarray:
+    def resample(self, rows: np.ndarray, times: np.ndarray) -> np.ndarray:
         """The metric on each draw, `(draws,)`: `rows` are the samples of each, `times` how often each sample is among them."""
         if self.finish is None:
             return np.array([self.function(self.truth[draw], self.prediction[draw]) for draw in rows])
@@ -89,7 +89,7 @@ class Part:
             return self.finish(*(times @ self.sums.astype(np.float64)).T)
 
 
-def parts_of(predictions: Predictions, metric: str) -> list[Part]:
+def make_bootstrap_metrics(predictions: Predictions, metric: str) -> list[BootstrapMetric]:
     """The parts whose mean, where they are defined, is `task.metric` (or `task.metric.label`).
 
     Raises:
@@ -115,15 +115,15 @@ def parts_of(predictions: Predictions, metric: str) -> list[Part]:
     if label is not None and label not in labels:
         raise ValueError(f"The task {name!r} has no label {label!r}.{did_you_mean(label, labels)}")
     if not several:
-        return [Part(known[kind], truth, scores, binary=len(labels) == 2)]
+        return [BootstrapMetric(known[kind], truth, scores, binary=len(labels) == 2)]
     if kind in ALL_LABELS:
-        return [Part(known[kind], truth, decided, binary=True)]
+        return [BootstrapMetric(known[kind], truth, decided, binary=True)]
     values = scores if kind == "auc" else decided
     chosen = range(len(labels)) if label is None else [labels.index(label)]
-    return [Part(known[kind], truth[:, i], values[:, i], binary=True) for i in chosen]
+    return [BootstrapMetric(known[kind], truth[:, i], values[:, i], binary=True) for i in chosen]
 
 
-def mean_of_defined(values: list) -> np.ndarray:
+def average_defined(values: list) -> np.ndarray:
     """Mean over parts where they are defined, NaN where none is."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
@@ -156,17 +156,20 @@ def compare(
     results = [read_results(folder / "results.json") for folder in folders]
     if metric is None:
         task = results[0].tasks[0]
-        metric = f"{task['name']}.{primary_metric(task)[0]}"
+        metric = f"{task['name']}.{get_primary_metric(task)[0]}"
     seeds = list(results[0].seeds)
     if set(seeds) != set(results[1].seeds):
         raise ValueError(
             f"{one} has the seeds {', '.join(seeds)} and {other} {', '.join(results[1].seeds)}; runs are compared seed "
             "by seed, so train both with the same."
         )
-    runs = [[read_predictions(folder / "seeds" / f"seed-{name}" / FILE) for name in seeds] for folder in folders]
+    runs = [
+        [read_predictions(folder / "seeds" / f"seed-{name}" / PREDICTIONS_FILE) for name in seeds]
+        for folder in folders
+    ]
     task, first = metric.split(".")[0], runs[0][0]
     parts = [
-        [parts_of(alike(first, predictions, task, folder), metric) for predictions in run]
+        [make_bootstrap_metrics(align_predictions(first, predictions, task, folder), metric) for predictions in run]
         for folder, run in zip(folders, runs, strict=True)
     ]
     return {"metric": metric, "samples": len(first.ids), "seeds": len(seeds)} | paired_bootstrap(
@@ -174,18 +177,18 @@ def compare(
     )
 
 
-def paired_bootstrap(parts: list[list[list[Part]]], resamples: int, seed: int) -> dict:
+def paired_bootstrap(parts: list[list[list[BootstrapMetric]]], resamples: int, seed: int) -> dict:
     """Scores, difference, interval and p of `compare` from the parts of each seed of each of the two runs.
 
     Raises:
         ValueError: the metric is undefined for one of the seeds.
     """
-    scores = np.array([[mean_of_defined([part.whole() for part in one]) for one in run] for run in parts])
+    scores = np.array([[average_defined([part.compute() for part in one]) for one in run] for run in parts])
     if np.isnan(scores).any():
         raise ValueError("The metric is undefined for these rows and predictions; choose another one.")
     differences = scores[0] - scores[1]  # (seeds,)
     rng = np.random.default_rng(seed)
-    drawn = drawn_differences(parts, resamples, rng)
+    drawn = resample_differences(parts, resamples, rng)
     moved = drawn[~np.isnan(drawn)]
     if len(differences) > 1:
         error = differences.std(ddof=1) / np.sqrt(len(differences))
@@ -200,9 +203,9 @@ def paired_bootstrap(parts: list[list[list[Part]]], resamples: int, seed: int) -
     }
 
 
-def draws_of(samples: int, resamples: int, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def iter_resamples(samples: int, resamples: int, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Draws of the samples with replacement, some at a time: the rows of each, and how often each sample is among them."""
-    for begin in range(0, resamples, step := max(1, CELLS // samples)):
+    for begin in range(0, resamples, step := max(1, MAX_CELLS // samples)):
         draws = min(step, resamples - begin)
         rows = rng.integers(0, samples, (draws, samples))
         places = rows + samples * np.arange(draws)[:, None]
@@ -210,19 +213,21 @@ def draws_of(samples: int, resamples: int, rng: np.random.Generator) -> Iterator
         yield rows, times
 
 
-def drawn_differences(parts: list[list[list[Part]]], resamples: int, rng: np.random.Generator) -> np.ndarray:
+def resample_differences(
+    parts: list[list[list[BootstrapMetric]]], resamples: int, rng: np.random.Generator
+) -> np.ndarray:
     """Mean over the seeds of the one run less that of the other, on each draw of the samples: `(resamples,)`."""
     found = []
-    for rows, times in draws_of(len(parts[0][0][0].truth), resamples, rng):
+    for rows, times in iter_resamples(len(parts[0][0][0].truth), resamples, rng):
         one, other = (
-            np.mean([mean_of_defined([part.drawn(rows, times) for part in seed]) for seed in run], axis=0)
+            np.mean([average_defined([part.resample(rows, times) for part in seed]) for seed in run], axis=0)
             for run in parts
         )
         found.append(one - other)
     return np.concatenate(found)
 
 
-def intervals(
+def compute_intervals(
     predictions: Predictions, metrics: Iterable[str], resamples: int = 1000, seed: int = 0
 ) -> dict[str, list[float]]:
     """The 95 % interval of each metric of one seed, by a bootstrap over the samples (percentiles).
@@ -234,11 +239,11 @@ def intervals(
     Args:
         metrics: `task.metric` or `task.metric.label`.
     """
-    parts = {metric: parts_of(predictions, metric) for metric in metrics}
+    parts = {metric: make_bootstrap_metrics(predictions, metric) for metric in metrics}
     drawn = {metric: [] for metric, several in parts.items() if all(part.finish for part in several)}
-    for rows, times in draws_of(len(predictions.ids), resamples, np.random.default_rng(seed)):
+    for rows, times in iter_resamples(len(predictions.ids), resamples, np.random.default_rng(seed)):
         for metric, found in drawn.items():
-            found.append(mean_of_defined([part.drawn(rows, times) for part in parts[metric]]))
+            found.append(average_defined([part.resample(rows, times) for part in parts[metric]]))
     bounds = {}
     for metric, found in drawn.items():
         known = np.concatenate(found)
@@ -248,7 +253,7 @@ def intervals(
     return bounds
 
 
-def alike(first: Predictions, predictions: Predictions, task: str, folder: Path) -> Predictions:
+def align_predictions(first: Predictions, predictions: Predictions, task: str, folder: Path) -> Predictions:
     """The predictions in the order of the `first` ones' rows.
 
     Raises:

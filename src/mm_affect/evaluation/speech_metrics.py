@@ -81,7 +81,7 @@ def equal_error_rate(same: np.ndarray, scores: np.ndarray) -> float:
     return float(accepted[after - 1] + share * (accepted[after] - accepted[after - 1]))
 
 
-def verification_pairs(persons: np.ndarray, embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def make_verification_pairs(persons: np.ndarray, embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """All pairs of clips: whether both are of one person, and the cosine of their embeddings, `(pairs,)` each.
 
     Args:

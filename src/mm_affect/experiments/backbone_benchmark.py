@@ -11,8 +11,8 @@ row is read so.
 from pathlib import Path
 from typing import NamedTuple
 
-from ..evaluation.metrics import definition
-from ..evaluation.results import Results, format_score, latex_table, markdown_table
+from ..evaluation.metrics import get_definition
+from ..evaluation.results import Results, format_latex_table, format_markdown_table, format_score
 from ..label_field import LabelField
 from ..messages import did_you_mean
 from ..training.config import RunConfig
@@ -118,11 +118,11 @@ def format_tables(list_of_results: list[Results], failures: dict[str, str], late
     for metric, columns in score_columns(list_of_results).items():
         seeds = max(len(results.seeds) for results in list_of_results)
         parts.append(f"{comment}{metric} on the test split of {where}, mean ± standard deviation over {seeds} seeds.")
-        parts.append(f"{comment}{metric}: {definition(metric)}")
+        parts.append(f"{comment}{metric}: {get_definition(metric)}")
         lines = []
         for results in list_of_results:
             scores = results.summary[results.full_subset]
             lines.append([results.name, *(format_score(scores.get(key)) for key in columns.values())])
-        parts += ["", (latex_table if latex else markdown_table)(["model", *columns], lines), ""]
+        parts += ["", (format_latex_table if latex else format_markdown_table)(["model", *columns], lines), ""]
     parts += [f"{comment}{name} was not measured. {reason}" for name, reason in failures.items()]
     return "\n".join(parts).rstrip() + "\n"

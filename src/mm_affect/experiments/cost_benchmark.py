@@ -23,9 +23,9 @@ from transformers import CONFIG_MAPPING
 
 from ..data import load, read_corpus
 from ..data.ragged import RowDataset
-from ..evaluation.metrics import primary_metric
-from ..evaluation.plots import line_style, new_figure, save_figure, styled
-from ..evaluation.results import UNMEASURED, Environment, Score, format_score, markdown_table, read_results
+from ..evaluation.metrics import get_primary_metric
+from ..evaluation.plots import get_line_style, make_figure, save_figure, styled
+from ..evaluation.results import UNMEASURED, Environment, Score, format_markdown_table, format_score, read_results
 from ..features.collator import AffectCollator
 from ..files import write_atomically
 from ..messages import did_you_mean
@@ -103,7 +103,7 @@ def select_runs(
                 "of different rows cannot be compared."
             )
         task, scores = found.tasks[0], found.summary[found.full_subset]
-        metric = metric or f"{task['name']}.{primary_metric(task)[0]}"
+        metric = metric or f"{task['name']}.{get_primary_metric(task)[0]}"
         if scores.get(metric) is None or scores[metric].mean is None:
             raise ValueError(f"{folder} has no score {metric!r}.{did_you_mean(metric, scores)}")
         config = replace(RunConfig.from_dict(found.config), rows=str(rows))
@@ -238,7 +238,7 @@ def format_costs(measured: list[tuple[BenchmarkedRun, Cost]], metric: str | None
         lines.append([*names, cost.parameters, *numbers, cost.peak, *([score.mean, score.std] if metric else [])])
     file = io.StringIO()
     csv.writer(file, lineterminator="\n").writerows(lines)
-    return markdown_table(header, shown), file.getvalue()
+    return format_markdown_table(header, shown), file.getvalue()
 
 
 @styled
@@ -246,9 +246,9 @@ def plot_parameters(scored: list[tuple[BenchmarkedRun, Cost]], metric: str, titl
     """The score of each run against the number of its parameters: mean and standard deviation over its seeds."""
     from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
-    figure, (panel,) = new_figure(1, 6.4, 3.4, columns=1)
+    figure, (panel,) = make_figure(1, 6.4, 3.4, columns=1)
     for index, (subject, cost) in enumerate(scored):
-        score, style = subject.score, line_style(index) | {"linestyle": "none"}
+        score, style = subject.score, get_line_style(index) | {"linestyle": "none"}
         panel.errorbar(cost.parameters, score.mean, yerr=score.std, capsize=3, label=subject.name, **style)
     panel.set_xscale("log")
     panel.margins(x=0.15)

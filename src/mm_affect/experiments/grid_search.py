@@ -15,8 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..evaluation.results import Score, format_score, markdown_table
-from ..evaluation.selection import selection_of
+from ..evaluation.results import Score, format_markdown_table, format_score
+from ..evaluation.selection import get_selection_metric
 from ..files import as_json, write_atomically
 from ..training.config import RunConfig
 from ..training.parallel import run_parallel
@@ -93,7 +93,9 @@ def run_grid(
         except ValueError as error:
             raise ValueError(f"The point {_format_fields(fields)} cannot run: {error}") from None
         points.append(GridPoint(fields, config, []))
-    selections = {selection_of(point.config, tasks) for point, (_, _, tasks, _) in zip(points, prepared, strict=True)}
+    selections = {
+        get_selection_metric(point.config, tasks) for point, (_, _, tasks, _) in zip(points, prepared, strict=True)
+    }
     if len(selections) > 1:
         names = ", ".join(sorted(name for name, _ in selections))
         raise ValueError(f"The points are selected by {names}, which cannot be compared; set training.select_by.")
@@ -143,7 +145,7 @@ def format_grid(metric: str, greater: bool, points: list[GridPoint]) -> tuple[st
         lines.append([*values, format_score(score) if score or not point.failure else "failed", *facts])
         numbers = [getattr(score, part) if score else None for part in ("mean", "std")]
         writer.writerow([*values, *numbers, *facts, point.failure, point.config.output_dir])
-    return markdown_table(header, lines), file.getvalue(), None if best is None else points[best]
+    return format_markdown_table(header, lines), file.getvalue(), None if best is None else points[best]
 
 
 def write_grid(folder: Path, metric: str, greater: bool, points: list[GridPoint]) -> tuple[str, GridPoint | None]:

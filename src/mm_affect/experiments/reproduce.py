@@ -19,8 +19,8 @@ from pathlib import Path
 from scipy import stats
 
 from ..checkpoints.hub import pull_file
-from ..evaluation.metrics import primary_metric
-from ..evaluation.results import Results, Score, format_score, markdown_table, read_results
+from ..evaluation.metrics import get_primary_metric
+from ..evaluation.results import Results, Score, format_markdown_table, format_score, read_results
 from ..training.config import RunConfig
 from ..training.joint_corpora import read_corpora
 from ..training.run import run
@@ -243,7 +243,7 @@ def compare(card: Results, here: Results, every: bool = False) -> list[Compariso
     `every`: all metrics; default: the primary metric of each task.
     """
     subset, lines = card.full_subset, []
-    metrics = [f"{task['name']}.{primary_metric(task)[0]}" for task in card.tasks]
+    metrics = [f"{task['name']}.{get_primary_metric(task)[0]}" for task in card.tasks]
     if every:
         metrics += [name for name in card.summary[subset] if name not in metrics]
     for metric in metrics:
@@ -307,10 +307,10 @@ def format_comparison(lines: list[ComparisonRow]) -> str:
         ]
         for line in lines
     ]
-    return markdown_table(["metric", "", "published", "here", "difference", "verdict"], rows)
+    return format_markdown_table(["metric", "", "published", "here", "difference", "verdict"], rows)
 
 
 def is_reproduced(card: Results, lines: list[ComparisonRow]) -> bool:
     """Whether the primary metric of every task is as published; other metrics are shown, and do not decide."""
-    primary = {f"{task['name']}.{primary_metric(task)[0]}" for task in card.tasks}
+    primary = {f"{task['name']}.{get_primary_metric(task)[0]}" for task in card.tasks}
     return all(line.verdict in REPRODUCED for line in lines if line.verdict and line.metric in primary)

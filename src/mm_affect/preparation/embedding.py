@@ -19,7 +19,7 @@ import pyarrow as pa
 import torch
 from transformers import AutoProcessor
 
-from ..checkpoints.loading import folder_of_checkpoint
+from ..checkpoints.loading import find_checkpoint
 from ..data import RowReader
 from ..data.ragged import RowDataset, ragged_array
 from ..data.record import CorpusRecord
@@ -86,7 +86,7 @@ class Embedder:
             checkpoint: the folder or Hub name of the model.
             corpus: record of the rows that are read.
         """
-        folder = folder_of_checkpoint(checkpoint)
+        folder = find_checkpoint(checkpoint)
         return {
             "name": "pooled_embedding" if self.pooled else "joint_embedding",
             "version": 1,

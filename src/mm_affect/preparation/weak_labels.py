@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from ..checkpoints.loading import folder_of_checkpoint
+from ..checkpoints.loading import find_checkpoint
 from ..data import RowReader
 from ..data.ragged import RowDataset
 from ..data.record import CorpusRecord
@@ -149,7 +149,7 @@ def read_label_source(checkpoint: str | Path, task: Task, confidence: float | No
     Raises:
         ValueError: no results.json that has measured this task, and no `confidence`.
     """
-    folder = folder_of_checkpoint(checkpoint)
+    folder = find_checkpoint(checkpoint)
     name = folder.resolve().name if Path(checkpoint).exists() else str(checkpoint)
     known = {"model": name, "weights_sha256": sha256_of(weights_in(folder)), "task": task.name}
     metric = CONFIDENCE[task.problem_type]
@@ -160,7 +160,7 @@ def read_label_source(checkpoint: str | Path, task: Task, confidence: float | No
             f"{checkpoint} has no results.json, so the confidence of its labels is unknown; measure {metric} of "
             f"{task.name!r} on a validation split, and give it as confidence."
         )
-    from ..evaluation.selection import best_of
+    from ..evaluation.selection import read_best_seed
 
     results = read_results(folder / "results.json")
     if any(known_task["name"] == task.name and known_task.get("weak") for known_task in results.tasks):
@@ -168,7 +168,7 @@ def read_label_source(checkpoint: str | Path, task: Task, confidence: float | No
             f"{checkpoint} learned {task.name!r} from weak labels itself, and was measured against them; predict with the "
             "model that they came from."
         )
-    score = results.seeds[str(best_of(folder))].validation.get(f"{task.name}.{metric}")
+    score = results.seeds[str(read_best_seed(folder))].validation.get(f"{task.name}.{metric}")
     if score is None:
         raise ValueError(
             f"{checkpoint} was not measured by {task.name}.{metric} on its validation split; give the confidence of "

@@ -24,9 +24,8 @@ from ..data import RowReader, load
 from ..data.ragged import RowDataset
 from ..data.record import CorpusRecord
 from ..evaluation.cards import describe_start, write_card
-from ..evaluation.evaluator import compute_metrics, predict, predict_subsets, with_tuned_thresholds
-from ..evaluation.predictions import FILE as PREDICTIONS
-from ..evaluation.predictions import read_predictions, scored, write_predictions
+from ..evaluation.evaluator import compute_metrics, predict, predict_subsets, tune_task_thresholds
+from ..evaluation.predictions import PREDICTIONS_FILE, collect_predictions, read_predictions, write_predictions
 from ..evaluation.results import (
     BestSeed,
     CorpusSummary,
@@ -37,8 +36,8 @@ from ..evaluation.results import (
     read_results,
     write_results,
 )
-from ..evaluation.selection import add_selection_mean, best_seed, check_selection, selection_of
-from ..evaluation.significance import intervals
+from ..evaluation.selection import add_selection_mean, check_selection, get_selection_metric, select_best_seed
+from ..evaluation.significance import compute_intervals
 from ..features.collator import AffectCollator
 from ..features.processor import AffectProcessor
 from ..files import write_atomically
@@ -89,7 +88,7 @@ def run(config: RunConfig, command: str = "", resume: bool = False, overwrite: b
         str(seed): SeedResult.from_dict(json.loads((folder / "seed.json").read_text()))
         for seed, folder in folders.items()
     }
-    best = best_seed(config, tasks, seeds)
+    best = select_best_seed(config, tasks, seeds)
     model = AutoModel.from_pretrained(output / "seeds" / f"seed-{best}")
     model.save_pretrained(output)
     processor.save_pretrained(output)
@@ -106,7 +105,7 @@ def run(config: RunConfig, command: str = "", resume: bool = False, overwrite: b
         command=command,
         seconds=round(sum(seed.seconds for seed in seeds.values()), 1),
         date=date.today().isoformat(),
-        best=describe_best_seed(output, best, selection_of(config, tasks)[0], seeds),
+        best=describe_best_seed(output, best, get_selection_metric(config, tasks)[0], seeds),
     )
     write_results(output / "results.json", results)
     publish(output, best)
@@ -116,8 +115,8 @@ def run(config: RunConfig, command: str = "", resume: bool = False, overwrite: b
 def describe_best_seed(output: Path, best: int, metric: str, seeds: dict[str, SeedResult]) -> BestSeed:
     """`best` of results: the seed that validation preferred, by which metric, and the intervals of its test scores."""
     scores = next(iter(seeds[str(best)].test.values()))  # with all the modalities
-    predictions = read_predictions(output / "seeds" / f"seed-{best}" / PREDICTIONS)
-    return BestSeed(str(best), metric, seeds[str(best)].validation[metric], intervals(predictions, scores))
+    predictions = read_predictions(output / "seeds" / f"seed-{best}" / PREDICTIONS_FILE)
+    return BestSeed(str(best), metric, seeds[str(best)].validation[metric], compute_intervals(predictions, scores))
 
 
 def prepare(config: RunConfig, names: tuple[str, ...]) -> tuple[dict, RunCorpus, list[Task], AffectProcessor]:
@@ -323,7 +322,7 @@ def train_seed(config: RunConfig, seed: int, folder: Path, splits, corpus, tasks
     set_seed(seed)
     options = config.training
     model = make_model(config, tasks, processor)
-    metric, greater = selection_of(config, tasks)
+    metric, greater = get_selection_metric(config, tasks)
     schedule = {"mode": "max" if greater else "min", "factor": 0.1, "patience": 5}
     checkpoints = folder / "checkpoints"
     last, epochs_left = find_resumable_checkpoint(checkpoints, options)
@@ -380,7 +379,7 @@ def train_seed(config: RunConfig, seed: int, folder: Path, splits, corpus, tasks
     collator = AffectCollator(processor, tasks, corpus.target.label_fields)
     prediction = predict(model, collator, validation)
     if options.tune_thresholds:
-        model.config.tasks = with_tuned_thresholds(model.config.tasks, prediction, options.tune_thresholds)
+        model.config.tasks = tune_task_thresholds(model.config.tasks, prediction, options.tune_thresholds)
     found = {
         "epochs": len(epochs),
         "best_epoch": round(best["epoch"]),
@@ -395,7 +394,7 @@ def train_seed(config: RunConfig, seed: int, folder: Path, splits, corpus, tasks
         found["test"] = {subset: compute_metrics(model.config.tasks, answer) for subset, answer in answers.items()}
         complete = next(iter(answers.values()))  # with all the modalities
         ids = list(splits["test"]["id"])
-        write_predictions(folder / PREDICTIONS, scored(ids, model.config.tasks, complete))
+        write_predictions(folder / PREDICTIONS_FILE, collect_predictions(ids, model.config.tasks, complete))
     found["seconds"] = round(time.time() - began, 1)
     write_atomically(folder / "history.json", json.dumps(history, indent=1))
     write_atomically(folder / "seed.json", json.dumps(found, indent=1))  # last: it says that the seed is finished

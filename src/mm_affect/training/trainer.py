@@ -10,7 +10,7 @@ from tqdm import tqdm
 from transformers import PrinterCallback, Trainer, TrainerCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
-from ..evaluation.evaluator import compute_metrics, quietly
+from ..evaluation.evaluator import compute_metrics, without_warnings
 from ..features.collator import AffectCollator
 from ..models.modeling import AffectPreTrainedModel
 from ..tasks import Task
@@ -174,7 +174,7 @@ class AffectTrainer(Trainer):
             AffectCollator(processor, tasks, label_fields),
             train_dataset,
             eval_dataset,
-            compute_metrics=quietly(lambda prediction: extend_metrics(compute_metrics(tasks, prediction))),
+            compute_metrics=without_warnings(lambda prediction: extend_metrics(compute_metrics(tasks, prediction))),
             **kwargs,
         )
         self.remove_callback(PrinterCallback)

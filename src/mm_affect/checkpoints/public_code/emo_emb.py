@@ -5,32 +5,32 @@ import re
 
 from ...models.emo_emb import EmoEmbForAffect
 from ...vocabulary import MODALITIES
-from .table import Conversion, Shapes, emotions
+from .table import Conversion, Shapes, make_emotion_task
 
 
 LABELS = ["anger", "disgust", "fear", "happy", "sad", "surprise"]  # the order of the authors' loader of CMU-MOSEI
 
 
-def emo_emb_fields(shapes: Shapes, labels: list[str] | None) -> dict:
+def read_emo_emb_fields(shapes: Shapes, labels: list[str] | None) -> dict:
     """What the shapes of a public checkpoint of the three modalities tell; the label vectors come with the weights."""
     return {
         "feature_sizes": {m: shapes[f"RNNs.{i}.weight_ih_l0"][1] for i, m in enumerate(MODALITIES)},
         "hidden_sizes": {m: shapes[f"RNNs.{i}.weight_hh_l0"][1] for i, m in enumerate(MODALITIES)},
         "num_hidden_layers": len([name for name in shapes if re.fullmatch(r"RNNs\.0\.weight_ih_l\d+", name)]),
-        "tasks": [emotions(labels or LABELS, shapes["textEmoEmbs.weight"][0])],
+        "tasks": [make_emotion_task(labels or LABELS, shapes["textEmoEmbs.weight"][0])],
         "label_vectors": None,
     }
 
 
 EMO_EMB = Conversion(
     EmoEmbForAffect,
-    emo_emb_fields,
+    read_emo_emb_fields,
     names={
         **{f"encoders.{m}.lstm": f"RNNs.{i}" for i, m in enumerate(MODALITIES)},
         "encoders.audio.affine": "affineAudio",
         "encoders.visual.affine": "affineVisual",
         "heads.heads.emotion.vectors": "textEmoEmbs.weight",
     },
-    dead="(?!)",  # everything is read
-    untold=(),
+    unused="(?!)",  # everything is read
+    undetermined=(),
 )

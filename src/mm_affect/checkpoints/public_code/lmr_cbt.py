@@ -5,26 +5,26 @@ Converted weights predict otherwise than the public code, whose BiLSTM runs alon
 """
 
 from ...models.lmr_cbt import LMRCBTForAffect
-from .mult import ENCODER_DEAD, ENCODER_NAMES, ENCODER_VALUES, convolutions, layers_of, task_of
+from .mult import ENCODER_NAMES, ENCODER_TRANSFORMS, ENCODER_UNUSED, count_layers, make_task, read_projections
 from .table import Conversion, Shapes
 
 
 OTHERS = {"audio": "a", "visual": "v"}
 
 
-def lmr_cbt_fields(shapes: Shapes, labels: list[str] | None) -> dict:
+def read_lmr_cbt_fields(shapes: Shapes, labels: list[str] | None) -> dict:
     """What the shapes of a public LMR-CBT checkpoint tell."""
-    told = convolutions(shapes, list(OTHERS))
+    told = read_projections(shapes, list(OTHERS))
     return told | {
         "feature_sizes": {"text": shapes["lstm.weight_ih_l0"][1]} | told["feature_sizes"],
-        "num_hidden_layers": layers_of(shapes, "trans_l_mem"),
-        "tasks": [task_of(shapes, labels)],
+        "num_hidden_layers": count_layers(shapes, "trans_l_mem"),
+        "tasks": [make_task(shapes, labels)],
     }
 
 
 LMR_CBT = Conversion(
     LMRCBTForAffect,
-    lmr_cbt_fields,
+    read_lmr_cbt_fields,
     names=ENCODER_NAMES
     | {
         f"inputs.text.layers.{layer}.{direction}.{kind}_l0": f"lstm.{kind}_l{layer}{ending}"
@@ -38,7 +38,7 @@ LMR_CBT = Conversion(
     | {f"inputs.{m}.norm": f"bn_{letter}" for m, letter in OTHERS.items()}
     | {f"blocks.{m}.of_target": f"cross_{letter}.0.channel_affine" for m, letter in OTHERS.items()}
     | {f"blocks.{m}.of_source": f"cross_{letter}.0.y_affine" for m, letter in OTHERS.items()},
-    dead=ENCODER_DEAD + r"|cross_[av]\.0\.attn_weight_affine\.(weight|bias)",
-    untold=("num_attention_heads", "future_mask"),
-    values=ENCODER_VALUES,
+    unused=ENCODER_UNUSED + r"|cross_[av]\.0\.attn_weight_affine\.(weight|bias)",
+    undetermined=("num_attention_heads", "future_mask"),
+    transforms=ENCODER_TRANSFORMS,
 )

@@ -11,11 +11,11 @@ import torch
 
 from ...models.mult import MulTForAffect
 from ...tasks import Task
-from .table import Conversion, Shapes, emotions
+from .table import Conversion, Shapes, make_emotion_task
 
 
 LETTERS = {"text": "l", "audio": "a", "visual": "v"}
-EMOTIONS_OF_IEMOCAP = ["neutral", "happy", "sad", "anger"]
+IEMOCAP_EMOTIONS = ["neutral", "happy", "sad", "anger"]
 PACKED = ("query", "key", "value")  # one matrix there
 
 ENCODER_NAMES = {
@@ -29,30 +29,30 @@ ENCODER_NAMES = {
     "heads.heads.sentiment": "out_layer",
     "heads.heads.emotion": "out_layer",
 }
-ENCODER_DEAD = r"trans_\w+\.(version|embed_positions\._float_tensor)"
+ENCODER_UNUSED = r"trans_\w+\.(version|embed_positions\._float_tensor)"
 
 
-def third(index: int):
+def take_third(index: int):
     """Takes query, key or value out of their one matrix."""
     return lambda packed: packed.unflatten(0, (3, -1))[index] if len(packed) % 3 == 0 else packed
 
 
-def present_minus_absent(pairs: torch.Tensor) -> torch.Tensor:
+def merge_binary_logits(pairs: torch.Tensor) -> torch.Tensor:
     """One logit per label from the two of a softmax, which has the same probability."""
     return pairs.unflatten(0, (-1, 2)).diff(dim=1).squeeze(1)
 
 
-ENCODER_VALUES = {
-    f"attention.{part}.{kind}": third(index) for index, part in enumerate(PACKED) for kind in ("weight", "bias")
-} | {f"heads.heads.emotion.{kind}": present_minus_absent for kind in ("weight", "bias")}
+ENCODER_TRANSFORMS = {
+    f"attention.{part}.{kind}": take_third(index) for index, part in enumerate(PACKED) for kind in ("weight", "bias")
+} | {f"heads.heads.emotion.{kind}": merge_binary_logits for kind in ("weight", "bias")}
 
 
-def layers_of(shapes: Shapes, encoder: str) -> int:
+def count_layers(shapes: Shapes, encoder: str) -> int:
     """The number of layers of a public encoder."""
     return len({found[1] for name in shapes if (found := re.match(rf"{encoder}\.layers\.(\d+)\.", name))})
 
 
-def task_of(shapes: Shapes, labels: list[str] | None) -> Task:
+def make_task(shapes: Shapes, labels: list[str] | None) -> Task:
     """The sentiment, or emotions with two logits each: of IEMOCAP, unless there are labels.
 
     Raises:
@@ -60,7 +60,7 @@ def task_of(shapes: Shapes, labels: list[str] | None) -> Task:
     """
     outputs = shapes["out_layer.weight"][0]
     if outputs % 2 == 0:
-        return emotions(EMOTIONS_OF_IEMOCAP if labels is None else labels, outputs // 2)
+        return make_emotion_task(IEMOCAP_EMOTIONS if labels is None else labels, outputs // 2)
     if outputs > 1 or labels is not None:
         raise ValueError(
             f"The checkpoint has {outputs} output{'s' * (outputs > 1)}; expected 1, the sentiment, without labels, or 2 per "
@@ -69,7 +69,7 @@ def task_of(shapes: Shapes, labels: list[str] | None) -> Task:
     return Task("sentiment", "regression", value_range=(-3.0, 3.0))
 
 
-def convolutions(shapes: Shapes, modalities: list[str]) -> dict:
+def read_projections(shapes: Shapes, modalities: list[str]) -> dict:
     """Sizes of features and kernels, and the width they are projected to.
 
     Raises:
@@ -89,20 +89,20 @@ def convolutions(shapes: Shapes, modalities: list[str]) -> dict:
     }
 
 
-def mult_fields(shapes: Shapes, labels: list[str] | None) -> dict:
+def read_mult_fields(shapes: Shapes, labels: list[str] | None) -> dict:
     """What the shapes of a public MulT checkpoint tell."""
-    layers = {pair: layers_of(shapes, f"trans_{pair[0]}_with_{pair[1]}") for pair in ("la", "al", "vl")}
+    layers = {pair: count_layers(shapes, f"trans_{pair[0]}_with_{pair[1]}") for pair in ("la", "al", "vl")}
     if not all(layers.values()):
         raise ValueError("The checkpoint lacks the encoders of some targets; only those with all three are converted.")
-    return convolutions(shapes, list(LETTERS)) | {
+    return read_projections(shapes, list(LETTERS)) | {
         "num_hidden_layers": layers["la"],
-        "tasks": [task_of(shapes, labels)],
+        "tasks": [make_task(shapes, labels)],
     }
 
 
 MULT = Conversion(
     MulTForAffect,
-    mult_fields,
+    read_mult_fields,
     names=ENCODER_NAMES
     | {f"projections.{m}": f"proj_{letter}" for m, letter in LETTERS.items()}
     | {f"self_encoders.{m}": f"trans_{letter}_mem" for m, letter in LETTERS.items()}
@@ -112,7 +112,7 @@ MULT = Conversion(
         for source, other in LETTERS.items()
     }
     | {"residual_step.0": "proj1", "residual_step.3": "proj2"},
-    dead=ENCODER_DEAD,
-    untold=("num_attention_heads", "future_mask"),
-    values=ENCODER_VALUES,
+    unused=ENCODER_UNUSED,
+    undetermined=("num_attention_heads", "future_mask"),
+    transforms=ENCODER_TRANSFORMS,
 )

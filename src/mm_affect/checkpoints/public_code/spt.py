@@ -26,7 +26,7 @@ PARTS = {
     "expand": "ffn_{}.fc1.",
     "shrink": "ffn_{}.fc2.",
 }
-UNTOLD = (
+UNDETERMINED = (
     "num_attention_heads",
     "num_hidden_layers",
     "stride",
@@ -37,7 +37,7 @@ UNTOLD = (
 )
 
 
-def unpacked(which: str, public: torch.Tensor) -> torch.Tensor:
+def unpack_projection(which: str, public: torch.Tensor) -> torch.Tensor:
     """Query, key or value of a packed projection, `(size + 2 inputs, size)` or `(3 size,)`.
 
     Behind the query's rows stand those of key and value if inputs are as wide as hidden states. If not, the rest is read
@@ -50,19 +50,19 @@ def unpacked(which: str, public: torch.Tensor) -> torch.Tensor:
     return {"query": query, "key": rest[:size], "value": rest[size:]}[which]
 
 
-def encoder_sizes(shapes: Shapes) -> dict:
+def read_encoder_sizes(shapes: Shapes) -> dict:
     """What the shapes tell of an encoder."""
     norms = {m: shapes[f"spe.hiddenlayer.mha_{letter}.layer_norm_kv.weight"] for m, letter in LETTERS.items()}
     return {"feature_sizes": {m: shape[0] for m, shape in norms.items()}, "hidden_size": shapes["spe.init_hiddens"][1]}
 
 
-def spt_fields(shapes: Shapes, labels: list[str] | None) -> dict:
+def read_spt_fields(shapes: Shapes, labels: list[str] | None) -> dict:
     """What the shapes of a public SPT checkpoint tell."""
     if labels is not None:
         raise ValueError(
             "The public code of SPT answers one number, the sentiment, which has no labels; leave them out."
         )
-    return encoder_sizes(shapes)
+    return read_encoder_sizes(shapes)
 
 
 BLOCKS = [
@@ -80,22 +80,22 @@ ENCODER_NAMES = {
     "encoder.initial": "spe.init_hiddens",
     "encoder.norm": "spe.layer_norm",
 }
-ENCODER_VALUES = {
+ENCODER_TRANSFORMS = {
     **{
-        f"{ours}{which}.{kind}": partial(unpacked, which)
+        f"{ours}{which}.{kind}": partial(unpack_projection, which)
         for ours, _, _ in BLOCKS
         for which in PACKED
         for kind in ("weight", "bias")
     },
     "encoder.initial": lambda rows: rows[[1, 0, 2]],  # there audio, text, visual
 }
-ENCODER_DEAD = r"spe\.selflayer\.mha_[tav]\.layer_norm_kv\.(weight|bias)|spe\.embed_positions\._float_tensor"
+ENCODER_UNUSED = r"spe\.selflayer\.mha_[tav]\.layer_norm_kv\.(weight|bias)|spe\.embed_positions\._float_tensor"
 
 SPT = Conversion(
     SPTForAffect,
-    spt_fields,
+    read_spt_fields,
     names=ENCODER_NAMES | {"expand": "proj1", "shrink": "proj2", "heads.heads.sentiment": "out_layer"},
-    dead=ENCODER_DEAD,
-    untold=UNTOLD,
-    values=ENCODER_VALUES,
+    unused=ENCODER_UNUSED,
+    undetermined=UNDETERMINED,
+    transforms=ENCODER_TRANSFORMS,
 )

@@ -6,7 +6,7 @@ import re
 from transformers import BertConfig
 
 from ...models.sugrm import SUGRMForAffect
-from .spt import ENCODER_DEAD, ENCODER_NAMES, ENCODER_VALUES, LETTERS, UNTOLD, encoder_sizes
+from .spt import ENCODER_NAMES, ENCODER_TRANSFORMS, ENCODER_UNUSED, LETTERS, UNDETERMINED, read_encoder_sizes
 from .table import Conversion, Shapes
 
 
@@ -14,11 +14,11 @@ BERT = "text_model.model"
 VIEWS = {"fusion": "f", **LETTERS}
 
 
-def sugrm_fields(shapes: Shapes, labels: list[str] | None) -> dict:
+def read_sugrm_fields(shapes: Shapes, labels: list[str] | None) -> dict:
     """What the shapes of a public SUGRM checkpoint tell."""
     if labels is not None:
         raise ValueError("The public code of SUGRM answers sentiments, which have no labels; leave them out.")
-    fields = encoder_sizes(shapes) | {"common_size": shapes["proj1_f.weight"][0]}
+    fields = read_encoder_sizes(shapes) | {"common_size": shapes["proj1_f.weight"][0]}
     if any(name.startswith(f"{BERT}.") for name in shapes):
         embeddings = {
             name: shapes[f"{BERT}.embeddings.{name}_embeddings.weight"] for name in ("word", "position", "token_type")
@@ -40,14 +40,14 @@ def sugrm_fields(shapes: Shapes, labels: list[str] | None) -> dict:
 
 SUGRM = Conversion(
     SUGRMForAffect,
-    sugrm_fields,
+    read_sugrm_fields,
     names=ENCODER_NAMES
     | {f"common.{view}.0": f"proj1_{letter}" for view, letter in VIEWS.items()}
     | {f"common.{view}.3": f"proj2_{letter}" for view, letter in VIEWS.items()}
     | {f"heads.heads.sentiment_{m}": f"out_layer_{letter}" for m, letter in LETTERS.items()}
     | {"heads.heads.sentiment": "out_layer_f", "recalibration.squeeze": "se_model.wg", "text_encoder": BERT}
     | {f"recalibration.excite.{m}": f"se_model.w{letter}" for m, letter in zip(LETTERS, "lav")},
-    dead=ENCODER_DEAD + rf"|{re.escape(BERT)}\.embeddings\.position_ids",
-    untold=UNTOLD,
-    values=ENCODER_VALUES,
+    unused=ENCODER_UNUSED + rf"|{re.escape(BERT)}\.embeddings\.position_ids",
+    undetermined=UNDETERMINED,
+    transforms=ENCODER_TRANSFORMS,
 )

@@ -21,35 +21,35 @@ class Conversion:
 
     Args:
         model_class: the architecture.
-        fields_of: from the public shapes and the labels, or None for those of the authors, to the config's fields that
+        read_fields: from the public shapes and the labels, or None for those of the authors, to the config's fields that
             the shapes tell.
         names: pieces of our names and what the public code calls them; a piece is one or more whole parts between dots,
             and longer pieces go first.
-        dead: pattern of whole public names that no computation of the public code reads.
-        untold: fields of the config that shapes do not tell.
+        unused: pattern of whole public names that no computation of the public code reads.
+        undetermined: fields of the config that shapes do not tell.
         values: by the last parts of our names, or all of them, from the public tensor, of any shape but a number's, to ours,
             where they differ.
     """
 
     model_class: type[AffectPreTrainedModel]
-    fields_of: Callable[[Shapes, list[str] | None], dict]
+    read_fields: Callable[[Shapes, list[str] | None], dict]
     names: dict[str, str]
-    dead: str
-    untold: tuple[str, ...]
-    values: dict[str, Callable[[torch.Tensor], torch.Tensor]] = field(default_factory=dict)
+    unused: str
+    undetermined: tuple[str, ...]
+    transforms: dict[str, Callable[[torch.Tensor], torch.Tensor]] = field(default_factory=dict)
 
-    def public_name(self, name: str) -> str:
+    def get_public_name(self, name: str) -> str:
         """What the public code calls our weight `name`."""
         pieces = "|".join(re.escape(piece) for piece in sorted(self.names, key=len, reverse=True))
         return re.sub(rf"(?<![^.])(?:{pieces})(?![^.])", lambda found: self.names[found[0]], name)
 
-    def value(self, name: str, public: torch.Tensor) -> torch.Tensor:
+    def convert_weight(self, name: str, public: torch.Tensor) -> torch.Tensor:
         """Our weight `name`, from the public tensor."""
-        differing = (ours for ending, ours in self.values.items() if f".{name}".endswith(f".{ending}"))
+        differing = (ours for ending, ours in self.transforms.items() if f".{name}".endswith(f".{ending}"))
         return next(differing, lambda same: same)(public) if public.ndim else public
 
 
-def emotions(labels: list[str] | None, count: int, **fields) -> Task:
+def make_emotion_task(labels: list[str] | None, count: int, **fields) -> Task:
     """The task `emotion` of `count` labels: the given ones, or the order of the public loaders of CMU-MOSEI."""
     labels = EMOTIONS if labels is None else tuple(labels)
     if len(labels) != count or not all(labels):

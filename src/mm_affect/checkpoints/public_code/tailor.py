@@ -7,10 +7,10 @@ import torch
 
 from ...models.tailor import TailorForAffect
 from ...vocabulary import MODALITIES
-from .table import Conversion, Shapes, emotions
+from .table import Conversion, Shapes, make_emotion_task
 
 
-def tailor_fields(shapes: Shapes, labels: list[str] | None) -> dict:
+def read_tailor_fields(shapes: Shapes, labels: list[str] | None) -> dict:
     """What the shapes of a public TAILOR checkpoint tell."""
 
     def layers(part):
@@ -24,7 +24,7 @@ def tailor_fields(shapes: Shapes, labels: list[str] | None) -> dict:
         "encoder_layers": {m: layers(part) for m, part in parts.items()},
         "cross_layers": layers("pc_cross"),
         "max_position_embeddings": shapes["bert.embeddings.position_embeddings.weight"][0],
-        "tasks": [emotions(labels, shapes["decoder.embeddings.word_embeddings.weight"][0], threshold=0.35)],
+        "tasks": [make_emotion_task(labels, shapes["decoder.embeddings.word_embeddings.weight"][0], threshold=0.35)],
         "aligner": "given",
     }
     aligner = "a2t_ctc.pred_output_position_inclu_blank.weight_hh_l0"
@@ -35,7 +35,7 @@ def tailor_fields(shapes: Shapes, labels: list[str] | None) -> dict:
 
 TAILOR = Conversion(
     TailorForAffect,
-    tailor_fields,
+    read_tailor_fields,
     names={
         "input_norms.text": "text_norm.text_norm2d",
         "input_norms.audio": "audio_norm.audio_norm2d",
@@ -78,9 +78,9 @@ TAILOR = Conversion(
         "feed_forward.shrink": "output.dense",
         "feed_forward.norm": "output.LayerNorm",
     },
-    dead=r"(bert|audio|visual|va_cross|vat_cross|pc_cross)\.pooler\.dense\.(weight|bias)",
-    untold=("num_attention_heads",),
-    values=dict.fromkeys(  # the public discriminator's classes are text, visual, audio
+    unused=r"(bert|audio|visual|va_cross|vat_cross|pc_cross)\.pooler\.dense\.(weight|bias)",
+    undetermined=("num_attention_heads",),
+    transforms=dict.fromkeys(  # the public discriminator's classes are text, visual, audio
         ("discriminator.3.weight", "discriminator.3.bias"), lambda rows: torch.cat([rows[:1], rows[2:], rows[1:2]])
     ),
 )

@@ -15,7 +15,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from ...evaluation.plots import MODALITY_COLORS, STYLES, FigureInputs, new_figure, save_figure, seed_folder, styled
+from ...evaluation.plots import (
+    MODALITY_COLORS,
+    STYLES,
+    FigureInputs,
+    find_seed_folder,
+    make_figure,
+    save_figure,
+    styled,
+)
 from ...tasks import Task
 from ...training.generated_labels import LabelHistory, read_labels
 
@@ -86,7 +94,7 @@ def read_label_history(folder: Path, origin: str) -> LabelHistory:
         FileNotFoundError: If there are none, as for a converted checkpoint.
         ValueError: If the file is damaged, or its labels were generated from another task.
     """
-    histories = {history.origin: history for history in read_labels(seed_folder(folder))}
+    histories = {history.origin: history for history in read_labels(find_seed_folder(folder))}
     if origin not in histories:
         raise ValueError(f"{folder} has labels generated from {', '.join(histories)}, but none from {origin}.")
     return histories[origin]
@@ -149,7 +157,7 @@ def plot_labels(history: LabelHistory, views: dict[str, str], path: str | Path, 
         )
         for task, values in labels.items()
     }
-    figure, axes = new_figure(len(views) + 1, 2.9, 2.7, columns=len(views) + 1)
+    figure, axes = make_figure(len(views) + 1, 2.9, 2.7, columns=len(views) + 1)
     highest = max(fraction.max() for fraction in fractions.values())
     for panel, (task, fraction) in zip(axes, fractions.items(), strict=False):
         image = panel.pcolormesh(
@@ -210,7 +218,7 @@ def plot_samples(samples: list[SampleLabels], origin: str, path: str | Path, tit
     ranks = np.unique(np.linspace(0, len(known) - 1, MAX_PLOTTED_SAMPLES).round().astype(int))
     plotted = [known[rank] for rank in ranks[::-1]]
     views = [*plotted[0].generated]
-    figure, (panel,) = new_figure(1, 9.5, 1.2 + 0.8 * len(plotted), columns=1)
+    figure, (panel,) = make_figure(1, 9.5, 1.2 + 0.8 * len(plotted), columns=1)
     for height, sample in enumerate(plotted):
         panel.plot(sample.label, height, "|", color="black", markersize=26, markeredgewidth=2, zorder=3)
         panel.plot(sample.predicted["fusion"], height, "D", mfc="white", mec="black", markersize=6, zorder=4)

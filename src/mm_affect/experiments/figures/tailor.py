@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ...evaluation.plots import COLORS, MODALITY_COLORS, FigureInputs, history_of, new_figure, save_figure, styled
+from ...evaluation.plots import COLORS, MODALITY_COLORS, FigureInputs, make_figure, read_history, save_figure, styled
 from ...models.layers.streams import masked_mean
 from ...models.tailor import TailorForAffect
 
@@ -69,7 +69,7 @@ def figures(
     spaces = [*([(compared, compute_refined_features(compared))] if compared else []), (inputs, features)]
     return {
         "adversarial_losses": lambda path: plot_adversarial_losses(
-            history_of(inputs.folder), path, num_modalities=len(modalities)
+            read_history(inputs.folder), path, num_modalities=len(modalities)
         ),
         "discriminator": partial(plot_discriminator, features, modalities, title=inputs.title),
         "representations": partial(plot_representations, spaces, seed=seed),
@@ -155,7 +155,7 @@ def plot_adversarial_losses(history: list[dict], path: str | Path, num_modalitie
     curves = {name: curve for name, curve in curves.items() if curve}
     if not any("adversarial" in name for name in curves):
         raise ValueError("The training history has no adversarial losses; the model was trained without refinement.")
-    figure, axes = new_figure(len(curves), 2.7, 2.5, columns=3)
+    figure, axes = make_figure(len(curves), 2.7, 2.5, columns=3)
     for panel, (name, curve), color in zip(axes, curves.items(), COLORS, strict=False):
         if "adversarial" in name and num_modalities > 1:
             chance = num_modalities * math.log(num_modalities)
@@ -199,7 +199,7 @@ def plot_discriminator(
     from matplotlib.patches import Patch
 
     kinds = list(dict.fromkeys(part.kind for part in features))
-    figure, axes = new_figure(len(kinds), 3.9, 3.1, columns=2, sharey=True)
+    figure, axes = make_figure(len(kinds), 3.9, 3.1, columns=2, sharey=True)
     width = 0.8 / len(modalities)
     for panel, kind in zip(axes, kinds, strict=True):
         panel.axhline(1 / len(modalities), color="#555555", linestyle="--", linewidth=1.0)
@@ -252,7 +252,7 @@ def plot_representations(
     for _, features in spaces:
         _check_not_empty(features)
     embedded = [embed(np.concatenate([part.means for part in features]), seed) for _, features in spaces]
-    figure, axes = new_figure(len(spaces), 4.3, 4.4, columns=2)
+    figure, axes = make_figure(len(spaces), 4.3, 4.4, columns=2)
     rows = []
     for panel, (inputs, features), points in zip(axes, spaces, embedded, strict=True):
         starts = np.cumsum([len(part.ids) for part in features])[:-1]
@@ -331,7 +331,7 @@ def plot_label_correlations(weights: np.ndarray, tasks: list[list[str]], path: s
         raise ValueError(f"The model has only the label {labels[0]!r}, which can only attend to itself.")
     side = 0.9 + 0.34 * len(labels)
     columns = 2 if len(weights) <= 4 else 4
-    figure, axes = new_figure(len(weights), side, side - 0.3, columns, sharex=True, sharey=True)
+    figure, axes = make_figure(len(weights), side, side - 0.3, columns, sharex=True, sharey=True)
     percent, even = 100 * weights, 100 / len(labels)
     highest = max(percent.max(), 2 * even)  # the scale starts at 0, so that almost even attention looks even
     for head, (panel, values) in enumerate(zip(axes, percent, strict=True)):

@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...checkpoints.loading import folder_of_checkpoint
+from ...checkpoints.loading import find_checkpoint
 from ...evaluation.results import read_results
 from ...models.modeling import AffectPreTrainedModel
 
@@ -36,7 +36,7 @@ class ModelInfo:
 
 def read_model_info(name: str, model: AffectPreTrainedModel) -> ModelInfo:
     """Read the facts about the checkpoint `name` (a folder or a Hub name), which is loaded as `model`."""
-    path = folder_of_checkpoint(name) / "results.json"
+    path = find_checkpoint(name) / "results.json"
     results = read_results(path) if path.is_file() else None
     ranges = {task["name"]: task["range"] for task in (results.tasks if results else [])}
     ranges |= {task.name: task.value_range for task in model.config.tasks if task.value_range}

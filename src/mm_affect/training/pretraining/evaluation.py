@@ -7,7 +7,12 @@ import numpy as np
 import torch
 from accelerate.utils import send_to_device
 
-from ...evaluation.speech_metrics import character_error_rate, equal_error_rate, verification_pairs, word_error_rate
+from ...evaluation.speech_metrics import (
+    character_error_rate,
+    equal_error_rate,
+    make_verification_pairs,
+    word_error_rate,
+)
 from .batches import UNKNOWN, PretrainingCollator
 
 
@@ -60,7 +65,7 @@ class Evaluation:
             ids = self.model.generate_transcript(num_beams=num_beams, max_length=self.most_characters, **batch)
             said += tokenizer.batch_decode(ids.tolist(), skip_special_tokens=True)
         truths = [tokenizer.normalize(row["transcript"]) for row in rows]
-        same, cosines = verification_pairs([row["group"] for row in rows], np.concatenate(embeddings))
+        same, cosines = make_verification_pairs([row["group"] for row in rows], np.concatenate(embeddings))
         found = {
             "clips": len(rows),
             "cer": character_error_rate(truths, said),
