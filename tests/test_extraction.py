@@ -70,9 +70,9 @@ def test_failures_are_counted_and_named_and_nothing_is_written(corpus, tmp_path)
     (corpus / "c6.wav").write_bytes((corpus / "c6.wav").read_bytes()[:100])
     with pytest.raises(ExtractionError) as caught:
         extract_corpus(corpus, tmp_path / "rows")
-    assert [failure["id"] for failure in caught.value.failures] == ["c1", "c6"]
+    assert [failure.id for failure in caught.value.failures] == ["c1", "c6"]
     assert str(caught.value).startswith("2 clips could not be read, so nothing was written: c1: ")
-    assert "c6: " in str(caught.value) and "skip_errors" in str(caught.value) and "\n" not in str(caught.value)
+    assert "c6: " in str(caught.value) and "--skip-errors" in str(caught.value) and "\n" not in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["corpus"]
 
 

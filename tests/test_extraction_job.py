@@ -16,6 +16,7 @@ from corpora import write_corpus, write_wav
 from filelock import FileLock
 
 from mm_affect.data import RowReader, load, read_corpus, write_rows
+from mm_affect.data.record import DroppedClip
 from mm_affect.features.processor import AffectProcessor
 from mm_affect.preparation.extraction import workers as extraction_workers
 from mm_affect.preparation.extraction.corpus import ExtractionError, default_processor, extract_corpus
@@ -126,11 +127,11 @@ def test_a_damaged_shard_is_done_again(corpus, tmp_path):
 
 def test_failures_are_listed_and_only_they_are_tried_again(tmp_path):
     corpus = make_corpus(tmp_path / "corpus", damaged=(1, 2, 3, 4))
-    with pytest.raises(ExtractionError, match="retry_failed only these are tried again") as caught:
+    with pytest.raises(ExtractionError, match="--retry-failed tries only these again") as caught:
         extract_corpus(corpus, tmp_path / "rows", **JOB)
     listed = (tmp_path / ".rows.extracting" / "failures.jsonl").read_text().splitlines()
-    assert [json.loads(line) for line in listed] == caught.value.failures
-    assert sorted(failure["id"] for failure in caught.value.failures) == ["c1", "c2", "c3", "c4"]
+    assert [DroppedClip(**json.loads(line)) for line in listed] == caught.value.failures
+    assert sorted(failure.id for failure in caught.value.failures) == ["c1", "c2", "c3", "c4"]
     write_wav(corpus / "c2.wav", 0.1 + 2 / 50, loudness=0.2)
     write_wav(corpus / "c4.wav", 0.1 + 4 / 50, loudness=0.4)
     untouched, again = stop_after(0), stop_after(0)
@@ -153,7 +154,7 @@ def test_a_shard_without_a_readable_clip(tmp_path):
 
 def test_too_many_failures_stop_it_at_once(tmp_path):
     corpus, stop = make_corpus(tmp_path / "corpus", damaged=(1, 2)), stop_after(0)
-    with pytest.raises(ExtractionError, match=r"2 clips could not be read, more than the share of 0.2 that may fail"):
+    with pytest.raises(ExtractionError, match=r"2 clips could not be read, more than the allowed fraction of 0.2"):
         extract_corpus(corpus, tmp_path / "rows", skip_errors=True, most_failures=0.2, progress=stop, **JOB)
     assert stop.seen == ["c1", "c2"], "the other shards were not begun"
     assert (
@@ -214,7 +215,7 @@ def test_one_process_at_a_time_works_on_an_extraction(corpus, tmp_path):
     work = tmp_path / ".rows.extracting"
     work.mkdir()
     with FileLock(work / "lock"):
-        with pytest.raises(BlockingIOError, match="Another process is extracting to .*rows.* wait for its end"):
+        with pytest.raises(BlockingIOError, match="Another process is extracting to .*rows.* wait for it to finish"):
             extract_corpus(corpus, tmp_path / "rows", overwrite=True, **JOB)
         assert [path.name for path in work.iterdir()] == ["lock"]
     extract_corpus(corpus, tmp_path / "rows", **JOB)  # a lock whose owner is gone holds nobody up
@@ -223,7 +224,7 @@ def test_one_process_at_a_time_works_on_an_extraction(corpus, tmp_path):
 def test_a_folder_that_is_something_else_is_left_alone(corpus, tmp_path):
     (tmp_path / ".rows.extracting").mkdir()
     (tmp_path / ".rows.extracting" / "me.jpg").write_bytes(b"face")
-    with pytest.raises(FileExistsError, match="is no work of an extraction; it is left alone"):
+    with pytest.raises(FileExistsError, match="does not hold an unfinished extraction and is left alone"):
         extract_corpus(corpus, tmp_path / "rows", overwrite=True, **JOB)
     assert files_of(tmp_path / ".rows.extracting") == {"me.jpg": b"face"}
 
@@ -231,10 +232,10 @@ def test_a_folder_that_is_something_else_is_left_alone(corpus, tmp_path):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"retry_failed": True}, "retry_failed needs resumable"),
-        ({"most_failures": 5.0}, "`most_failures` is 5.0; expected a share"),
-        ({"shard_clips": 0}, "`shard_clips` is 0"),
-        ({"workers": 0}, "`workers` 0; both must be at least 1"),
+        ({"retry_failed": True}, "--retry-failed needs --resumable"),
+        ({"most_failures": 5.0}, "--most-failures is 5.0; expected a fraction"),
+        ({"shard_clips": 0}, "--shard-clips is 0"),
+        ({"workers": 0}, "--workers 0; both must be at least 1"),
     ],
 )
 def test_options_that_make_no_sense(corpus, tmp_path, options, sentence):

@@ -244,7 +244,7 @@ def test_bad_visual_options_are_one_sentence(file, tmp_path, capsys):
         (corpus, ["--visual-weights", str(file)], "for vgg16 only"),
         (corpus, ["--visual-rate", "0"], "`rate` is 0"),
         (corpus, ["--visual", str(tmp_path / "none")], "There is no pretrained model at"),
-        (tmp_path / "brought", ["--visual", "vgg16", "--visual-weights", str(file)], "brings features of the picture"),
+        (tmp_path / "brought", ["--visual", "vgg16", "--visual-weights", str(file)], "has visual feature files"),
     ):
         assert main(["extract", str(source), str(tmp_path / "rows"), *words]) == 1
         said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("mm-affect: ")]

@@ -1,2 +1,2 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Feature extraction of a whole corpus, by processes or on a Ray cluster."""
+"""Feature extraction of a corpus, in processes or on a Ray cluster."""
