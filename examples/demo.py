@@ -39,9 +39,12 @@ def main() -> None:
     shutil.rmtree(OUTPUT, ignore_errors=True)
     step("Generate the sample corpus (synthetic)", "data", "sample", f"{OUTPUT}/corpus")
     step("Check it", "data", "check", f"{OUTPUT}/corpus")
-    step("Extract features", "extract", f"{OUTPUT}/corpus", f"{OUTPUT}/rows")
+    step("Extract features", "extract", f"{OUTPUT}/corpus", "--output", f"{OUTPUT}/rows")
     step("Train EF-LF-LSTM on emotion, sentiment and sarcasm", "train", str(CONFIG))
-    step("Scores with every subset of the modalities", "evaluate", f"{OUTPUT}/run", "--data", f"{OUTPUT}/rows")
+    step(
+        "Scores with every subset of the modalities",
+        *("evaluate", "--model", f"{OUTPUT}/run", "--rows", f"{OUTPUT}/rows"),
+    )
     clip = held_out_clip()
     step(
         "Predict a held-out clip",

@@ -1,7 +1,7 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Predict a clip with ONNX Runtime: no model of PyTorch's is built, and no checkpoint is read.
 
-    mm-affect export demo_output/run exported [--int8]
+    mm-affect export --model demo_output/run --output exported [--int8]
     python examples/onnx_runtime.py exported clip.mp4 --transcript "what a lovely day"
 
 The clip is read by the processor that lies beside the graph, as in training. It gives tensors of PyTorch, so that the package is

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from mm_affect.data import write_rows
-from mm_affect.training.pretraining import PretrainingOptions
+from mm_affect.training.pretraining.options import PretrainingOptions
 
 
 SIZES = {"text": 4, "audio": 6, "visual": 3}

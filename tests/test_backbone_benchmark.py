@@ -54,7 +54,7 @@ def benchmark(tmp_path, capsys):
 
     def run(*words, rows=None, code=0):
         capsys.readouterr()
-        command = ["benchmark", str(rows or tiny_rows()), "--output", str(tmp_path / "bench"), *words]
+        command = ["benchmark", "--rows", str(rows or tiny_rows()), "--output", str(tmp_path / "bench"), *words]
         assert main([*command, "--training.epochs", "1"]) == code
         printed = capsys.readouterr()
         return printed.out, re.findall("mm-affect: .*", printed.err)  # after a progress bar, perhaps

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,10 +30,13 @@ from corpora import (
 )
 from transformers import BertConfig
 
-from mm_affect.cli.main import main
+from mm_affect.cli.config_fields import list_config_fields, read_config_flags
+from mm_affect.cli.main import COMMANDS, main, parse
 from mm_affect.data import rows as rows_module
 from mm_affect.data import write_rows
 from mm_affect.evaluation import results as results_module
+from mm_affect.training.config import RunConfig
+from mm_affect.training.pretraining.options import PretrainingOptions
 
 
 @pytest.fixture
@@ -95,12 +99,87 @@ def test_help_reads_like_a_manual(capsys):
     assert main([]) == 2 and "usage: mm-affect" in capsys.readouterr().out
 
 
-def test_a_misspelled_flag_is_told_with_the_one_that_was_meant(capsys):
+def all_commands() -> list[str]:
+    return [name for group in COMMANDS.values() for name in group]
+
+
+def test_help_of_every_command_loads_nothing_heavy():
+    """In one process: what the help of one command imported would still be there for the others."""
+    code = (
+        "import sys\n"
+        "from mm_affect.cli.main import main\n"
+        f"for name in {all_commands()}:\n"
+        "    try:\n"
+        "        main([*name.split(), '--help'])\n"
+        "    except SystemExit as ended:\n"
+        "        assert not ended.code, name\n"
+        "    heavy = {'torch', 'transformers', 'datasets', 'pyarrow', 'scipy', 'accelerate'} & sys.modules.keys()\n"
+        "    assert not heavy, (name, heavy)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert all(f"usage: mm-affect {name} " in done.stdout for name in all_commands())
+
+
+@pytest.mark.parametrize("name", all_commands())
+def test_options_mean_the_same_in_every_command(name, capsys):
+    with pytest.raises(SystemExit):
+        main([*name.split(), "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    shared = {
+        "--json": "print everything as JSON",
+        "--workers": "N parallel processes; default: 2",
+        "--split": "{train,validation,test} split of the rows; default: test",
+        "--jobs": "N trainings at a time",
+        "--seed": "N seed of the random numbers; default: 0",
+    }
+    for option, help in shared.items():
+        if f" {option} " in text.partition("options:")[2] and not (name == "pretrain" and option == "--split"):
+            described = f"{option} INT" if name == "pretrain" else f"{option} {help}"
+            assert described in text, (name, option)
+
+
+@pytest.mark.parametrize("kind", [RunConfig, PretrainingOptions])
+def test_every_field_of_a_config_has_a_sentence(kind):
+    fields = list_config_fields(kind)
+    assert len(fields) == len({field.name for field in fields}) > 20
+    for field in fields:
+        assert field.help[:1].isupper() or field.help.startswith("`"), f"{field.name}: {field.help!r}"
+        assert field.help.endswith("."), f"{field.name}: {field.help!r}"
+
+
+def test_train_help_shows_type_default_and_sentence_of_every_field(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "--training.epochs INT Maximum number of epochs. (default: 100)" in text
+    assert "--rows TEXT Folder of rows, as `mm-affect extract` writes it. (required in the config)" in text
+    assert "--model.FIELD VALUE Fields of the model's config" in text
+    for group in ("run", "tasks", "model", "training", "augmentation", "mixture"):
+        assert f"config: {group}:" in text
+    for field in list_config_fields(RunConfig):
+        assert f"--{field.name} " in text or field.name == "model"
+
+
+def test_a_command_that_does_not_exist_is_rejected_with_the_one_that_was_meant(capsys):
+    for words, sentence in (
+        (["trian"], "there is no command 'trian'. Did you mean 'train'?"),
+        (["data", "chek"], "there is no command 'chek'. Did you mean 'check'?"),
+        (["data"], "give a command."),
+        (["--versoin"], "unrecognized arguments: --versoin. Did you mean '--version'?"),
+    ):
+        with pytest.raises(SystemExit) as caught:
+            main(words)
+        assert caught.value.code == 2
+        assert capsys.readouterr().err.splitlines()[-1].endswith(f"error: {sentence}")
+
+
+def test_a_misspelled_flag_is_rejected_with_the_one_that_was_meant(capsys):
     with pytest.raises(SystemExit) as caught:
         main(["train", "config.json", "--training.epoch", "3", "--color=red"])
     assert caught.value.code == 2
     error = capsys.readouterr().err.splitlines()[-1]
-    assert error.endswith("arguments: --training.epoch 3 --color=red; did you mean --training.epochs?")
+    assert error.endswith("arguments: --training.epoch 3 --color=red. Did you mean '--training.epochs'?")
 
 
 def test_data_sample_and_check(works, tmp_path):
@@ -113,7 +192,7 @@ def test_data_sample_and_check(works, tmp_path):
 def test_extract_train_evaluate_card(works, tmp_path):
     (tmp_path / "corpus").mkdir()
     write_corpus(tmp_path / "corpus", clips())
-    text = works("extract", tmp_path / "corpus", tmp_path / "rows", "--workers", 1)
+    text = works("extract", tmp_path / "corpus", "--output", tmp_path / "rows", "--workers", 1)
     assert "train 4, validation 2, test 2" in text
     assert (tmp_path / "rows" / "processor_config.json").exists()
     text = works("train", config_file(tmp_path), "--training.epochs", 1, "--seeds", "[7]", "--name", "seven")
@@ -122,11 +201,13 @@ def test_extract_train_evaluate_card(works, tmp_path):
     assert (recorded["name"], recorded["seeds"], recorded["training"]["epochs"]) == ("seven", [7], 1)
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     assert "--seeds '[7]'" in results["command"]
-    scores = json.loads(works("evaluate", tmp_path / "run", "--data", tiny_rows(), "--json"))
+    scores = json.loads(works("evaluate", "--model", tmp_path / "run", "--rows", tiny_rows(), "--json"))
     expected = results["seeds"]["7"]["test"]
     assert scores.keys() == expected.keys()
     assert scores["text"]["sentiment.mae"] == pytest.approx(expected["text"]["sentiment.mae"])
-    assert "text+audio+visual" in works("evaluate", tmp_path / "run", "--data", tiny_rows(), "--split", "validation")
+    assert "text+audio+visual" in works(
+        "evaluate", "--model", tmp_path / "run", "--rows", tiny_rows(), "--split", "validation"
+    )
     card = (tmp_path / "run" / "README.md").read_text()
     (tmp_path / "run" / "README.md").unlink()
     works("card", tmp_path / "run")
@@ -187,7 +268,7 @@ def test_a_faulty_corpus_is_one_sentence_and_writes_nothing(fails, tmp_path, cas
         whole.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     write_video(corpus / "mute.mp4")
     before = tree(tmp_path)
-    assert re.search(sentence, fails("extract", corpus, tmp_path / "rows", "--workers", 1))
+    assert re.search(sentence, fails("extract", corpus, "--output", tmp_path / "rows", "--workers", 1))
     assert tree(tmp_path) == before and not (tmp_path / "rows").exists()
 
 
@@ -212,7 +293,7 @@ def test_features_of_the_wrong_size_or_rank(fails, tmp_path, values, sentence):
     for i in range(8):
         np.save(tmp_path / "corpus" / "audio" / f"c{i}.npy", values if i == 5 else np.ones((3, 2)))
     write_corpus(tmp_path / "corpus", clips())
-    assert sentence in fails("extract", tmp_path / "corpus", tmp_path / "rows", "--workers", 1)
+    assert sentence in fails("extract", tmp_path / "corpus", "--output", tmp_path / "rows", "--workers", 1)
     assert not (tmp_path / "rows").exists()
 
 
@@ -230,15 +311,43 @@ def test_config_faults(fails, tmp_path):
     path = config_file(tmp_path)
     assert "Unknown config field 'learning_rat'" in fails("train", config_file(tmp_path, learning_rat=3))
     path = config_file(tmp_path)
-    assert "Did you mean 'early_size'" in fails("train", path, "--model", '{"early_siz": 3}')
+    assert "Did you mean 'early_size'" in fails("train", path, "--model.early_siz", 3)
     assert "Field 'epochs' expected int, got str (value: 'many')" in fails("train", path, "--training.epochs", "many")
-    assert "no 'smell' features; they have text, audio, visual" in fails("train", path, "--modalities", '["smell"]')
-    assert "`encoder` is 'rnn'; expected one of avg, lstm, trans" in fails(
-        "train", path, "--model", '{"encoder": "rnn"}'
-    )
+    assert "no 'smell' features; they have text, audio, visual" in fails("train", path, "--modalities", "smell")
+    assert "`encoder` is 'rnn'; expected one of avg, lstm, trans" in fails("train", path, "--model.encoder", "rnn")
     assert "expected one of paper, reference" in fails("train", path, "--preset", "mine")
     assert "There is no config file" in fails("train", tmp_path / "absent.json")
     assert not (tmp_path / "run").exists()
+
+
+CONFIGS = Path(__file__).resolve().parent.parent / "examples" / "configs"
+
+
+@pytest.mark.parametrize("folder", ["tailor_ablations", "sugrm_tables"])
+def test_a_flag_for_a_field_of_the_model_keeps_the_others(folder):
+    """So every row of a table of ablations can be trained with other sizes, on other rows, by one command."""
+    flags = ["--model.hidden_size", "24", "--rows", "elsewhere", "--training.epochs", "2", "--seeds", "3,4"]
+    overrides = read_config_flags(parse(["compare", str(CONFIGS / folder), *flags]), RunConfig)
+    for path in sorted((CONFIGS / folder).glob("*.json")):
+        before, after = RunConfig.load(path), RunConfig.load(path, overrides)
+        assert after.model == before.model | {"hidden_size": 24}
+        assert (after.rows, after.seeds) == ("elsewhere", [3, 4])
+        assert after.training == replace(before.training, epochs=2)
+        untouched = {"model": before.model, "rows": before.rows, "seeds": before.seeds, "training": before.training}
+        assert replace(after, **untouched) == before
+
+
+def test_values_of_flags():
+    words = ["train", "a.json", "--model.memory.audio=7", "--model.encoder", "lstm", "--modalities", "text,audio"]
+    words += ["--training.tune_thresholds", "f1_binary", "--label_fraction.emotion", "0.1", "--name", "7"]
+    assert read_config_flags(parse(words), RunConfig) == {
+        "model.memory.audio": 7,
+        "model.encoder": "lstm",
+        "modalities": ["text", "audio"],
+        "training.tune_thresholds": "f1_binary",
+        "label_fraction.emotion": 0.1,
+        "name": "7",
+    }
 
 
 def test_an_unknown_modality_is_refused_by_predict(fails):
@@ -259,13 +368,16 @@ def test_what_is_no_checkpoint_of_ours(fails, tmp_path):
         ("damaged", "are damaged"),
     ):
         assert sentence in fails("predict", "--model", tmp_path / folder, "--transcript", "well")
-        assert sentence in fails("evaluate", tmp_path / folder, "--data", tiny_rows())
+        assert sentence in fails("evaluate", "--model", tmp_path / folder, "--rows", tiny_rows())
 
 
 def test_a_checkpoint_without_a_processor(fails, tmp_path):
     """As one seed's folder is: the processor is the run's."""
     seed = tiny_run() / "seeds" / "seed-0"
-    for command in (("predict", "--model", seed, "--transcript", "well"), ("evaluate", seed, "--data", tiny_rows())):
+    for command in (
+        ("predict", "--model", seed, "--transcript", "well"),
+        ("evaluate", "--model", seed, "--rows", tiny_rows()),
+    ):
         sentence = fails(*command)
         assert f"{seed} has no processor (it has no processor_config.json); give the output folder" in sentence
 
@@ -273,7 +385,7 @@ def test_a_checkpoint_without_a_processor(fails, tmp_path):
 def test_a_model_without_extractors_says_what_it_needs(fails):
     sentence = fails("predict", "--model", tiny_run(), "--transcript", "well")
     assert "text features were made by an unknown extractor" in sentence and "give features" in sentence
-    sentence = fails("evaluate", tiny_run(), "--data", sample_rows())
+    sentence = fails("evaluate", "--model", tiny_run(), "--rows", sample_rows())
     assert "features of the model do not say which extractor made them" in sentence
 
 
@@ -321,7 +433,9 @@ def test_a_folder_that_is_not_ours_is_left_alone(fails, tmp_path, command):
     (folder / "thesis.tex").write_text("words")
     commands = {
         "sample": [("data", "sample", folder, "--clips", 12)],
-        "extract": [("extract", sample_corpus(), folder, "--workers", 1, *flag) for flag in ((), ("--overwrite",))],
+        "extract": [
+            ("extract", sample_corpus(), "--output", folder, "--workers", 1, *flag) for flag in ((), ("--overwrite",))
+        ],
         "train": [("train", config_file(tmp_path), *flag) for flag in ((), ("--overwrite",), ("--resume",))],
     }[command]
     for words in commands:
@@ -337,7 +451,7 @@ def test_a_folder_that_is_not_ours_is_left_alone(fails, tmp_path, command):
 def test_trouble_while_writing_costs_nothing(fails, tmp_path, monkeypatch, command, trouble):
     code = 130 if isinstance(trouble, KeyboardInterrupt) else 1
     write_corpus(tmp_path / "corpus", clips())
-    assert main(["extract", str(tmp_path / "corpus"), str(tmp_path / "rows"), "--workers", "1"]) == 0
+    assert main(["extract", str(tmp_path / "corpus"), "--output", str(tmp_path / "rows"), "--workers", "1"]) == 0
     shutil.copytree(tiny_run(), tmp_path / "run")
     before = tree(tmp_path)
 
@@ -346,7 +460,7 @@ def test_trouble_while_writing_costs_nothing(fails, tmp_path, monkeypatch, comma
 
     if command == "extract":
         monkeypatch.setattr(rows_module.pq.ParquetWriter, "write_table", fail)
-        words = ("extract", tmp_path / "corpus", tmp_path / "rows", "--overwrite", "--workers", 1)
+        words = ("extract", tmp_path / "corpus", "--output", tmp_path / "rows", "--overwrite", "--workers", 1)
     else:
         monkeypatch.setattr(results_module.os, "replace", fail)
         config = run_config(tmp_path / "new")
@@ -365,7 +479,7 @@ def test_ctrl_c_while_extracting(tmp_path):
     before = tree(tmp_path)
     environment = os.environ | {"HF_DATASETS_CACHE": str(tmp_path.parent / f"{tmp_path.name}-cache")}
     process = subprocess.Popen(
-        [sys.executable, "-m", "mm_affect.cli", "extract", sample_corpus(), rows, "--overwrite", "--workers", "2"],
+        [sys.executable, "-m", "mm_affect.cli", "extract", sample_corpus(), "--output", rows, "--overwrite", "--workers", "2"],
         stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment, start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background is deaf to it
     )  # fmt: skip
@@ -380,5 +494,5 @@ def test_ctrl_c_while_extracting(tmp_path):
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
     assert process.returncode == 130 and "Traceback" not in printed, printed
-    assert printed.splitlines()[-1].endswith("mm-affect: interrupted; nothing that was complete is lost.")
+    assert printed.splitlines()[-1].endswith("mm-affect: interrupted; everything that was complete is kept.")
     assert tree(tmp_path) == before and [path.name for path in tmp_path.iterdir()] == ["rows"]

@@ -72,9 +72,9 @@ def saved(path: Path, state=PUBLIC, **options) -> Path:
 def command(capsys):
     """Run `mm-affect convert tailor ...`; what it prints, or, with `code` 1, the one sentence that it fails with."""
 
-    def run(*words, code=0):
+    def run(source, folder, *words, code=0):
         capsys.readouterr()
-        assert main(["convert", "tailor", *map(str, words)]) == code
+        assert main(["convert", "tailor", str(source), "--output", str(folder), *map(str, words)]) == code
         printed = capsys.readouterr()
         if not code:
             return printed.out
@@ -111,7 +111,9 @@ def test_golden_through_the_command(command, tmp_path):
     assert (record["config_class"], record["mm_affect"]) == ("TailorConfig", __version__)
     assert sorted(record["dropped"]) == sorted(f"{part}.{kind}" for part in POOLERS for kind in ("weight", "bias"))
     assert all(name in printed for name in record["dropped"]) and record["assumed"] == {} and "assumed" not in printed
-    assert f"{model.num_parameters():,} parameters" in printed and f"next: mm-affect evaluate {folder}" in printed
+    assert (
+        f"{model.num_parameters():,} parameters" in printed and f"next: mm-affect evaluate --model {folder}" in printed
+    )
     assert [path.name for path in folder.parent.iterdir()] == ["tailor"]
 
 
@@ -162,7 +164,7 @@ def test_unaligned(command, tmp_path):
         mask = torch.ones(2, 20, dtype=torch.bool)
         (aligned, _), _ = model.aligners[m](Stream(steps, mask), torch.tensor([SMALL["aligned_length"]] * 2))
         torch.testing.assert_close(aligned, expected)
-    assert main(["evaluate", str(folder), "--data", str(tiny_rows())]) == 0
+    assert main(["evaluate", "--model", str(folder), "--rows", str(tiny_rows())]) == 0
 
 
 # what is refused --------------------------------------------------------------------------------------------------
@@ -356,7 +358,10 @@ def test_evaluate_and_predict_refuse_weights_of_another_config(tmp_path, capsys,
     name, count = sorted(weights)[0], len(weights)
     change(weights, name)
     save_file(weights or {}, folder / "model.safetensors", {"format": "pt"})
-    for words in (["evaluate", folder, "--data", tiny_rows()], ["predict", "--transcript", "well", "--model", folder]):
+    for words in (
+        ["evaluate", "--model", folder, "--rows", tiny_rows()],
+        ["predict", "--transcript", "well", "--model", folder],
+    ):
         assert main([str(word) for word in words]) == 1
         sentences = [line for line in capsys.readouterr().err.splitlines() if line.startswith("mm-affect: ")]
         assert len(sentences) == 1

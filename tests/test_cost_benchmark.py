@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""`mm-affect bench`: FLOPs against counts by hand, what is measured, tables, figure, bad input."""
+"""`mm-affect cost`: FLOPs against counts by hand, what is measured, tables, figure, bad input."""
 
 import csv
 import json
@@ -113,7 +113,7 @@ def test_a_fresh_process_gives_the_cost_or_the_reason():
 
 @pytest.fixture
 def command(capsys, monkeypatch, tmp_path):
-    """Run `mm-affect bench ...` on tiny rows without further processes; what it printed, and its one sentence if it failed."""
+    """Run `mm-affect cost ...` on tiny rows without further processes; what it printed, and its one sentence if it failed."""
 
     def here(config, batch_size, rounds):
         if config.architecture == "mm_affect_mfn":
@@ -125,7 +125,7 @@ def command(capsys, monkeypatch, tmp_path):
     def run(*words, rows=None, code=0):
         capsys.readouterr()
         assert (
-            main(["bench", "--rows", str(rows or tiny_rows()), "--output", str(tmp_path / "out"), *map(str, words)])
+            main(["cost", "--rows", str(rows or tiny_rows()), "--output", str(tmp_path / "out"), *map(str, words)])
             == code
         )
         printed = capsys.readouterr()

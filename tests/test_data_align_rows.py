@@ -91,7 +91,21 @@ def test_rows_without_spans_are_left_out_and_counted(tmp_path, capsys):
         {"train": [make_row("a"), make_row("b", None)], "test": [make_row("c", [])]},
         dropped=[earlier],
     )
-    assert main(["data", "align", str(tmp_path / "rows"), str(tmp_path / "aligned"), "--reducer", "max"]) == 0
+    assert (
+        main(
+            [
+                "data",
+                "align",
+                "--rows",
+                str(tmp_path / "rows"),
+                "--output",
+                str(tmp_path / "aligned"),
+                "--reducer",
+                "max",
+            ]
+        )
+        == 0
+    )
     assert "(train 1, test 0; 2 left out because they have no word with a time" in capsys.readouterr().out
     corpus = read_corpus(tmp_path / "aligned")
     assert corpus.counts == {"train": 1, "test": 0} and [clip.id for clip in corpus.dropped] == [
@@ -142,9 +156,9 @@ def test_wrong_arguments_are_refused(tmp_path, capsys):
     with pytest.raises(ValueError, match="Reducer 'median' is unknown"):
         align_rows(rows, tmp_path / "aligned", "median")
     align_rows(rows, tmp_path / "aligned", "first")
-    assert main(["data", "align", str(rows), str(tmp_path / "aligned")]) == 1
+    assert main(["data", "align", "--rows", str(rows), "--output", str(tmp_path / "aligned")]) == 1
     assert "already holds rows" in capsys.readouterr().err
-    assert main(["data", "align", str(rows), str(tmp_path / "aligned"), "--overwrite"]) == 0
+    assert main(["data", "align", "--rows", str(rows), "--output", str(tmp_path / "aligned"), "--overwrite"]) == 0
     assert read_corpus(tmp_path / "aligned").alignment["reducer"] == "mean"
 
 

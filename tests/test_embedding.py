@@ -107,7 +107,7 @@ def test_provenance_is_recorded_and_mixing_refused(joint, embed, tmp_path, monke
     model.save_pretrained(tmp_path / "other")
     processor.save_pretrained(tmp_path / "other")
     embed(tmp_path / "other", tiny_rows(), tmp_path / "others")
-    assert main(["evaluate", str(tmp_path / "run"), "--data", str(tmp_path / "out")]) == 0
+    assert main(["evaluate", "--model", str(tmp_path / "run"), "--rows", str(tmp_path / "out")]) == 0
     refused = AutoProcessor.from_pretrained(tmp_path / "run").check_extractors
     with pytest.raises(ValueError, match="audio features of the rows were made with model 'other'"):
         refused(read_corpus(tmp_path / "others").extractors)

@@ -56,7 +56,7 @@ def glove(folder: Path, **vectors) -> str:
 def test_golden_through_the_command(tmp_path, capsys):
     public = {name.removeprefix("weights/"): value for name, value in GOLDEN.items() if name.startswith("weights/")}
     save_file(public, tmp_path / "public.safetensors")
-    assert main(["convert", "emo_emb", str(tmp_path / "public.safetensors"), str(tmp_path / "out")]) == 0
+    assert main(["convert", "emo_emb", str(tmp_path / "public.safetensors"), "--output", str(tmp_path / "out")]) == 0
     assert "dropped" not in capsys.readouterr().out
     converted = AutoModel.from_pretrained(tmp_path / "out").eval()
     assert converted.config.num_hidden_layers == 1 and converted.config.tasks[0].labels == DAI

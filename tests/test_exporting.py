@@ -77,7 +77,7 @@ def test_a_graph_answers_as_its_model(name, tmp_path):
 def exported(tmp_path_factory):
     """The export of a run that reads raw clips."""
     folder = tmp_path_factory.mktemp("export") / "exported"
-    assert main(["export", str(sample_run()), str(folder)]) == 0
+    assert main(["export", "--model", str(sample_run()), "--output", str(folder)]) == 0
     return folder
 
 
@@ -111,26 +111,26 @@ def test_weights_of_8_bits_are_smaller_and_still_tell_the_same(tmp_path):
 
 def test_a_folder_is_replaced_on_request_only(exported, tmp_path, monkeypatch, capsys):
     kept = {path.name: path.read_bytes() for path in exported.iterdir()}
-    assert main(["export", str(sample_run()), str(exported)]) == 1
+    assert main(["export", "--model", str(sample_run()), "--output", str(exported)]) == 1
     assert "is there already" in capsys.readouterr().err
     monkeypatch.setattr(exporting, "trace", lambda model, int8: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        main(["export", str(sample_run()), str(exported), "--overwrite"])
+        main(["export", "--model", str(sample_run()), "--output", str(exported), "--overwrite"])
     assert {path.name: path.read_bytes() for path in exported.iterdir()} == kept
     assert [path.name for path in exported.parent.iterdir()] == [exported.name]
     monkeypatch.undo()
     (exported / "notes.txt").write_text("seen by a person")
-    assert main(["export", str(sample_run()), str(exported), "--overwrite"]) == 1
+    assert main(["export", "--model", str(sample_run()), "--output", str(exported), "--overwrite"]) == 1
     assert "notes.txt" in capsys.readouterr().err
     (exported / "notes.txt").unlink()
     (tmp_path / "thesis.tex").write_text("years of work")
-    assert main(["export", str(sample_run()), str(tmp_path), "--overwrite"]) == 1
+    assert main(["export", "--model", str(sample_run()), "--output", str(tmp_path), "--overwrite"]) == 1
     assert "something else" in capsys.readouterr().err and (tmp_path / "thesis.tex").is_file()
 
 
 def test_a_missing_package_is_named_with_its_extra(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(exporting, "find_spec", lambda name: None if name == "onnxscript" else object())
-    assert main(["export", str(sample_run()), str(tmp_path / "graph")]) == 1
+    assert main(["export", "--model", str(sample_run()), "--output", str(tmp_path / "graph")]) == 1
     assert "onnxscript" in (said := capsys.readouterr().err) and "[onnx]" in said
     assert not (tmp_path / "graph").exists()
 

@@ -14,21 +14,13 @@ from accelerate import Accelerator
 from pretraining_rows import SIZES, clip, options_of, write_clips
 
 from mm_affect import JointEmbeddingsConfig, JointEmbeddingsForPreTraining, TranscriptTokenizer
-from mm_affect.training.pretraining import (
-    BatchPlan,
-    Evaluation,
-    PlannedBatches,
-    PretrainingCollator,
-    PretrainingOptions,
-    batch_loader,
-    learning_rate,
-    new_processor,
-    open_rows,
-    rows_of_others,
-    take_survey,
-    train_step,
-)
-from mm_affect.training.pretraining.survey import place_of_id
+from mm_affect.training.pretraining.batches import PlannedBatches, PretrainingCollator, batch_loader
+from mm_affect.training.pretraining.evaluation import Evaluation
+from mm_affect.training.pretraining.options import PretrainingOptions
+from mm_affect.training.pretraining.plan import BatchPlan
+from mm_affect.training.pretraining.rows import new_processor, open_rows
+from mm_affect.training.pretraining.steps import learning_rate, train_step
+from mm_affect.training.pretraining.survey import hash_id, select_unseen_rows, take_survey
 
 
 TOKENIZER = TranscriptTokenizer()
@@ -213,13 +205,13 @@ def test_who_is_held_out_does_not_depend_on_the_other_clips(tmp_path):
     held = lambda survey: {row["id"] for row in survey.held_out}  # noqa: E731
     assert held(one) == {name for name in held(two) if int(name[4:]) < 40} and held(one)
     fewer = surveyed(tmp_path / "80", evaluation_clips=2)[3]
-    first = sorted(held(two), key=place_of_id)[:2]
+    first = sorted(held(two), key=hash_id)[:2]
     assert len(held(two)) > 2 and held(fewer) == set(first), "a choice that does not depend on the order of the rows"
 
 
 def test_speakers_unseen_in_training_are_measured_apart(folder):
     options, _rows, processor, survey = surveyed(folder)
-    others = rows_of_others(open_rows(folder, "validation"), survey, TOKENIZER, options)
+    others = select_unseen_rows(open_rows(folder, "validation"), survey, TOKENIZER, options)
     assert others and not {row["group"] for row in others} & set(survey.speakers)
     collator = PretrainingCollator(processor, TOKENIZER, survey.speakers)
     assert (collator(others)["labels"]["person"] == -100).all()
@@ -284,7 +276,7 @@ def test_an_empty_shard_is_no_matter(folder, tmp_path):
     [
         ("{", "is not JSON"),
         ("[]", "expected an object"),
-        ({"stepps": 3}, "unknown field 'stepps'. Did you mean 'steps'"),
+        ({"stepps": 3}, "Unknown config field 'stepps'. Did you mean 'steps'"),
         ({"rows": "a"}, "output_dir"),
         ({"rows": "a", "output_dir": "b", "steps": "3"}, "steps"),
         ({"rows": "a", "output_dir": "b", "steps": 0}, "steps is 0"),

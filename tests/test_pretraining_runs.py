@@ -1,7 +1,6 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Runs of `examples/pretrain_multitask.py`: interrupted and resumed, on two processes, refused, and what they leave."""
+"""Runs of `mm-affect pretrain`: output, interruption and resuming, two processes, bad input."""
 
-import importlib
 import json
 import os
 import signal
@@ -16,7 +15,9 @@ from safetensors.torch import load_file
 from transformers import AutoModel, AutoModelForPreTraining, AutoProcessor
 
 from mm_affect import TranscriptTokenizer
+from mm_affect.cli.main import main
 from mm_affect.training.pretraining import checkpoints
+from mm_affect.training.pretraining import run as run_module
 
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,32 +28,25 @@ def folder(tmp_path_factory):
     return write_clips(tmp_path_factory.mktemp("pretraining") / "rows")
 
 
-@pytest.fixture(scope="module")
-def program():
-    sys.path.insert(0, str(ROOT / "examples"))
-    yield importlib.import_module("pretrain_multitask")
-    sys.path.remove(str(ROOT / "examples"))
-
-
 @pytest.fixture
-def run(program, folder, tmp_path):
+def run(folder, tmp_path):
     """Runs the program with these options, in a folder of this name; returns its status and the folder."""
 
     def run(name, *flags, rows=folder, **fields):
         options = options_of(rows, tmp_path / name, **fields)
         config = tmp_path / f"{name}.json"
         config.write_text(json.dumps(options.to_dict()))
-        return program.main([str(config), *flags]), tmp_path / name
+        return main(["pretrain", str(config), *flags]), tmp_path / name
 
     return run
 
 
 @pytest.fixture(scope="module")
-def finished(program, folder, tmp_path_factory):
+def finished(folder, tmp_path_factory):
     """The folder of a run that nothing interrupted."""
     home = tmp_path_factory.mktemp("finished")
     (home / "config.json").write_text(json.dumps(options_of(folder, home / "run").to_dict()))
-    assert program.main([str(home / "config.json")]) == 0
+    assert main(["pretrain", str(home / "config.json")]) == 0
     return home / "run"
 
 
@@ -100,8 +94,8 @@ def test_the_model_loads_with_and_without_its_heads(finished):
 # interrupted and resumed -----------------------------------------------------------------------------------------------
 
 
-def test_ctrl_c_then_resume_equals_uninterrupted(run, program, finished, monkeypatch):
-    step, seen = program.train_step, []
+def test_ctrl_c_then_resume_equals_uninterrupted(run, finished, monkeypatch):
+    step, seen = run_module.train_step, []
 
     def interrupted(*arguments):
         seen.append(1)
@@ -109,10 +103,10 @@ def test_ctrl_c_then_resume_equals_uninterrupted(run, program, finished, monkeyp
             os.kill(os.getpid(), signal.SIGINT)
         return step(*arguments)
 
-    monkeypatch.setattr(program, "train_step", interrupted)
+    monkeypatch.setattr(run_module, "train_step", interrupted)
     status, folder = run("stopped")
     assert status == 130 and len(seen) == 3, "the step is finished and saved"
-    monkeypatch.setattr(program, "train_step", step)
+    monkeypatch.setattr(run_module, "train_step", step)
     assert run("stopped", "--resume")[0] == 0
     assert_same_run(folder, finished)
 
@@ -175,22 +169,22 @@ def refusal(run, capsys, name, *flags, **fields) -> str:
     status, _ = run(name, *flags, **fields)
     error = capsys.readouterr().err
     assert status == 1
-    said = [line for line in error.splitlines() if line.startswith("pretrain_multitask: ")]
+    said = [line for line in error.splitlines() if line.startswith("mm-affect: ")]
     assert len(said) == 1 and "Traceback" not in error
     return said[0]
 
 
 def test_a_folder_is_never_written_by_two_runs_or_over_another(run, capsys, tmp_path, finished, folder):
-    with checkpoints.locked(tmp_path / "taken"):
-        assert "Another run writes" in refusal(run, capsys, "taken")
+    with checkpoints.lock_folder(tmp_path / "taken"):
+        assert f"in use: process {os.getpid()} on" in refusal(run, capsys, "taken")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").write_text("x")
     assert "left alone" in refusal(run, capsys, "full", "--overwrite")
     assert (tmp_path / "full" / "thesis.tex").exists()
     assert "no run to resume" in refusal(run, capsys, "new", "--resume")
     assert run("mine", steps=1)[0] == 0
-    assert "--resume to go on" in refusal(run, capsys, "mine", steps=1)
-    assert "learning_rate 0.01, and now 0.02" in refusal(run, capsys, "mine", "--resume", learning_rate=0.02)
+    assert "--resume to continue" in refusal(run, capsys, "mine", steps=1)
+    assert "learning_rate 0.01, not 0.02" in refusal(run, capsys, "mine", "--resume", learning_rate=0.02)
     broken = tmp_path / "mine" / "checkpoints" / "step-00000001" / "optimizer.safetensors"
     broken.write_bytes(broken.read_bytes()[:100])
     assert "step-00000001 cannot be read" in refusal(run, capsys, "mine", "--resume", steps=2)

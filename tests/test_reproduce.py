@@ -12,8 +12,8 @@ from hub_stand_in import HubStandIn
 from huggingface_hub import HfApi
 from scipy import stats
 
-from mm_affect.cli.experiments import seeds_of
 from mm_affect.cli.main import main
+from mm_affect.cli.options import parse_seeds
 from mm_affect.evaluation.results import (
     CorpusSummary,
     Environment,
@@ -277,10 +277,12 @@ def test_the_card_reports_to_a_data_set_of_the_hub_that_is_named(card, tmp_path,
 
 
 def test_seeds_as_typed():
-    assert seeds_of(None) is None and seeds_of("3") == [3] and seeds_of("0,1") == seeds_of("[0, 1]") == [0, 1]
+    assert (
+        parse_seeds(None) is None and parse_seeds("3") == [3] and parse_seeds("0,1") == parse_seeds("[0, 1]") == [0, 1]
+    )
     for wrong in ("", "a", "1.5", "-1", "true", "[]", "[0", "'0'"):
         with pytest.raises(ValueError, match="expected whole numbers from 0"):
-            seeds_of(wrong)
+            parse_seeds(wrong)
 
 
 # cards that a program made ----------------------------------------------------------------------------------------

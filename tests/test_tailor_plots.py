@@ -81,7 +81,7 @@ def plot(capsys, tmp_path):
 
     def run(folder, *options, rows=None, output=tmp_path / "figures"):
         capsys.readouterr()
-        words = ["plot", folder, "--rows", rows or tiny_rows(), "--output", output, "--samples", 8, *options]
+        words = ["plot", "--model", folder, "--rows", rows or tiny_rows(), "--output", output, "--clips", 8, *options]
         code = main([str(word) for word in words])
         names = {path.stem for path in output.glob("*.png")} if output.is_dir() else set()
         assert {path.stem for path in output.glob("*.csv")} == names
@@ -148,7 +148,7 @@ def test_parts_are_those_of_each_row_alone():
 
 def test_tables_of_the_parts(plot, tmp_path):
     rows = make_rows("test")
-    assert plot(tailor_run(), "--samples", len(rows))[0] == 0
+    assert plot(tailor_run(), "--clips", len(rows))[0] == 0
     present = {(row["id"], kind, m) for row in rows for m in SIZES for kind in ("private", "common") if len(row[m])}
     told_apart = table(tmp_path / "figures" / "discriminator.csv")
     places = table(tmp_path / "figures" / "representations.csv")
@@ -156,13 +156,13 @@ def test_tables_of_the_parts(plot, tmp_path):
         assert {(row["id"], row["kind"], row["modality"]) for row in drawn} == present and len(drawn) == len(present)
     assert all(math.isclose(sum(float(row[f"P({m})"]) for m in SIZES), 1, abs_tol=1e-5) for row in told_apart)
     before = (tmp_path / "figures" / "representations.csv").read_bytes()
-    plot(tailor_run(), "--samples", len(rows))
+    plot(tailor_run(), "--clips", len(rows))
     assert (tmp_path / "figures" / "representations.csv").read_bytes() == before
 
 
 def test_the_seed_chooses_the_rows(plot, tmp_path):
     def ids(seed):
-        assert plot(tailor_run(), "--samples", 4, "--seed", seed)[0] == 0
+        assert plot(tailor_run(), "--clips", 4, "--seed", seed)[0] == 0
         return {row["id"] for row in table(tmp_path / "figures" / "discriminator.csv")}
 
     assert len(ids(0)) == 4 and ids(0) != ids(1)
@@ -258,7 +258,7 @@ def test_a_run_without_refinement_has_no_adversarial_losses(plot, tmp_path):
 
 
 def test_too_few_rows_for_t_sne(plot):
-    code, names, sentences = plot(tailor_run(), "--samples", 1)
+    code, names, sentences = plot(tailor_run(), "--clips", 1)
     assert code == 0 and names == ALL - {"representations"}
     assert len(sentences) == 1 and "t-SNE needs 10 representations" in sentences[0]
 
@@ -286,7 +286,7 @@ def test_wrong_input_is_one_sentence(plot, tmp_path):
         (tiny_run(), (), "mm_affect_fusion, which has no figures"),
         (tmp_path / "nothing", (), "not a checkpoint"),
         (tailor_run(), ("--rows", tmp_path / "nothing"), "nothing"),
-        (tailor_run(), ("--samples", 0), "samples is 0"),
+        (tailor_run(), ("--clips", 0), "samples is 0"),
         (tailor_run(), ("--compare", tiny_run()), "those of another TAILOR checkpoint"),
         (tailor_run(), ("--compare", tmp_path / "nothing"), "not a checkpoint"),
         (tailor_run(), ("--output", tmp_path / "file"), "File exists"),

@@ -212,7 +212,7 @@ def test_extract_with_vgg16_to_a_processor_that_runs_again(file, tmp_path, monke
              for s in ("train", "validation", "test") for i in range(2)]  # fmt: skip
     corpus = write_corpus(tmp_path / "corpus", lines, {"label_fields": FIELDS[:1]})
     words = ["--visual", "vgg16", "--visual-weights", str(file), "--visual-rate", "5", "--workers", "1"]
-    assert main(["extract", str(corpus), str(tmp_path / "rows"), *words]) == 0
+    assert main(["extract", str(corpus), "--output", str(tmp_path / "rows"), *words]) == 0
     described = read_corpus(tmp_path / "rows").extractors["visual"]
     assert (described["name"], described["rate"], described["size"]) == ("vgg16", 5, 12)
     assert str(file.parent) not in (tmp_path / "rows" / "processor_config.json").read_text()
@@ -246,6 +246,6 @@ def test_bad_visual_options_are_one_sentence(file, tmp_path, capsys):
         (corpus, ["--visual", str(tmp_path / "none")], "There is no pretrained model at"),
         (tmp_path / "brought", ["--visual", "vgg16", "--visual-weights", str(file)], "has visual feature files"),
     ):
-        assert main(["extract", str(source), str(tmp_path / "rows"), *words]) == 1
+        assert main(["extract", str(source), "--output", str(tmp_path / "rows"), *words]) == 1
         said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("mm-affect: ")]
         assert len(said) == 1 and sentence in said[0], said

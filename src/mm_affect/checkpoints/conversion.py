@@ -200,7 +200,7 @@ def format_report(record: dict, folder: str | Path) -> str:
         *(f"  {name} {tuple(shape)}" for name, shape in record["dropped"].items()),
         *(f"assumed {name} {value}, which weights do not tell; was it another, convert with --set {name}=..."
           for name, value in record["assumed"].items()),
-        f"next: mm-affect evaluate {folder} --data <rows of the features it was trained on: {sizes}>",
+        f"next: mm-affect evaluate --model {folder} --rows <rows of the features it was trained on: {sizes}>",
     ])  # fmt: skip
 
 

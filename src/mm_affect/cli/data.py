@@ -1,126 +1,71 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""`mm-affect data doctor`, `data show`, `data align` and `data statistics`."""
+"""`mm-affect data sample`, `check`, `doctor`, `show`, `align` and `statistics`."""
 
+import argparse
 import json
 import sys
 from pathlib import Path
 
-
-def add_data_commands(commands) -> None:
-    """Add the four commands to the parser of `mm-affect data`."""
-    from ..data.alignment import REDUCERS
-    from .corpus_program import add_layout_arguments
-
-    doctor = commands.add_parser("doctor", help="what a folder holds of a corpus, and what is wrong with it")
-    doctor.add_argument("corpus", help="cmu_mosei, cmu_mosi, iemocap, mustard, voxceleb2 ...")
-    doctor.add_argument("folder", type=Path)
-    add_layout_arguments(doctor)
-    doctor.add_argument("--json", action="store_true", help="print everything, every dropped clip too, as JSON")
-    doctor.set_defaults(run=data_doctor)
-    show = commands.add_parser("show", help="print or draw one row")
-    show.add_argument("source", help="folder of rows, own corpus, or the name of a corpus (with --data-dir)")
-    show.add_argument("id", help="id of the row")
-    show.add_argument("--data-dir", type=Path, help="the folder of the corpus that is named")
-    add_layout_arguments(show)
-    show.add_argument("--plot", type=Path, help="draw frames, sound, words and features (PNG)")
-    show.set_defaults(run=data_show)
-    align = commands.add_parser("align", help="rows to rows with one step of sound and picture for each word")
-    align.add_argument("rows", type=Path, help="folder of rows that `mm-affect extract` wrote, of words with `spans`")
-    align.add_argument("output", type=Path, help="folder of rows to write")
-    align.add_argument("--reducer", default="mean", choices=REDUCERS, help="of the frames of a word; default: mean")
-    align.add_argument("--overwrite", action="store_true", help="replace earlier rows in the output folder")
-    align.set_defaults(run=data_align)
-    statistics = commands.add_parser("statistics", help="samples of each class, and how labels correlate")
-    statistics.add_argument("rows", type=Path, help="folder of rows, or own corpus")
-    statistics.add_argument(
-        "--output", type=Path, metavar="TABLES.md", help="write the tables there, and beside it each of them as CSV"
-    )
-    statistics.set_defaults(run=data_statistics)
+from .console import format_counts
+from .options import (
+    add_json_option,
+    add_layout_options,
+    add_output_option,
+    add_overwrite_option,
+    add_rows_option,
+    add_seed_option,
+    add_table_option,
+    add_workers_option,
+    check_table_name,
+    read_layout_options,
+)
 
 
-def data_doctor(arguments) -> int:
-    """`mm-affect data doctor`; 1 if there is a problem."""
-    from ..data.doctor import examine, format_report
-    from .corpus_program import layout_options
-
-    def progress(split, count):
-        if sys.stderr.isatty():
-            print(f"\r{split}: {count} rows", end="", file=sys.stderr)
-
-    report = examine(arguments.corpus, arguments.folder, progress=progress, **layout_options(arguments))
-    if sys.stderr.isatty():
-        print("\r", end="", file=sys.stderr)
-    print(json.dumps(report.to_dict(), indent=1) if arguments.json else "\n".join(format_report(report)))
-    return 1 if report.problems else 0
+# sample -----------------------------------------------------------------------------------------------------------
 
 
-def data_show(arguments) -> None:
-    """`mm-affect data show`."""
-    from ..data.show import find_row, format_row
-    from .corpus_program import layout_options
-
-    options = layout_options(arguments) if arguments.data_dir is not None else {}
-    row, corpus, split = find_row(arguments.source, arguments.id, arguments.data_dir, **options)
-    print("\n".join(format_row(row, corpus, split)))
-    if arguments.plot is not None:
-        from ..evaluation.row_plot import plot_row
-
-        print(f"Plot: {plot_row(row, corpus, arguments.plot)}")
+def add_data_sample_arguments(parser: argparse.ArgumentParser, words: list[str]) -> None:
+    """Add the arguments of `mm-affect data sample`."""
+    parser.add_argument("corpus", type=Path, help="folder to write")
+    parser.add_argument("--clips", type=int, default=300, metavar="N", help="number of clips; default: 300")
+    add_seed_option(parser)
+    add_workers_option(parser)
+    add_overwrite_option(parser)
+    parser.set_defaults(run=generate_sample)
 
 
-def data_align(arguments) -> None:
-    """`mm-affect data align`."""
-    from ..data.align_rows import NO_TIMES, align_rows
-
-    record = align_rows(arguments.rows, arguments.output, arguments.reducer, arguments.overwrite)
-    counts = ", ".join(f"{split} {count}" for split, count in record.counts.items())
-    left_out = sum(clip.reason == NO_TIMES for clip in record.dropped)
-    print(f"Rows: {arguments.output} ({counts}; {left_out} left out because they have {NO_TIMES})")
-
-
-def data_statistics(arguments) -> None:
-    """`mm-affect data statistics`."""
-    from ..data.statistics import as_csv, in_cells, label_statistics, statistics_tables
-    from ..evaluation.results import format_markdown_table
-    from ..files import write_atomically
-
-    output = arguments.output
-    if output is not None and output.suffix != ".md":
-        raise ValueError(f"--output is {output}; expected a file name that ends in .md.")
-    tables = statistics_tables(label_statistics(arguments.rows))
-    shown = {}
-    for name, table in tables.items():
-        header, *lines = in_cells(table)
-        shown[name] = format_markdown_table(header, lines)
-    text = f"Samples per class\n\n{shown['counts']}\n\nPearson correlation\n\n{shown['correlations']}"
-    print(text)
-    if output is not None:
-        write_atomically(output, text + "\n")
-        for name, table in tables.items():
-            write_atomically(output.with_name(f"{output.stem}_{name}.csv"), as_csv(table))
-
-
-def data_sample(arguments) -> None:
-    """`mm-affect data sample`."""
-    from ..data import make_sample_corpus
+def generate_sample(arguments: argparse.Namespace) -> None:
+    """Generate the synthetic sample corpus."""
+    from ..data.synthetic.corpus import make_sample_corpus
 
     options = {"workers": arguments.workers, "overwrite": arguments.overwrite}
-    folder = make_sample_corpus(arguments.folder, arguments.clips, arguments.seed, **options)
-    print(f"Synthetic sample corpus: {folder}")
+    print(
+        f"Synthetic sample corpus: {make_sample_corpus(arguments.corpus, arguments.clips, arguments.seed, **options)}"
+    )
 
 
-def data_check(arguments) -> None:
-    """`mm-affect data check`."""
-    from ..data import read_corpus
+# check ------------------------------------------------------------------------------------------------------------
+
+
+def add_data_check_arguments(parser: argparse.ArgumentParser, words: list[str]) -> None:
+    """Add the arguments of `mm-affect data check`."""
+    parser.add_argument("corpus", type=Path, help="folder of a corpus, or of rows")
+    add_json_option(parser)
+    parser.set_defaults(run=check_corpus)
+
+
+def check_corpus(arguments: argparse.Namespace) -> None:
+    """Read a corpus or rows and print what they hold."""
+    from ..data.loading import read_corpus
     from ..data.schema import describe_weak_labels
     from ..data.splits import describe_protocol
 
-    corpus = read_corpus(arguments.source)
+    corpus = read_corpus(arguments.corpus)
     if arguments.json:
         print(json.dumps(corpus.to_dict(), indent=1))
         return
     print(f"{corpus.name}{' (SYNTHETIC)' if corpus.synthetic else ''}, license: {corpus.license or 'not stated'}")
-    print("  rows:    " + ", ".join(f"{split} {count}" for split, count in corpus.counts.items()))
+    print(f"  rows:    {format_counts(corpus.counts)}")
     print(f"  splits:  {describe_protocol(corpus.split_protocol)}")
     for column in corpus.label_fields:
         print(f"  label:   {column.name} ({column.problem_type}): {', '.join(column.labels)}")
@@ -132,3 +77,118 @@ def data_check(arguments) -> None:
     print(f"  dropped: {len(corpus.dropped)}")
     for clip in corpus.dropped:
         print(f"    {clip.id}: {clip.reason}")
+
+
+# doctor -----------------------------------------------------------------------------------------------------------
+
+
+def add_data_doctor_arguments(parser: argparse.ArgumentParser, words: list[str]) -> None:
+    """Add the arguments of `mm-affect data doctor`."""
+    parser.add_argument("name", help="cmu_mosei, cmu_mosi, iemocap, mustard, voxceleb2 ...")
+    parser.add_argument("folder", type=Path, help="folder with the files of the corpus")
+    add_layout_options(parser)
+    add_json_option(parser)
+    parser.set_defaults(run=examine_corpus)
+
+
+def examine_corpus(arguments: argparse.Namespace) -> int:
+    """Print what a folder holds of a published corpus; returns 1 if there is a problem."""
+    from ..data.doctor import examine, format_report
+
+    def progress(split: str, count: int) -> None:
+        if sys.stderr.isatty():
+            print(f"\r{split}: {count} rows", end="", file=sys.stderr)
+
+    report = examine(arguments.name, arguments.folder, progress=progress, **read_layout_options(arguments))
+    if sys.stderr.isatty():
+        print("\r", end="", file=sys.stderr)
+    print(json.dumps(report.to_dict(), indent=1) if arguments.json else "\n".join(format_report(report)))
+    return 1 if report.problems else 0
+
+
+# show -------------------------------------------------------------------------------------------------------------
+
+
+def add_data_show_arguments(parser: argparse.ArgumentParser, words: list[str]) -> None:
+    """Add the arguments of `mm-affect data show`."""
+    parser.add_argument("corpus", help="folder of a corpus or of rows, or the name of a corpus (with --data-dir)")
+    parser.add_argument("id", help="id of the row")
+    parser.add_argument("--data-dir", type=Path, metavar="FOLDER", help="folder with the files of a named corpus")
+    add_layout_options(parser)
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw frames, waveform, transcript and features")
+    parser.set_defaults(run=show_row)
+
+
+def show_row(arguments: argparse.Namespace) -> None:
+    """Print one row, and draw it with `--plot`."""
+    from ..data.show import find_row, format_row
+
+    options = read_layout_options(arguments) if arguments.data_dir is not None else {}
+    row, corpus, split = find_row(arguments.corpus, arguments.id, arguments.data_dir, **options)
+    print("\n".join(format_row(row, corpus, split)))
+    if arguments.plot is not None:
+        from ..evaluation.row_plot import plot_row
+
+        print(f"Plot: {plot_row(row, corpus, arguments.plot)}")
+
+
+# align ------------------------------------------------------------------------------------------------------------
+
+
+def add_data_align_arguments(parser: argparse.ArgumentParser, words: list[str]) -> None:
+    """Add the arguments of `mm-affect data align`."""
+    add_rows_option(parser, help="folder of rows that `mm-affect extract` wrote, with `spans` of the words")
+    add_output_option(parser, help="folder of rows to write: one audio and one visual step per word")
+    parser.add_argument(
+        "--reducer",
+        default="mean",
+        metavar="NAME",
+        help="combination of the frames of a word: mean, max, first or last; default: mean",
+    )
+    add_overwrite_option(parser)
+    parser.set_defaults(run=align_with_words)
+
+
+def align_with_words(arguments: argparse.Namespace) -> None:
+    """Align the audio and visual features of rows with their words."""
+    from ..data.align_rows import NO_TIMES, align_rows
+    from ..data.alignment import REDUCERS
+    from ..messages import did_you_mean
+
+    if arguments.reducer not in REDUCERS:
+        raise ValueError(f"--reducer is {arguments.reducer!r}.{did_you_mean(arguments.reducer, REDUCERS)}")
+    record = align_rows(arguments.rows, arguments.output, arguments.reducer, arguments.overwrite)
+    dropped = sum(clip.reason == NO_TIMES for clip in record.dropped)
+    print(
+        f"Rows: {arguments.output} ({format_counts(record.counts)}; {dropped} left out because they have {NO_TIMES})"
+    )
+
+
+# statistics -------------------------------------------------------------------------------------------------------
+
+
+def add_data_statistics_arguments(parser: argparse.ArgumentParser, words: list[str]) -> None:
+    """Add the arguments of `mm-affect data statistics`."""
+    parser.add_argument("corpus", type=Path, help="folder of a corpus, or of rows")
+    add_table_option(parser, help="write the tables to this file, and each of them as CSV beside it")
+    parser.set_defaults(run=print_statistics)
+
+
+def print_statistics(arguments: argparse.Namespace) -> None:
+    """Print samples per class and correlations of labels."""
+    from ..data.statistics import as_csv, in_cells, label_statistics, statistics_tables
+    from ..evaluation.results import format_markdown_table
+    from ..files import write_atomically
+
+    check_table_name(arguments.output)
+    tables = statistics_tables(label_statistics(arguments.corpus))
+    markdown = {}
+    for name, table in tables.items():
+        header, *lines = in_cells(table)
+        markdown[name] = format_markdown_table(header, lines)
+    text = f"Samples per class\n\n{markdown['counts']}\n\nPearson correlation\n\n{markdown['correlations']}"
+    print(text)
+    if arguments.output is not None:
+        write_atomically(arguments.output, text + "\n")
+        for name, table in tables.items():
+            write_atomically(arguments.output.with_name(f"{arguments.output.stem}_{name}.csv"), as_csv(table))

@@ -1,45 +1,47 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""`mm-affect demo`."""
+"""`mm-affect evaluate`, `plot`, `predict` and `demo`: commands that use a checkpoint."""
 
+import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from ..checkpoints.loading import find_checkpoint, load_checkpoint
-from ..features.media import MEDIA
-from .console import print_error, print_scores
-
-
-def add_demo_command(commands) -> None:
-    """Add the command to the parser of `mm-affect`."""
-    demo = commands.add_parser("demo", help="a local page: recognize a clip, and see why (extra: demo)")
-    demo.add_argument("--model", help="folder of a checkpoint, or its name on the Hub; default: demo_output/run")
-    demo.add_argument(
-        "--samples",
-        type=Path,
-        metavar="CORPUS",
-        help="clips to pick from; default: demo_output/corpus, if it is there",
-    )
-    demo.add_argument("--port", type=int, help="default: the first that is free from 7860 on")
-    demo.add_argument("--no-browser", action="store_true", help="print the address only")
-    demo.set_defaults(run=demonstrate)
+from .console import disable_library_progress, print_error, print_scores
+from .options import (
+    CHECKPOINT_HELP,
+    add_json_option,
+    add_modalities_option,
+    add_model_option,
+    add_output_option,
+    add_rows_option,
+    add_seed_option,
+    add_split_option,
+)
 
 
-def demonstrate(arguments) -> None:
-    """`mm-affect demo`."""
-    from transformers.utils import logging
-
-    from ..inference.demo.serve import open_demo
-
-    logging.disable_progress_bar()
-    open_demo(arguments.model, arguments.samples, arguments.port, browser=not arguments.no_browser)
+if TYPE_CHECKING:
+    from ..data.record import CorpusRecord
 
 
-def evaluate_model(arguments) -> None:
-    """`mm-affect evaluate`."""
+# evaluate ---------------------------------------------------------------------------------------------------------
+
+
+def add_evaluate_arguments(parser: argparse.ArgumentParser, words: list[str]) -> None:
+    """Add the arguments of `mm-affect evaluate`."""
+    add_model_option(parser)
+    add_rows_option(parser)
+    add_split_option(parser)
+    add_json_option(parser)
+    parser.set_defaults(run=evaluate_model)
+
+
+def evaluate_model(arguments: argparse.Namespace) -> None:
+    """Measure a checkpoint with every subset of the modalities."""
+    from ..checkpoints.loading import load_checkpoint
     from ..evaluation.evaluator import evaluate_subsets
 
-    model, processor = load_checkpoint(str(arguments.model))
-    corpus, rows = load_split(arguments.data, arguments.split, processor)
+    model, processor = load_checkpoint(arguments.model)
+    corpus, rows = load_split(arguments.rows, arguments.split, processor)
     scores = evaluate_subsets(model, processor, rows, corpus.label_fields)
     if arguments.json:
         print(json.dumps(scores, indent=1).replace("NaN", "null"))
@@ -47,9 +49,9 @@ def evaluate_model(arguments) -> None:
         print_scores(scores)
 
 
-def load_split(folder: Path, split: str, *processors):
-    """What is known of a corpus, and the rows of one split, which these processors can read."""
-    from ..data import load, read_corpus
+def load_split(folder: Path, split: str, *processors: Any) -> tuple["CorpusRecord", Any]:
+    """Return the record of a corpus and the rows of one split, after checking that these processors can read them."""
+    from ..data.loading import load, read_corpus
 
     corpus, splits = read_corpus(folder), load(folder)
     if split not in splits:
@@ -59,21 +61,74 @@ def load_split(folder: Path, split: str, *processors):
     return corpus, splits[split]
 
 
-def predict_clips(arguments) -> int:
-    """`mm-affect predict`; 1 if any of several clips could not be read, the others are answered."""
-    from tqdm import tqdm
-    from transformers.utils import logging
+# plot -------------------------------------------------------------------------------------------------------------
 
+
+def add_plot_arguments(parser: argparse.ArgumentParser, words: list[str]) -> None:
+    """Add the arguments of `mm-affect plot`."""
+    add_model_option(parser)
+    add_rows_option(parser)
+    add_output_option(parser, help="folder of PNG and CSV files")
+    add_split_option(parser)
+    parser.add_argument(
+        "--clips", type=int, default=500, metavar="N", help="number of rows that are drawn, at most; default: 500"
+    )
+    add_seed_option(parser)
+    parser.add_argument("--compare", metavar="MODEL", help="another checkpoint, drawn beside it where it applies")
+    parser.set_defaults(run=plot_figures)
+
+
+def plot_figures(arguments: argparse.Namespace) -> int:
+    """Draw the figures of an architecture's paper; those that cannot be drawn are named, and it returns 1 if none can."""
+    from ..checkpoints.loading import find_checkpoint, load_checkpoint
+    from ..data.ragged import RowDataset
+    from ..evaluation.plots import FigureInputs
+    from ..experiments.figures.registry import draw_figures, find_figures, sample_rows
+
+    disable_library_progress()
+    names = [arguments.model, *([arguments.compare] if arguments.compare else [])]
+    folders = [find_checkpoint(name) for name in names]
+    loaded = [load_checkpoint(folder, attn_implementation="eager") for folder in folders]  # it keeps the weights
+    corpus, split = load_split(arguments.rows, arguments.split, *(processor for _, processor in loaded))
+    rows = sample_rows(RowDataset(split), arguments.clips, arguments.seed)
+    title = f"{corpus.name}{' (SYNTHETIC)' if corpus.synthetic else ''}\n{arguments.split}, {len(rows)} clips"
+    inputs = [FigureInputs(folder, *pair, rows, title) for folder, pair in zip(folders, loaded, strict=True)]
+    drawn, failed = draw_figures(find_figures(*inputs, seed=arguments.seed), arguments.output)
+    for path in drawn:
+        print(path)
+    for error, figures in failed:
+        print_error(error, f"Not drawn: {', '.join(figures)}. ")
+    return int(not drawn)
+
+
+# predict ----------------------------------------------------------------------------------------------------------
+
+
+def add_predict_arguments(parser: argparse.ArgumentParser, words: list[str]) -> None:
+    """Add the arguments of `mm-affect predict`."""
+    parser.add_argument("clips", nargs="*", type=Path, help="media files or folders of them")
+    add_model_option(parser)
+    add_modalities_option(parser)
+    parser.add_argument("--transcript", metavar="TEXT", help="transcript of the clip (one clip only)")
+    parser.add_argument("--audio", type=Path, metavar="FILE", help="audio from another file (one clip only)")
+    parser.add_argument("--window", type=float, metavar="S", help="also predict every S seconds along the clip")
+    parser.add_argument("--hop", type=float, metavar="S", help="seconds between windows; default: the window")
+    add_json_option(parser)
+    parser.add_argument(
+        "--plot", type=Path, metavar="FILE.png", help="draw the timeline of the first clip; needs --window"
+    )
+    parser.set_defaults(run=predict_clips)
+
+
+def predict_clips(arguments: argparse.Namespace) -> int:
+    """Predict the labels of clips; returns 1 if any of several clips could not be read, the others are predicted."""
+    from tqdm import tqdm
+
+    from ..checkpoints.loading import load_checkpoint
     from ..inference.pipeline import AffectRecognitionPipeline
 
-    logging.disable_progress_bar()
-    clips = [file for clip in arguments.clips for file in media_files(clip)]
-    if len(clips) > 1 and (arguments.transcript or arguments.audio):
-        raise ValueError(f"--transcript and --audio belong to one clip; {len(clips)} were given.")
-    inputs = [{"video": str(clip)} for clip in clips] or [{}]
-    inputs[0] |= {"text": arguments.transcript, "audio": str(arguments.audio) if arguments.audio else None}
-    if not clips and not (arguments.transcript or arguments.audio):
-        raise ValueError("Nothing to predict: give a media file, a folder of them, or --transcript.")
+    disable_library_progress()
+    inputs = read_clips(arguments)
     model, processor = load_checkpoint(arguments.model)
     recognizer = AffectRecognitionPipeline(model=model, processor=processor)
     options = {"modalities": arguments.modalities, "window": arguments.window, "hop": arguments.hop}
@@ -81,7 +136,7 @@ def predict_clips(arguments) -> int:
     for clip in tqdm(inputs, disable=len(inputs) < 2, desc="predict", unit="clip"):
         try:
             answers.append(recognizer(clip, **options))
-        except (ValueError, OSError) as error:  # of several clips the others are still answered
+        except (ValueError, OSError) as error:
             if len(inputs) == 1:
                 raise
             failures.append(error)
@@ -92,13 +147,27 @@ def predict_clips(arguments) -> int:
     if arguments.json:
         print(json.dumps(answers if len(inputs) > 1 else answers[0], indent=1))
     else:
-        for found in answers:
-            print_answer(found)
+        for answer in answers:
+            print_answer(answer)
     return int(bool(failures))
 
 
-def media_files(clip: Path) -> list[Path]:
-    """The file itself, or the media files of a folder in alphabetical order."""
+def read_clips(arguments: argparse.Namespace) -> list[dict[str, str | None]]:
+    """Return the inputs of the pipeline that a command line names, one dict per clip."""
+    clips = [file for clip in arguments.clips for file in list_media_files(clip)]
+    if len(clips) > 1 and (arguments.transcript or arguments.audio):
+        raise ValueError(f"--transcript and --audio belong to one clip; {len(clips)} were given.")
+    if not clips and not (arguments.transcript or arguments.audio):
+        raise ValueError("Nothing to predict: give a media file, a folder of them, or --transcript.")
+    inputs: list[dict[str, str | None]] = [{"video": str(clip)} for clip in clips] or [{}]
+    inputs[0] |= {"text": arguments.transcript, "audio": str(arguments.audio) if arguments.audio else None}
+    return inputs
+
+
+def list_media_files(clip: Path) -> list[Path]:
+    """Return the file itself, or the media files of a folder in alphabetical order."""
+    from ..features.media import MEDIA
+
     if not clip.is_dir():
         return [clip]
     files = sorted(file for file in clip.iterdir() if file.suffix.lower() in MEDIA)
@@ -107,33 +176,38 @@ def media_files(clip: Path) -> list[Path]:
     return files
 
 
-def plot_first_timeline(found: dict, path: Path) -> None:
-    """The time line of one answer as a picture."""
+def plot_first_timeline(answer: dict[str, Any], path: Path) -> None:
+    """Draw the timeline of one answer."""
     from ..evaluation.plots import plot_timeline
 
-    if not found["timeline"]:
-        raise ValueError("--plot draws the time line, which needs --window.")
+    if not answer["timeline"]:
+        raise ValueError("--plot draws the timeline, which needs --window.")
     windows = [
-        {"start": w["start"], "end": w["end"],
-         "scores": {task: a.get("scores") or {task: a["value"]} for task, a in w["tasks"].items()}}
-        for w in found["timeline"]
-    ]  # fmt: skip
+        {
+            "start": window["start"],
+            "end": window["end"],
+            "scores": {
+                task: result.get("scores") or {task: result["value"]} for task, result in window["tasks"].items()
+            },
+        }
+        for window in answer["timeline"]
+    ]
     plot_timeline(windows, path)
 
 
-def print_answer(found: dict) -> None:
-    """One answer as a small table, with its time line."""
-    steps = ", ".join(f"{m} {n} steps" if n else f"{m} missing" for m, n in found["steps"].items())
-    print(f"{found['source']} ({steps})")
-    for task, result in found["tasks"].items():
-        print(f"  {task:12} {describe(result)}")
-    for window in found["timeline"]:
-        summary = "; ".join(f"{task}: {describe(result, short=True)}" for task, result in window["tasks"].items())
+def print_answer(answer: dict[str, Any]) -> None:
+    """Print one answer as a small table, with its timeline."""
+    steps = ", ".join(f"{m} {n} steps" if n else f"{m} missing" for m, n in answer["steps"].items())
+    print(f"{answer['source']} ({steps})")
+    for task, result in answer["tasks"].items():
+        print(f"  {task:12} {format_result(result)}")
+    for window in answer["timeline"]:
+        summary = "; ".join(f"{task}: {format_result(result, short=True)}" for task, result in window["tasks"].items())
         print(f"  {window['start']:7.1f} - {window['end']:.1f} s  {summary}")
 
 
-def describe(result: dict, short: bool = False) -> str:
-    """A task's answer in words: a signed value, or the labels with their scores."""
+def format_result(result: dict[str, Any], short: bool = False) -> str:
+    """Return a task's answer as text: a signed value, or the labels with their scores."""
     from ..inference.pipeline import format_answer
 
     if short or "value" in result:
@@ -142,25 +216,23 @@ def describe(result: dict, short: bool = False) -> str:
     return f"{format_answer(result):24} " + "  ".join(f"{label} {score:.2f}" for label, score in ranked)
 
 
-def plot_figures(arguments) -> int:
-    """`mm-affect plot`; figures that cannot be made are named with the reason, and it is 1 if none could."""
-    from transformers.utils import logging
+# demo -------------------------------------------------------------------------------------------------------------
 
-    from ..data.ragged import RowDataset
-    from ..evaluation.plots import FigureInputs
-    from ..experiments.figures.registry import draw_figures, find_figures, sample_rows
 
-    logging.disable_progress_bar()
-    names = [arguments.model, *([arguments.compare] if arguments.compare else [])]
-    folders = [find_checkpoint(name) for name in names]
-    loaded = [load_checkpoint(folder, attn_implementation="eager") for folder in folders]  # it keeps the weights
-    corpus, split = load_split(arguments.rows, arguments.split, *(processor for _, processor in loaded))
-    rows = sample_rows(RowDataset(split), arguments.samples, arguments.seed)
-    title = f"{corpus.name}{' (SYNTHETIC)' if corpus.synthetic else ''}\n{arguments.split}, {len(rows)} clips"
-    subjects = [FigureInputs(folder, *pair, rows, title) for folder, pair in zip(folders, loaded, strict=True)]
-    drawn, left_out = draw_figures(find_figures(*subjects, seed=arguments.seed), arguments.output)
-    for path in drawn:
-        print(path)
-    for error, figures in left_out:
-        print_error(error, f"Not drawn: {', '.join(figures)}. ")
-    return int(not drawn)
+def add_demo_arguments(parser: argparse.ArgumentParser, words: list[str]) -> None:
+    """Add the arguments of `mm-affect demo`."""
+    add_model_option(parser, help=f"{CHECKPOINT_HELP}; default: demo_output/run", required=False)
+    parser.add_argument(
+        "--samples", type=Path, metavar="CORPUS", help="clips to pick from; default: demo_output/corpus, if it exists"
+    )
+    parser.add_argument("--port", type=int, metavar="N", help="default: the first free port from 7860 on")
+    parser.add_argument("--no-browser", action="store_true", help="print the address only")
+    parser.set_defaults(run=open_page)
+
+
+def open_page(arguments: argparse.Namespace) -> None:
+    """Open the demo page."""
+    from ..inference.demo.serve import open_demo
+
+    disable_library_progress()
+    open_demo(arguments.model, arguments.samples, arguments.port, browser=not arguments.no_browser)

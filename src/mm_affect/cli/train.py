@@ -1,180 +1,176 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""`mm-affect train`, `mm-affect compare` and `mm-affect bench`."""
+"""`mm-affect train`, `compare` and `pretrain`."""
 
 import argparse
 import contextlib
 import shlex
 import sys
-from dataclasses import fields, is_dataclass
+from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..files import as_json
+from .config_fields import add_config_flags, config_flag_words, read_config_flags
 from .console import print_error, print_scores
+from .options import add_jobs_option, add_resume_options, add_table_option, check_table_name
 
 
-OVERRIDES = "Every field of a config can be overridden, e.g. --training.epochs 3 --seeds '[0]'."
-
-
-def add_run_commands(commands) -> None:
-    """Add these commands to the parser of `mm-affect`."""
-    train = commands.add_parser(
-        "train",
-        help="train, select, measure and write a card",
-        allow_abbrev=False,  # a misspelled field must not pass for a longer one
-        description=f"Train a run. {OVERRIDES}",
-    )
-    train.add_argument("config", type=Path, help="JSON file; see examples/configs")
-    add_earlier_options(train)
-    add_training_options(train)
-    train.set_defaults(run=train_run)
-
-    compare = commands.add_parser(
-        "compare",
-        help="train several runs and print one table",
-        allow_abbrev=False,
-        description=f"Train every run that is not finished yet, then print one table of all. {OVERRIDES}",
-    )
-    compare.add_argument("configs", nargs="+", type=Path, metavar="config", help="JSON files, or folders of them")
-    compare.add_argument("--metrics", metavar="A,B,...", help="columns; default: those usual for the first task")
-    compare.add_argument("--per-label", action="store_true", help="also the metrics of every label")
-    best_help = (
-        "scores of the seed that validation preferred, with 95 %% intervals; default: mean ± std over the seeds"
-    )
-    compare.add_argument("--best", action="store_true", help=best_help)
-    subsets_help = "given only these modalities at test time, such as audio,audio+visual; default: all"
-    compare.add_argument("--subsets", metavar="A,B,...", help=subsets_help)
-    again_help = "a second line for models that weigh modalities: weights of absent ones given to the others"
-    compare.add_argument("--renormalize", action="store_true", help=again_help)
-    compare.add_argument("--output", type=Path, metavar="TABLE.md", help="write the table there, and beside it as CSV")
-    add_earlier_options(compare)
-    add_training_options(compare)
-    compare.set_defaults(run=compare_runs)
-
-
-def add_earlier_options(parser) -> None:
-    """What to do about earlier runs."""
-    earlier = parser.add_mutually_exclusive_group()
-    earlier.add_argument("--resume", action="store_true", help="go on with an interrupted run")
-    earlier.add_argument("--overwrite", action="store_true", help="replace an earlier run in the output folder")
-
-
-def add_training_options(parser, without: tuple[str, ...] = ()) -> None:
-    """How many trainings run at a time, and a flag for every field of a config but those `without` one."""
-    jobs_help = "trainings at a time, each in a process of its own; pays if one takes minutes; default: 1"
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help=jobs_help)
-    names = {name: kind for name, kind in config_fields() if name not in without}
-    for name, kind in names.items():
-        parser.add_argument(f"--{name}", dest=f"set:{name}", metavar=kind, help=argparse.SUPPRESS)
-    parser.epilog = f"Fields of a config: {', '.join(names)}."
-
-
-def config_fields(kind: type | None = None) -> list[tuple[str, str]]:
-    """Dotted names and types of every field of a run's config, and of the parts within it."""
+if TYPE_CHECKING:
+    from ..evaluation.comparison import TableLayout
+    from ..evaluation.results import Results
     from ..training.config import RunConfig
 
-    found = []
-    for f in fields(kind or RunConfig):
-        inner = config_fields(f.type) if is_dataclass(f.type) else []
-        found += [(f"{f.name}.{name}", of) for name, of in inner] or [
-            (f.name, str(getattr(f.type, "__name__", f.type)))
-        ]
-    return found
+
+Failures = dict[str, Exception]
 
 
-def overrides_of(arguments) -> dict[str, str]:
-    """The fields that were given as flags, as typed."""
-    return {name[4:]: text for name, text in vars(arguments).items() if name.startswith("set:") and text is not None}
-
-
-def load_run(path: Path, overrides: dict[str, str]):
-    """The config in a file, with its overrides."""
+def add_run_config_flags(
+    parser: argparse.ArgumentParser, words: list[str], without: Collection[str] = (), config: str | None = "config"
+) -> None:
+    """Add the positional config file (unless `config` is None) and a flag for every field of a run's config."""
     from ..training.config import RunConfig
 
-    return RunConfig.load(path, {name: as_json(text) for name, text in overrides.items()})
+    if config is not None:
+        parser.add_argument(config, type=Path, help="JSON file; see examples/configs")
+    add_config_flags(parser, RunConfig, without, words)
 
 
-def train_run(arguments) -> None:
-    """`mm-affect train`."""
-    from ..training import run as experiments
+# train ------------------------------------------------------------------------------------------------------------
 
-    config = load_run(arguments.config, overrides_of(arguments))
-    results = experiments.run(config, arguments.command_line, arguments.resume, arguments.overwrite, arguments.jobs)
-    print_scores({"test, " + results.full_subset: results.summary[results.full_subset]}, spread=True)
+
+def add_train_arguments(parser: argparse.ArgumentParser, words: list[str]) -> None:
+    """Add the arguments of `mm-affect train`."""
+    add_resume_options(parser)
+    add_jobs_option(parser)
+    add_run_config_flags(parser, words)
+    parser.set_defaults(run=train_run)
+
+
+def train_run(arguments: argparse.Namespace) -> None:
+    """Train the seeds of a config, measure them, write results and card."""
+    from ..training.config import RunConfig
+    from ..training.run import run
+
+    config = RunConfig.load(arguments.config, read_config_flags(arguments, RunConfig))
+    results = run(config, arguments.command_line, arguments.resume, arguments.overwrite, arguments.jobs)
+    print_scores({"test, " + results.full_subset: results.summary[results.full_subset]}, with_std=True)
     for name in ("results.json", "README.md", "plots"):
         print(f"{name:13} {Path(config.output_dir) / name}")
 
 
-def compare_runs(arguments) -> int:
-    """`mm-affect compare`; 1 if a run could not be had, the others are compared."""
+# compare ----------------------------------------------------------------------------------------------------------
+
+
+def add_compare_arguments(parser: argparse.ArgumentParser, words: list[str]) -> None:
+    """Add the arguments of `mm-affect compare`."""
+    parser.add_argument("configs", nargs="+", type=Path, metavar="config", help="JSON files, or folders of them")
+    parser.add_argument("--metrics", metavar="A,B,...", help="columns; default: those usual for the first task")
+    parser.add_argument("--per-label", action="store_true", help="add the metrics of every label")
+    parser.add_argument(
+        "--best",
+        action="store_true",
+        help="scores of the seed with the best validation score, with 95 %% intervals; default: mean ± std over the seeds",
+    )
+    parser.add_argument(
+        "--subsets",
+        metavar="A,B,...",
+        help="scores with only these modalities at test time, such as audio,audio+visual; default: all",
+    )
+    parser.add_argument(
+        "--renormalize",
+        action="store_true",
+        help="add a line for models that weigh modalities, with the weights of absent ones given to the others",
+    )
+    add_table_option(parser, help="write the table to this file, and as CSV beside it")
+    add_resume_options(parser)
+    add_jobs_option(parser)
+    add_run_config_flags(parser, words, config=None)
+    parser.set_defaults(run=compare_runs)
+
+
+def compare_runs(arguments: argparse.Namespace) -> int:
+    """Train every run that is not finished and print one table; returns 1 if a run failed."""
     from ..evaluation import comparison
-    from ..files import write_atomically
+    from ..training.config import RunConfig
 
     metrics = arguments.metrics and [name.strip() for name in arguments.metrics.split(",")]
     comparison.check_metrics(metrics or [])
     subsets = comparison.parse_subsets(arguments.subsets)
-    if arguments.output is not None and arguments.output.suffix != ".md":
-        raise ValueError(f"--output is {arguments.output}; expected a file name that ends in .md.")
-    overrides = overrides_of(arguments)
-    flags = [word for name, text in overrides.items() for word in (f"--{name}", text)]
-    paths = config_files(arguments.configs)
-    configs, failures = {}, {}
-    for path in paths:  # all before the first is trained, which may take long
-        with reported(path, failures):
-            configs[path] = load_run(path, overrides)
-    check_apart(configs)
-    commands = {path: shlex.join(["mm-affect", "train", str(path), *flags]) for path in configs}
+    check_table_name(arguments.output)
+    overrides = read_config_flags(arguments, RunConfig)
+    configs: dict[str, RunConfig] = {}
+    failures: Failures = {}
+    for path in list_config_files(arguments.configs):  # all of them before the first is trained, which may take long
+        with report_failure(str(path), failures):
+            configs[str(path)] = RunConfig.load(path, overrides)
+    check_output_folders(configs)
+    flags = config_flag_words(arguments)
+    commands = {path: shlex.join(["mm-affect", "train", path, *flags]) for path in configs}
     compared = train_all(configs, commands, failures, arguments.resume, arguments.overwrite, arguments.jobs)
     if compared:
-        shown = comparison.TableLayout(
-            comparison.select_columns(compared, metrics, arguments.per_label), subsets, arguments.best
-        )
-        if arguments.renormalize:
-            compared = [line for results in compared for line in with_renormalized(results, failures)]
-        table = comparison.make_comparison_table(compared, shown)
-        print(table)
-        if arguments.output is not None:
-            write_atomically(arguments.output, table + "\n")
-            write_atomically(arguments.output.with_suffix(".csv"), comparison.make_comparison_csv(compared, shown))
+        columns = comparison.select_columns(compared, metrics, arguments.per_label)
+        _print_comparison(compared, comparison.TableLayout(columns, subsets, arguments.best), arguments, failures)
     return int(bool(failures))
 
 
-def train_all(configs: dict, commands: dict, failures: dict, resume: bool, overwrite: bool, jobs: int) -> list[dict]:
-    """The results of every run, trained unless it was finished before; `failures` gets the reasons why some have none."""
-    from ..training import run as experiments
+def _print_comparison(
+    compared: list["Results"], layout: "TableLayout", arguments: argparse.Namespace, failures: Failures
+) -> None:
+    from ..evaluation import comparison
+    from ..files import write_atomically
+
+    if arguments.renormalize:
+        compared = [line for results in compared for line in add_renormalized(results, failures)]
+    table = comparison.make_comparison_table(compared, layout)
+    print(table)
+    if arguments.output is not None:
+        write_atomically(arguments.output, table + "\n")
+        write_atomically(arguments.output.with_suffix(".csv"), comparison.make_comparison_csv(compared, layout))
+
+
+def train_all(
+    configs: dict[str, "RunConfig"],
+    commands: dict[str, str],
+    failures: Failures,
+    resume: bool,
+    overwrite: bool,
+    jobs: int,
+) -> list["Results"]:
+    """Return the results of every run, trained unless it is finished; `failures` gets the errors of those without."""
+    from ..training.run import read_finished, run
 
     compared = []
     for number, (name, config) in enumerate(configs.items(), 1):
-        with reported(name, failures):
-            results = None if overwrite else experiments.read_finished(config)
-            state = "train" if results is None else "finished before"
+        with report_failure(name, failures):
+            results = None if overwrite else read_finished(config)
+            state = "train" if results is None else "already finished"
             print(f"{number} of {len(configs)}, {config.name}: {state}", file=sys.stderr)
-            compared.append(results or experiments.run(config, commands[name], resume, overwrite, jobs))
+            compared.append(results or run(config, commands[name], resume, overwrite, jobs))
     return compared
 
 
-def with_renormalized(results: dict, failures: dict) -> list[dict]:
-    """The results and, if they can be had, those with re-normalized weights of modalities."""
+def add_renormalized(results: "Results", failures: Failures) -> list["Results"]:
+    """Return the results and, if the model weighs modalities, those with re-normalized weights."""
     from ..experiments.renormalized import renormalized
 
-    with reported(results.name, failures):
+    with report_failure(results.name, failures):
         return [results, renormalized(results)]
     return [results]
 
 
-def config_files(given: list[Path]) -> list[Path]:
-    """These files, and those of these folders in alphabetical order; none twice."""
-    found = {}
-    for path in given:
+def list_config_files(paths: list[Path]) -> list[Path]:
+    """Return these files, and those of these folders in alphabetical order, each once."""
+    unique: dict[Path, None] = {}
+    for path in paths:
         files = sorted(path.glob("*.json")) if path.is_dir() else [path]
         if not files:
             raise ValueError(f"{path} holds no configs (*.json); give a folder that does, or config files.")
-        found |= dict.fromkeys(files)
-    return list(found)
+        unique |= dict.fromkeys(files)
+    return list(unique)
 
 
-def check_apart(configs: dict) -> None:
-    """Refuse runs that would write to the same folder."""
-    owners = {}
+def check_output_folders(configs: dict[str, "RunConfig"]) -> None:
+    """Raise `ValueError` if two runs would write to the same folder."""
+    owners: dict[Path, str] = {}
     for path, config in configs.items():
         folder = Path(config.output_dir).resolve()
         if folder in owners:
@@ -185,10 +181,33 @@ def check_apart(configs: dict) -> None:
 
 
 @contextlib.contextmanager
-def reported(name: str | Path, failures: dict):
-    """Print and keep an expected failure of what has this name, so that the others go on."""
+def report_failure(name: str, failures: Failures) -> Iterator[None]:
+    """Print and keep an expected failure, so that the other runs continue."""
     try:
         yield
     except (ValueError, OSError, ImportError) as error:
         print_error(error, f"{name}: ")
         failures[name] = error
+
+
+# pretrain ---------------------------------------------------------------------------------------------------------
+
+
+def add_pretrain_arguments(parser: argparse.ArgumentParser, words: list[str]) -> None:
+    """Add the arguments of `mm-affect pretrain`."""
+    from ..training.pretraining.options import PretrainingOptions
+
+    parser.add_argument("config", type=Path, help="JSON file; see examples/configs/pretrain_sample.json")
+    add_resume_options(parser)
+    parser.add_argument("--report-to", metavar="NAME", help="a tracker of Accelerate, such as tensorboard or wandb")
+    add_config_flags(parser, PretrainingOptions, words=words)
+    parser.set_defaults(run=pretrain_model)
+
+
+def pretrain_model(arguments: argparse.Namespace) -> int:
+    """Pretrain joint embeddings; returns 130 if the run was interrupted, and can be resumed."""
+    from ..training.pretraining.options import PretrainingOptions
+    from ..training.pretraining.run import run_pretraining
+
+    options = PretrainingOptions.load(arguments.config, read_config_flags(arguments, PretrainingOptions))
+    return run_pretraining(options, arguments.resume, arguments.overwrite, arguments.report_to)

@@ -2,7 +2,7 @@
 """Figure 4 of the SUGRM paper (Hwang and Kim 2023) and a plot of its Table 5, from a checkpoint trained by this package.
 
 Both show the labels generated during training, which are saved next to the checkpoint of each seed. Only training rows have
-generated labels, so plot those: `mm-affect plot runs/sugrm --rows rows/ --split train --output figures/`.
+generated labels, so plot those: `mm-affect plot --model runs/sugrm --rows rows/ --split train --output figures/`.
 """
 
 import textwrap

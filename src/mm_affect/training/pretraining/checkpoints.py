@@ -1,20 +1,25 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""The folder of a run: one run at a time in it, checkpoints that are whole or not there, and going on from the last.
+"""The folder of a pretraining run: a lock, atomic checkpoints, and resuming from the last one.
 
-A checkpoint is the weights, the optimizer's moments and the place in the data, in safetensors and JSON: nothing else decides
-how a run goes on. Rates follow from the step, and what is drawn from the seed and the batch. It is the same whether one
-process trains or many, and however the weights lie on them, so a run may go on with another number of processes.
+A checkpoint holds the weights, the optimizer's moments and the position in the data, in safetensors and JSON; nothing else
+determines how a run continues. Learning rates follow from the step, random numbers from the seed and the batch. A checkpoint
+does not depend on the number of processes or on how the weights are sharded, so a run may be resumed on another number of
+processes.
 """
 
-import fcntl
 import json
 import os
+import platform
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
+import torch
 from accelerate import Accelerator
+from accelerate.optimizer import AcceleratedOptimizer
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch.distributed.checkpoint.state_dict import (
@@ -25,42 +30,61 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 
+from ...features.characters import TranscriptTokenizer
+from ...features.processor import AffectProcessor
 from ...files import write_atomically
 from .options import PretrainingOptions
 
 
 MODEL, OPTIMIZER, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
-EVERYWHERE = StateDictOptions(full_state_dict=True)  # whole tensors, in every process
-WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)  # in the first, on the CPU
+LOCK, LOCK_OWNER = ".lock", ".lock.owner"
+EVERYWHERE = StateDictOptions(full_state_dict=True)  # full tensors on every process
+WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)  # full tensors on the CPU of the main process
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Within it, no other process can take the folder; the lock ends with the process, however that ends.
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Lock a folder against other processes; the lock ends with the process, however that ends.
 
     Raises:
-        ValueError: another run writes to the folder.
+        ValueError: Another process holds the lock.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(f"Another run writes to {folder}; wait for its end, or choose another folder.") from None
+    owner = folder / LOCK_OWNER
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        holder = owner.read_text(encoding="utf-8") if owner.is_file() else "another process"
+        raise ValueError(
+            f"{folder} is in use: {holder} writes to it. Wait until it has finished, or choose another folder."
+        ) from None
+    try:
+        owner.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
         yield
+    finally:
+        owner.unlink(missing_ok=True)
+        lock.release()
 
 
 @contextmanager
-def run_folder(options: PretrainingOptions, accelerator: Accelerator, resume: bool, overwrite: bool) -> Iterator[Path]:
-    """The folder of a run, within it locked, with the options in `run.json`. An earlier run is kept for `resume`, or removed
-    if `overwrite`.
+def open_run_folder(
+    options: PretrainingOptions, accelerator: Accelerator, resume: bool, overwrite: bool
+) -> Iterator[Path]:
+    """Lock the folder of a run and write the options to its `run.json`.
+
+    Args:
+        options: Config of the run.
+        accelerator: Process of the run; the main process holds the lock.
+        resume: Keep an earlier run, to be continued.
+        overwrite: Remove an earlier run.
 
     Raises:
-        ValueError: an earlier run, and neither was asked for; one of other options; something else; nothing to resume; or
-            another run that writes there.
+        ValueError: The folder holds an earlier run, and neither `resume` nor `overwrite` is given; a run with other options;
+            or other files. There is nothing to resume. Another process writes to the folder.
     """
     folder = Path(options.output_dir)
-    with locked(folder) if accelerator.is_main_process else nullcontext():
+    with lock_folder(folder) if accelerator.is_main_process else nullcontext():
         if accelerator.is_main_process:
             _prepare(folder, options, resume, overwrite)
         accelerator.wait_for_everyone()
@@ -68,43 +92,48 @@ def run_folder(options: PretrainingOptions, accelerator: Accelerator, resume: bo
 
 
 def _prepare(folder: Path, options: PretrainingOptions, resume: bool, overwrite: bool) -> None:
-    found, record = [path for path in folder.iterdir() if path.name != ".lock"], folder / "run.json"
+    contents = [path for path in folder.iterdir() if path.name not in (LOCK, LOCK_OWNER)]
+    record = folder / "run.json"
     if resume and not record.is_file():
         raise ValueError(f"{folder} holds no run to resume; leave --resume out to begin one.")
-    if found and not record.is_file():
-        raise ValueError(f"{folder} holds something else than a run, which is left alone; choose another folder.")
-    if found and not (resume or overwrite):
-        raise ValueError(f"{folder} holds a run; give --resume to go on with it, or --overwrite to begin anew.")
+    if contents and not record.is_file():
+        raise ValueError(f"{folder} exists and is not the output of a run; it is left alone: choose another folder.")
+    if contents and not (resume or overwrite):
+        raise ValueError(f"{folder} holds an earlier run; add --resume to continue it, or --overwrite to replace it.")
     if resume:
         options.check_same_run(json.loads(record.read_text(encoding="utf-8")))
     else:
-        for path in sorted(found, key=lambda path: path == record):  # the record last: without it, it is no run
+        for path in sorted(
+            contents, key=lambda path: path == record
+        ):  # run.json last: without it the folder is no run
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     write_atomically(record, json.dumps(options.to_dict(), indent=1))
 
 
-def full_state(model) -> dict:
-    """All weights, on the CPU; of several processes the first has them."""
+def full_state(model: torch.nn.Module) -> dict[str, Any]:
+    """Return all weights on the CPU; with several processes the main process has them."""
     return get_model_state_dict(model, options=WHOLE)
 
 
 class Checkpoints:
-    """Those of one run, in folders `step-00000100`.
+    """Checkpoints of one run, in folders `step-00000100`.
 
     Args:
-        folder: of the run.
-        keep: so many are kept.
+        folder: Folder of the run.
+        keep: Number of checkpoints that are kept.
     """
 
     def __init__(self, folder: Path, keep: int):
         self.folder, self.keep = folder / "checkpoints", keep
 
     def complete(self) -> list[Path]:
-        """From the oldest to the newest. One that is being written, or was when the run was killed, is none."""
+        """Return the complete checkpoints from the oldest to the newest, without one that was cut off while it was written."""
         return sorted(self.folder.glob("step-????????"))
 
-    def save(self, accelerator: Accelerator, model, optimizer, state: dict) -> None:
-        """Called by all processes; `state` has the `step` and what else is to come back."""
+    def save(
+        self, accelerator: Accelerator, model: torch.nn.Module, optimizer: AcceleratedOptimizer, state: dict[str, Any]
+    ) -> None:
+        """Write a checkpoint; every process calls it. `state` has the `step`, and is what `load` returns."""
         weights = full_state(model)
         moments = get_optimizer_state_dict(model, optimizer.optimizer, options=WHOLE)
         if accelerator.is_main_process:
@@ -118,7 +147,7 @@ class Checkpoints:
             )
             (temporary / STATE).write_text(json.dumps(state, indent=1), encoding="utf-8")
             for path in [*temporary.iterdir(), temporary]:
-                _to_disk(path)
+                _flush_to_disk(path)
             target = self.folder / f"step-{state['step']:08d}"
             if target.exists():
                 shutil.rmtree(target)
@@ -127,11 +156,11 @@ class Checkpoints:
                 shutil.rmtree(old)
         accelerator.wait_for_everyone()
 
-    def load(self, model, optimizer) -> dict | None:
-        """The state of the newest, whose weights and moments are put in place; None if there is none.
+    def load(self, model: torch.nn.Module, optimizer: AcceleratedOptimizer) -> dict[str, Any] | None:
+        """Load the newest checkpoint into model and optimizer and return its state; None if there is none.
 
         Raises:
-            ValueError: it cannot be read, or is of another model.
+            ValueError: It cannot be read, or belongs to another model.
         """
         if not self.complete():
             return None
@@ -140,7 +169,7 @@ class Checkpoints:
             state = json.loads((newest / STATE).read_text(encoding="utf-8"))
             weights, moments = load_file(newest / MODEL), load_file(newest / OPTIMIZER)
             set_model_state_dict(model, weights, options=EVERYWHERE)
-            # rates and the like follow from the options; the moments are put beside them
+            # the hyperparameters follow from the options; the moments are added to them
             parts = get_optimizer_state_dict(model, optimizer.optimizer, options=EVERYWHERE) | {"state": {}}
             for name, value in moments.items():
                 name, _, kind = name.rpartition(".")
@@ -148,13 +177,13 @@ class Checkpoints:
             set_optimizer_state_dict(model, optimizer.optimizer, parts, options=EVERYWHERE)
         except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
             raise ValueError(
-                f"The checkpoint {newest} cannot be read ({str(error).splitlines()[0]}); remove it to go on from the one "
+                f"The checkpoint {newest} cannot be read ({str(error).splitlines()[0]}); remove it to continue from the one "
                 "before it."
             ) from error
         return state
 
 
-def _to_disk(path: Path) -> None:
+def _flush_to_disk(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -162,8 +191,14 @@ def _to_disk(path: Path) -> None:
         os.close(descriptor)
 
 
-def save_model(folder: Path, accelerator: Accelerator, model, processor, tokenizer) -> None:
-    """The finished model with its processor, and the tokenizer in `transcripts/`; the folder appears when it is complete."""
+def save_model(
+    folder: Path,
+    accelerator: Accelerator,
+    model: torch.nn.Module,
+    processor: AffectProcessor,
+    tokenizer: TranscriptTokenizer,
+) -> None:
+    """Save the model with its processor, and the tokenizer in `transcripts/`; the folder appears when it is complete."""
     weights = full_state(model)
     if accelerator.is_main_process:
         temporary = folder.with_name(f".{folder.name}.writing")

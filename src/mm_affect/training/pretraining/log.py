@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""What a run tells: a line of JSON per entry in `log.jsonl`, the trackers of Accelerate, and a progress bar."""
+"""Log of a pretraining run: one line of JSON per entry in `log.jsonl`, the trackers of Accelerate, and a progress bar."""
 
 import json
 from pathlib import Path
@@ -11,12 +11,13 @@ from ...files import write_atomically
 
 
 class Log:
-    """Entries of a run; only the main process writes.
+    """Log of a run; only the main process writes.
 
     Args:
-        folder: of the run.
-        step: the last that was done; later entries, of steps that were lost with an interruption, are removed.
-        steps: of the whole run.
+        folder: Folder of the run.
+        accelerator: Process of the run.
+        step: Last step of the checkpoint that the run continues from; entries of later steps are removed.
+        steps: Total number of steps.
     """
 
     def __init__(self, folder: Path, accelerator: Accelerator, step: int, steps: int):
@@ -32,18 +33,18 @@ class Log:
         return [line for line in lines if line.endswith("\n")]  # the last may have been cut off
 
     def write(self, step: int, entry: dict) -> None:
-        """One line, and the numbers of it to the trackers."""
+        """Write one line, and report its numbers to the trackers."""
         if self.accelerator.is_main_process:
             with open(self.path, "a", encoding="utf-8") as file:
                 file.write(json.dumps({"step": step} | entry) + "\n")
         numbers = {name: value for name, value in entry.items() if isinstance(value, int | float)}
         self.accelerator.log(numbers, step=step)
 
-    def show(self, **values) -> None:
-        """Beside the bar, from now on."""
+    def show(self, **values: str) -> None:
+        """Show values beside the progress bar."""
         self.bar.set_postfix(values)
 
-    def tell(self, sentence: str) -> None:
-        """A sentence above the bar."""
+    def print(self, sentence: str) -> None:
+        """Print a sentence above the progress bar."""
         if self.accelerator.is_main_process:
             self.bar.write(sentence)

@@ -1,19 +1,17 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""One JSON file describes a pretraining run."""
+"""Config of a pretraining run. Importing it loads neither torch nor transformers."""
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub.dataclasses import strict
-from huggingface_hub.errors import StrictDataclassError
 
-from ...messages import did_you_mean
-from ..config import read_config
-from ..optimizers import OPTIMIZERS
+from ..config import build_config, read_config
 
 
-# What may differ when a run goes on: nothing that decides which numbers it computes.
-FREE = (
+# Fields that may change when a run is resumed, because they do not affect the numbers that it computes.
+RESUMABLE_CHANGES = (
     "output_dir",
     "streaming",
     "workers",
@@ -34,32 +32,40 @@ POSITIVE = (
 @strict
 @dataclass
 class PretrainingOptions:
-    """Options of a run. Where Khare et al. (2021) are silent, the schedule is that of Vaswani et al. (2017), with its Adam.
+    """Config of a pretraining run.
+
+    Where Khare et al. (2021) are silent, schedule and Adam are those of Vaswani et al. (2017).
 
     Args:
-        rows: folder of feature rows.
-        output_dir: where checkpoints, log and the finished model go.
-        model: fields of `JointEmbeddingsConfig`, such as `modalities`; sizes of features and speakers come from the rows.
-        split: the rows that are trained on, but for the share `held_out` of them, chosen by their ids.
-        unseen_split: rows of other speakers, on which recognition and verification are measured as well; None = none.
-        seed: of weights, order of rows and dropout.
-        steps: of the optimizer, in all.
-        batch_steps: steps of audio in a batch, at most; longer clips are left out.
-        batches_per_step: batches whose gradients make one step, over all processes; a multiple of their number.
-        pool_rows: rows are shuffled, and batches of like length made, among about so many; this bounds memory.
-        hide_words: share of the clips whose words are hidden from the encoder in training: 0 is the paper, which gives the
-            words that are to be recognized as input too. Recognition is always measured without words.
+        rows: Folder of rows.
+        output_dir: Folder for checkpoints, log and the finished model.
+        model: Fields of `JointEmbeddingsConfig`, such as `modalities`; feature sizes and speakers come from the rows.
+        split: Split that is trained on, except for the fraction `held_out` of it, chosen by ids.
+        unseen_split: Split with other speakers, on which recognition and verification are measured as well; null: none.
+        held_out: Fraction of the clips of `split` that are held out for evaluation.
+        seed: Seed of weights, order of rows and dropout.
+        steps: Total number of optimizer steps.
+        batch_steps: Maximum number of audio steps in a batch; longer clips are left out.
+        batches_per_step: Batches per optimizer step over all processes; a multiple of the number of processes.
+        pool_rows: Approximate number of rows that are shuffled and batched by length together; this bounds memory.
+        hide_words: Fraction of the clips whose transcript is hidden from the encoder in training: 0 is the paper, which feeds
+            the transcript to be recognized as input, too. Recognition is always measured without it.
         optimizer: `"adam"` or `"adamw"`.
-        learning_rate: the highest, reached after `warmup_steps`; then it falls with the inverse square root of the step.
-        weight_decay, betas, epsilon: of the optimizer.
-        max_grad_norm: gradients are clipped to this norm.
-        bf16: mixed precision; otherwise what the configuration of Accelerate says.
-        streaming: read Parquet shards as they are; False makes a memory-mapped copy in the cache of `datasets` first.
-        workers: processes that read batches ahead.
-        log_every, evaluate_every, save_every: steps.
-        keep: checkpoints that are kept.
-        evaluation_clips: at most so many clips of each kind are measured.
-        num_beams: of the last evaluation; those before are greedy.
+        learning_rate: Peak learning rate, reached after `warmup_steps`; it then decays with the inverse square root of the step.
+        warmup_steps: Steps over which the learning rate rises.
+        weight_decay: Weight decay of the optimizer.
+        betas: Betas of the optimizer.
+        epsilon: Epsilon of the optimizer.
+        max_grad_norm: Gradients are clipped to this norm.
+        bf16: Train in mixed precision; false: as the configuration of Accelerate says.
+        streaming: Read Parquet shards directly; false makes a memory-mapped copy in the cache of `datasets` first.
+        workers: Processes that prefetch batches.
+        log_every: Steps between entries of the log.
+        evaluate_every: Steps between evaluations.
+        save_every: Steps between checkpoints.
+        keep: Number of checkpoints that are kept.
+        evaluation_clips: Maximum number of clips of each kind that are measured.
+        num_beams: Beams of the last evaluation; earlier ones are greedy.
     """
 
     rows: str
@@ -91,57 +97,44 @@ class PretrainingOptions:
     evaluation_clips: int = 500
     num_beams: int = 4
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in POSITIVE:
             if not getattr(self, name) > 0:
                 raise ValueError(f"Option {name} is {getattr(self, name)}; it must be more than 0.")
         if self.workers < 0 or self.weight_decay < 0:
             raise ValueError("Options workers and weight_decay must be 0 or more.")
         if not 0 < self.held_out < 1:
-            raise ValueError(f"Option held_out is {self.held_out}; it is a share of the clips, above 0 and below 1.")
+            raise ValueError(f"Option held_out is {self.held_out}; expected a fraction above 0 and below 1.")
         if not 0 <= self.hide_words <= 1:
-            raise ValueError(f"Option hide_words is {self.hide_words}; it is a share of the clips, from 0 to 1.")
+            raise ValueError(f"Option hide_words is {self.hide_words}; expected a fraction from 0 to 1.")
         if self.optimizer not in ("adam", "adamw"):
             raise ValueError(f"Option optimizer is {self.optimizer!r}; expected one of adam, adamw.")
         if self.unseen_split == self.split:
             raise ValueError(f"Option unseen_split is {self.split!r}, which is trained on; choose another, or null.")
 
     @classmethod
-    def load(cls, path: str | Path, overrides: dict | None = None) -> "PretrainingOptions":
-        """Read a config; `overrides` replaces fields.
+    def load(cls, path: str | Path, overrides: dict[str, Any] | None = None) -> "PretrainingOptions":
+        """Read a config from a JSON file.
+
+        Args:
+            path: The file.
+            overrides: Values of single fields; see `training.config.build_config`.
 
         Raises:
-            ValueError: no JSON object, an unknown field, a field that is missing or of the wrong type.
-            OSError: the file cannot be read.
+            FileNotFoundError: There is no such file.
+            ValueError: It is not JSON; or a field is unknown, missing or of the wrong type.
         """
-        values = read_config(path)
-        values |= overrides or {}
-        known = [each.name for each in fields(cls)]
-        for name in values:
-            if name not in known:
-                raise ValueError(f"{path} has the unknown field {name!r}.{did_you_mean(name, known)}")
-        try:
-            return cls(**values)
-        except (StrictDataclassError, TypeError) as error:
-            raise ValueError(f"{path}: {error.__cause__ or error!s}") from None
+        return build_config(cls, read_config(path), overrides)
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as values that JSON can hold."""
         return asdict(self)
 
-    def check_same_run(self, earlier: dict) -> None:
-        """Refuse to go on with a run of other options.
-
-        Raises:
-            ValueError: naming the first option that differs.
-        """
+    def check_same_run(self, earlier: dict[str, Any]) -> None:
+        """Raise `ValueError` if a run with these options cannot continue an earlier one, naming the first difference."""
         for name, value in self.to_dict().items():
-            if name not in FREE and earlier.get(name) != value:
+            if name not in RESUMABLE_CHANGES and earlier.get(name) != value:
                 raise ValueError(
-                    f"The run that is to go on has {name} {earlier.get(name)!r}, and now {value!r} is asked for; go on with "
-                    "the same options, or start anew in another folder."
+                    f"The run to be resumed has {name} {earlier.get(name)!r}, not {value!r}; resume it with the same "
+                    "options, or start a new run in another folder."
                 )
-
-    def make_optimizer(self, model):
-        """The optimizer of all weights of `model`."""
-        rates = {"lr": self.learning_rate, "betas": tuple(self.betas), "eps": self.epsilon}
-        return OPTIMIZERS[self.optimizer](model.parameters(), weight_decay=self.weight_decay, **rates)

@@ -62,19 +62,19 @@ class Survey:
         return said
 
 
-def place_of_id(name: str) -> float:
+def hash_id(name: str) -> float:
     """A number from 0 to 1 that the id of a clip decides, whatever else is in the corpus."""
     return zlib.crc32(name.encode()) / 2**32
 
 
-class Chosen:
-    """Of the rows that are added, the `most` whose ids come first by `place_of_id`, in memory of their own."""
+class RowSample:
+    """Of the rows that are added, the `most` whose ids come first by `hash_id`, in memory of their own."""
 
     def __init__(self, most: int):
         self.most, self._heap = most, []
 
     def add(self, row: dict) -> None:
-        rank = (-place_of_id(row["id"]), row["id"])
+        rank = (-hash_id(row["id"]), row["id"])
         if len(self._heap) < self.most:
             heapq.heappush(self._heap, (*rank, copy.deepcopy(row)))
         elif rank > self._heap[0][:2]:
@@ -84,7 +84,7 @@ class Chosen:
         return [row for *_, row in sorted(self._heap, key=lambda entry: entry[:2])]
 
 
-def unusable(row: dict, tokenizer: TranscriptTokenizer, most_steps: int) -> str | None:
+def reject_reason(row: dict, tokenizer: TranscriptTokenizer, most_steps: int) -> str | None:
     """Why a row cannot be learned from, or None."""
     if not tokenizer.normalize(row["transcript"] or ""):
         return NO_TRANSCRIPT
@@ -103,7 +103,7 @@ def take_survey(rows, processor: AffectProcessor, tokenizer: TranscriptTokenizer
     Raises:
         ValueError: nothing to train on, nothing held out, or less than two speakers.
     """
-    training, steps, speakers, held_out = [], [], set(), Chosen(options.evaluation_clips)
+    training, steps, speakers, held_out = [], [], set(), RowSample(options.evaluation_clips)
     left_out, unknown, silent, longest, digest = Counter(), Counter(), 0, 0, hashlib.sha256()
 
     def to_train_on():
@@ -111,7 +111,7 @@ def take_survey(rows, processor: AffectProcessor, tokenizer: TranscriptTokenizer
         for place in range(len(rows)):
             row = rows[place]
             digest.update(repr((row["id"], row["group"], row["transcript"], len(row["audio"]))).encode())
-            reason = unusable(row, tokenizer, options.batch_steps)
+            reason = reject_reason(row, tokenizer, options.batch_steps)
             if reason is not None:
                 left_out[reason] += 1
                 continue
@@ -119,7 +119,7 @@ def take_survey(rows, processor: AffectProcessor, tokenizer: TranscriptTokenizer
             unknown.update(c for c in text if c not in tokenizer.alphabet)
             silent += int((row["audio"] == row["audio"][0]).all())
             longest = max(longest, len(text) + 1)
-            if place_of_id(row["id"]) < options.held_out:
+            if hash_id(row["id"]) < options.held_out:
                 held_out.add(row)
                 continue
             training.append(place)
@@ -139,11 +139,11 @@ def take_survey(rows, processor: AffectProcessor, tokenizer: TranscriptTokenizer
     return Survey(np.array(training), np.array(steps), kept, *found)
 
 
-def rows_of_others(rows, survey: Survey, tokenizer: TranscriptTokenizer, options) -> list[dict]:
+def select_unseen_rows(rows, survey: Survey, tokenizer: TranscriptTokenizer, options) -> list[dict]:
     """Rows of speakers whom the survey did not find: as many as are measured on."""
-    chosen, known = Chosen(options.evaluation_clips), set(survey.speakers)
+    chosen, known = RowSample(options.evaluation_clips), set(survey.speakers)
     for place in range(len(rows)):
         row = rows[place]
-        if row["group"] not in known and unusable(row, tokenizer, options.batch_steps) is None:
+        if row["group"] not in known and reject_reason(row, tokenizer, options.batch_steps) is None:
             chosen.add(row)
     return chosen.rows()
