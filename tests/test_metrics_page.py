@@ -48,17 +48,17 @@ def test_range_and_direction(key):
     assert best == pytest.approx(1 if better == "higher" else 0)
     assert (worst < best) == (better == "higher")
     lowest = -1 if shown.startswith("-1") else 0
-    highest = float("inf") if " up" in shown else 1
+    highest = float("inf") if "≥ 0" in shown else 1
     assert lowest <= min(best, worst) and max(best, worst) <= highest
-    assert (worst > 1) == (" up" in shown) and (worst < 0) == (lowest == -1)
+    assert (worst > 1) == ("≥ 0" in shown) and (worst < 0) == (lowest == -1)
 
 
 def test_the_primary_metrics_are_those_of_the_page():
-    told = dict(re.findall(r"^\| ([a-z ]+) \| `(\w+)` \| ", PAGE, re.MULTILINE))
-    assert told == {
+    primary = dict(re.findall(r"^\| ([a-z -]+) \| `(\w+)` \| ", PAGE, re.MULTILINE))
+    assert primary == {
         "regression": metrics.PRIMARY["regression"][0],
-        "one label of several": metrics.PRIMARY["single_label_classification"][0],
-        "several labels at once": metrics.PRIMARY["multi_label_classification"][0],
+        "single-label classification": metrics.PRIMARY["single_label_classification"][0],
+        "multi-label classification": metrics.PRIMARY["multi_label_classification"][0],
     }
     for key, higher in metrics.PRIMARY.values():
         assert ROWS[key][1] == ("higher" if higher else "lower")
