@@ -365,7 +365,7 @@ def test_bfloat16_of_the_decoder():
 @pytest.mark.parametrize(("characters", "words"), [
     (torch.ones(5, 3, dtype=torch.long), r"`characters` has shape \(5, 3\); expected \(6, length >= 1\)"),
     (torch.ones(6, dtype=torch.long), r"`characters` has shape \(6,\)"),
-    (torch.full((6, 2), 6), "`characters` has the id 6; the decoder knows 0 to 5, and -100 where there is none"),
+    (torch.full((6, 2), 6), "`characters` has the id 6; expected 0 to 5, or -100 for none"),
     (torch.full((6, 2), -1), "`characters` has the id -1"),
 ])  # fmt: skip
 def test_wrong_characters_are_refused(characters, words):

@@ -239,7 +239,7 @@ def test_kernels_longer_than_a_row_are_refused():
     inputs = make_inputs(model.config, ragged=False)
     inputs["visual_mask"][2, 3:] = False
     with pytest.raises(
-        ValueError, match="A row has 3 steps of `visual`, and the kernel of its convolution spans 5; set"
+        ValueError, match="A row has 3 steps of `visual`, but the kernel of its convolution spans 5. Use"
     ):
         model(**inputs)
     with pytest.raises(ValueError, match="A row has 3 steps of `visual`"):

@@ -162,7 +162,7 @@ def test_streams_of_unequal_length_are_refused():
     model = random_model()
     inputs = {"text": torch.randn(2, 4, 10), "audio": torch.randn(2, 9, 7), "visual": torch.randn(2, 4, 5)}
     with pytest.raises(
-        ValueError, match="4 .text., 9 .audio., 4 .visual. steps.*align them to the words, or set `aligner`"
+        ValueError, match="4 .text., 9 .audio., 4 .visual. steps.*Align them to the words, or set `aligner`"
     ):
         model(**inputs)
     absent = torch.zeros(2, 9, dtype=torch.bool)
@@ -174,7 +174,7 @@ def test_unknown_tasks_and_labels_of_a_wrong_shape_are_refused():
     model = random_model()
     inputs = make_inputs(model.config)
     with pytest.raises(
-        ValueError, match="`labels` has the task 'arousal'; the model knows emotion, sarcasm, sentiment"
+        ValueError, match="`labels` has the unknown task 'arousal'; expected emotion, sarcasm, sentiment"
     ):
         model(**inputs, labels=make_labels() | {"arousal": torch.zeros(6)})
     with pytest.raises(ValueError, match="Labels of 'emotion' have shape .6, 6.; expected .6, 3."):

@@ -307,5 +307,5 @@ def test_longest_row_may_lack_a_modality():
     longest, shorter = model(text=text[:1]).logits, model(text=text[1:, :3], audio=audio[1:]).logits
     for name, logits in both.items():
         torch.testing.assert_close(logits, torch.cat([longest[name], shorter[name]]), rtol=1e-5, atol=1e-5)
-    with pytest.raises(ValueError, match="5 \\(text\\), 3 \\(audio\\).*align them to the words"):
+    with pytest.raises(ValueError, match="5 \\(text\\), 3 \\(audio\\).*Align them to the words"):
         model(text=text, audio=audio)

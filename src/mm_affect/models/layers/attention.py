@@ -12,7 +12,13 @@ from .streams import Stream
 
 
 def eager_attention_forward(module, query, key, value, attention_mask, scaling, dropout=0.0, **kwargs):
-    """Plain attention on `(batch, heads, length, head size)`; softmax in float32; also returns the weights."""
+    """Compute attention with explicit weights.
+
+    Query, key and value are `(batch, heads, length, head size)`. The softmax is computed in float32.
+
+    Returns:
+        context `(batch, length, heads, head size)` and weights `(batch, heads, queries, keys)`.
+    """
     scores = torch.matmul(query, key.transpose(2, 3)) * scaling
     if attention_mask is not None:
         scores = scores + attention_mask
@@ -22,14 +28,20 @@ def eager_attention_forward(module, query, key, value, attention_mask, scaling, 
 
 
 class Attention(nn.Module):
-    """Multi-head attention of `hidden_states` `(batch, length, size)` on itself or on a memory."""
+    """Multi-head attention of hidden states `(batch, length, size)` to themselves or to a memory.
+
+    Raises:
+        ValueError: `num_heads` does not divide `size`.
+    """
 
     is_causal = False
 
     def __init__(self, config, size: int, num_heads: int, dropout: float):
         super().__init__()
         if size % num_heads:
-            raise ValueError(f"Attention over {size} features cannot have {num_heads} heads; it must divide them.")
+            raise ValueError(
+                f"Attention over {size} features cannot have {num_heads} heads; expected a divisor of {size}."
+            )
         self.config, self.head_size, self.dropout = config, size // num_heads, dropout
         self.scaling = self.head_size**-0.5
         self.query = nn.Linear(size, size)
@@ -37,9 +49,13 @@ class Attention(nn.Module):
         self.value = nn.Linear(size, size)
         self.output = nn.Linear(size, size)
 
-    def forward(self, hidden_states, attention_mask=None, memory=None):
+    def forward(self, hidden_states, attention_mask=None, memory=None) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return the attended values `(batch, length, size)` and, if available, the attention weights."""
         memory = hidden_states if memory is None else memory
-        split = lambda x: x.unflatten(-1, (-1, self.head_size)).transpose(1, 2)  # noqa: E731
+
+        def split(values: torch.Tensor) -> torch.Tensor:
+            return values.unflatten(-1, (-1, self.head_size)).transpose(1, 2)
+
         attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention_forward)
         context, weights = attend(
             self,
@@ -66,6 +82,7 @@ class TransformerBlock(GradientCheckpointingLayer):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, hidden_states, attention_mask=None, memory=None):
+        """Return the hidden states after attention and feed-forward step."""
         attended, _ = self.attention(hidden_states, attention_mask, memory)
         hidden_states = self.attention_norm(hidden_states + self.dropout(attended))
         fed = self.shrink(self.dropout(F.relu(self.expand(hidden_states))))
@@ -73,9 +90,9 @@ class TransformerBlock(GradientCheckpointingLayer):
 
 
 class TransformerEncoder(nn.Module):
-    """A stack of blocks over a stream, optionally attending to a memory; the mask is prepared once.
+    """Stack of blocks over a stream, which attends to itself or to a memory; the mask is prepared once.
 
-    A row without a real key has nothing to attend to and comes back as zeros.
+    A row without real keys has nothing to attend to and is returned as zeros.
     """
 
     def __init__(self, config, size: int, num_layers: int, num_heads: int, intermediate_size: int, dropout: float):
@@ -86,6 +103,7 @@ class TransformerEncoder(nn.Module):
         )
 
     def forward(self, stream: Stream, memory: Stream | None = None) -> Stream:
+        """Return the encoded stream."""
         values, mask = stream.cleaned()
         keys = stream if memory is None else memory.cleaned()
         prepared = create_bidirectional_mask(

@@ -1,9 +1,9 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""A Transformer decoder over characters that reads a stream: the speech recognition head of the joint embeddings.
+"""Transformer decoder over characters that reads a stream: the speech recognition head of the joint embeddings.
 
-In training the characters before each one are given (teacher forcing), all rows packed: no padding of transcripts or of the
-stream is computed. To recognize, characters are written one after the other by beam search, all rows and beams together; keys and
-values of what was written, and of the stream, are kept.
+Training uses teacher forcing on packed rows, so no padding of transcripts or of the stream is computed. Recognition
+is a beam search over all rows and beams at once that caches the keys and values of previous characters and of the
+stream.
 """
 
 import torch
@@ -20,7 +20,7 @@ from .streams import Stream, to_front
 
 
 class ResidualLayer(GradientCheckpointingLayer):
-    """What a layer of the encoder and one of the decoder share: norms before or behind each step, the feed-forward step."""
+    """Base of encoder and decoder layers: pre-norm or post-norm residual steps, and the feed-forward step."""
 
     def __init__(self, config):
         super().__init__()
@@ -32,36 +32,40 @@ class ResidualLayer(GradientCheckpointingLayer):
         self.dropout = Dropout(config.hidden_dropout_prob)
 
     def add(self, values: torch.Tensor, norm: nn.LayerNorm, step) -> torch.Tensor:
-        """`values` and, normed before or with their sum behind, what `step` makes of them."""
+        """Return `values` plus the output of `step`, with dropout.
+
+        The norm is applied to the input of the step (`norm_first`), or to the sum.
+        """
         if self.norm_first:
             return values + self.dropout(step(norm(values)))
         return norm(values + self.dropout(step(values)))
 
     def feed_forward(self, values: torch.Tensor) -> torch.Tensor:
+        """Return the values after the feed-forward step."""
         return self.add(
             values, self.feed_forward_norm, lambda given: self.shrink(self.dropout(F.relu(self.expand(given))))
         )
 
 
 class Past:
-    """Keys and values of the characters that were written, `(rows * beams, heads, characters, head size)` each."""
+    """Cache of keys and values of previous characters, `(rows * beams, heads, characters, head size)` each."""
 
     def __init__(self):
-        self.parts = None
+        self.parts: list[torch.Tensor] = []
 
     def grow(self, *new: torch.Tensor) -> list[torch.Tensor]:
-        """All of them, with those of one more character."""
+        """Append keys and values of one more character and return all of them."""
         old = self.parts or [part[:, :, :0] for part in new]
         self.parts = [torch.cat(pair, dim=2) for pair in zip(old, new)]
         return self.parts
 
     def follow(self, places: torch.Tensor) -> None:
-        """From now on, the beams are those that stood at `places` `(rows * beams,)`."""
+        """Keep the beams at `places` `(rows * beams,)`."""
         self.parts = [part.index_select(0, places) for part in self.parts]
 
 
 class DecoderLayer(ResidualLayer):
-    """Attention to the characters before, attention to the stream, feed-forward step."""
+    """Attention to previous characters, attention to the stream, and feed-forward step."""
 
     def __init__(self, config):
         super().__init__(config)
@@ -72,13 +76,20 @@ class DecoderLayer(ResidualLayer):
         self.memory_norm = nn.LayerNorm(size)
 
     def forward(self, values, before: AttentionPairs, read: AttentionPairs, memory):
-        """All characters at once; `values` and `memory` are packed, `(steps, size)`."""
+        """Decode all characters at once; `values` and `memory` are packed steps `(steps, size)`."""
         values = self.add(values, self.attention_norm, lambda given: self.attention(given, before)[0])
         values = self.add(values, self.memory_norm, lambda given: self.memory_attention(given, read, memory)[0])
         return self.feed_forward(values)
 
     def step(self, values, past: Past, memory: tuple[torch.Tensor, torch.Tensor], mask: torch.Tensor):
-        """One more character of every beam, `(rows, beams, size)`; `memory` are the stream's keys and values."""
+        """Decode one more character of every beam.
+
+        Args:
+            values: embedded characters, `(rows, beams, size)`.
+            past: cache of the previous characters; extended by this call.
+            memory: keys and values of the stream.
+            mask: real steps of the stream, `(rows, length)`.
+        """
 
         def attend_before(given):
             one = given.flatten(0, 1).unsqueeze(1)
@@ -93,24 +104,24 @@ class DecoderLayer(ResidualLayer):
 
 
 def split_heads(attention: Attention, values: torch.Tensor) -> torch.Tensor:
-    """`(rows, length, size)` as `(rows, heads, length, head size)`."""
+    """Return `(rows, length, size)` as `(rows, heads, length, head size)`."""
     return values.unflatten(-1, (-1, attention.head_size)).transpose(1, 2)
 
 
 def keys_and_values(attention: Attention, memory: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """What `memory` `(rows, length, size)` is for this attention, to be kept."""
+    """Return the keys and values of a memory `(rows, length, size)`, split into heads."""
     return split_heads(attention, attention.key(memory)), split_heads(attention, attention.value(memory))
 
 
 def attend(attention: Attention, values, kept, mask=None) -> torch.Tensor:
-    """The attention of `values` `(rows, length, size)` to kept keys and values."""
+    """Return the attention of `values` `(rows, length, size)` to cached keys and values."""
     query = split_heads(attention, attention.query(values))
     attended = F.scaled_dot_product_attention(query, *kept, attn_mask=mask)
     return attention.output(attended.transpose(1, 2).flatten(2))
 
 
 class CharacterDecoder(nn.Module):
-    """Characters of a stream, `memory`: their loss, and those that are recognized."""
+    """Decoder of a stream into characters: computes their loss, and recognizes them."""
 
     def __init__(self, config):
         super().__init__()
@@ -123,13 +134,14 @@ class CharacterDecoder(nn.Module):
         self.output = nn.Linear(config.hidden_size, config.vocab_size)
 
     def loss(self, characters: torch.Tensor, memory: Stream) -> torch.Tensor:
-        """Mean cross-entropy of a character, given those before it.
+        """Return the mean cross-entropy of each character given the previous ones.
 
         Args:
-            characters: `(batch, length)`, ids, each row closed by the end token; -100 = none.
+            characters: `(batch, length)`, ids of transcripts that end with the end token; -100 = none.
+            memory: stream to read.
 
         Raises:
-            ValueError: another shape, or ids that the decoder does not know.
+            ValueError: `characters` has another shape, or ids outside the vocabulary.
         """
         self._check(characters, len(memory.mask))
         values, mask = to_front(Stream(characters.unsqueeze(-1), characters != -100))
@@ -151,33 +163,40 @@ class CharacterDecoder(nn.Module):
     def _check(self, characters, batch_size):
         if characters.ndim != 2 or len(characters) != batch_size or characters.shape[1] < 1:
             raise ValueError(
-                f"`characters` has shape {tuple(characters.shape)}; expected ({batch_size}, length >= 1), as many rows as "
-                "the streams have."
+                f"`characters` has shape {tuple(characters.shape)}; expected ({batch_size}, length >= 1), with as many "
+                "rows as the streams."
             )
         known = (characters == -100) | ((characters >= 0) & (characters < self.config.vocab_size))
         if not known.all():
             raise ValueError(
-                f"`characters` has the id {int(characters[~known][0])}; the decoder knows 0 to "
-                f"{self.config.vocab_size - 1}, and -100 where there is none."
+                f"`characters` has the id {int(characters[~known][0])}; expected 0 to {self.config.vocab_size - 1}, or "
+                "-100 for none."
             )
 
     @torch.no_grad()
     def recognize(self, memory: Stream, num_beams: int, max_length: int, length_penalty: float) -> torch.Tensor:
-        """The ids of the best of `num_beams` transcripts, `(batch, length)`; see `generate_transcript`."""
+        """Return the ids of the best transcript of each row, `(batch, length)`.
+
+        Args:
+            memory: stream to read.
+            num_beams: number of beams.
+            max_length: most characters per transcript.
+            length_penalty: exponent of the length by which the log-probability of a transcript is divided.
+        """
         config, (rows, device) = self.config, (len(memory.mask), memory.mask.device)
         kept = [keys_and_values(layer.memory_attention, memory.values) for layer in self.layers]
         pasts = [Past() for _ in self.layers]
         scores = torch.full((rows, num_beams), -torch.inf, device=device)
-        scores[:, 0] = 0.0  # at first all beams are the same, and one of them is enough
+        scores[:, 0] = 0.0  # all beams are equal at first, so start from one
         ended = ~memory.mask.any(1, keepdim=True).expand(rows, num_beams)
         last = torch.full((rows, num_beams), config.bos_token_id, device=device)
         ids = last[..., None][..., :0]
-        nothing_more = torch.full((config.vocab_size,), -torch.inf, device=device)
-        nothing_more[config.pad_token_id] = 0.0
+        padding_only = torch.full((config.vocab_size,), -torch.inf, device=device)
+        padding_only[config.pad_token_id] = 0.0
         while ids.shape[-1] < max_length and not ended.all():
             log_probabilities = self._next(last, ids.shape[-1], pasts, kept, memory.mask)
             log_probabilities[..., [config.pad_token_id, config.bos_token_id]] = -torch.inf
-            further = torch.where(ended.unsqueeze(-1), nothing_more, log_probabilities)
+            further = torch.where(ended.unsqueeze(-1), padding_only, log_probabilities)
             scores, best = (scores.unsqueeze(-1) + further).flatten(1).topk(num_beams)
             beam, last = best // config.vocab_size, best % config.vocab_size
             ids = torch.cat([ids.gather(1, beam.unsqueeze(-1).expand_as(ids)), last.unsqueeze(-1)], dim=-1)
@@ -189,7 +208,7 @@ class CharacterDecoder(nn.Module):
         return ids[torch.arange(rows, device=device), best]
 
     def _next(self, last, place: int, pasts, kept, mask) -> torch.Tensor:
-        """Logarithms of the probabilities of each beam's next character, `(rows, beams, vocabulary)`."""
+        """Return the log-probabilities of the next character of each beam, `(rows, beams, vocabulary)`."""
         hidden = self.positions.place(self.embedding(last), torch.full_like(last, place), place + 1)
         for layer, past, memory in zip(self.layers, pasts, kept):
             hidden = layer.step(hidden, past, memory, mask)

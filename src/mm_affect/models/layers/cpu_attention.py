@@ -1,15 +1,15 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""A ragged batch as its real steps alone, one after the other, so that no layer computes padding.
+"""Attention over packed rows on a CPU.
 
-Linear layers, norms and dropout read the steps as they come, `(steps, size)`. Only attention has to know which steps belong
-together. On a CPU it takes rows of like length together, and of long ones some queries at a time, as many as fit in the
-cache; no table outlives its turn, the backward pass computes it again. Elsewhere, and where the weights are wanted (eager
-attention), the rows are padded for it as usual.
+Rows of similar length are processed together, and long ones in blocks of queries that fit in the cache. No attention
+table outlives its block; the backward pass computes it again. On other devices, and if the weights are requested
+(eager attention), the rows are padded as usual.
 """
 
 import math
 import threading
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -22,23 +22,23 @@ from .packing import PackedRows
 from .streams import exporting
 
 
-CELLS_AT_ONCE = 2**20  # of an attention table; about what the cache of a core holds
-QUERIES_AT_ONCE = 64  # at least, or an eighth of the keys, where later queries see more keys than earlier ones
-SPARE_CELLS = 2**16  # may be padding: one more group of rows costs as much time
-MASKED = -1e30  # the score of a key that a query may not read
+CELLS_AT_ONCE = 2**20  # cells of an attention table per block; about the size of a core's cache
+QUERIES_AT_ONCE = 64  # least queries per block (or an eighth of the keys) with a future mask
+SPARE_CELLS = 2**16  # padding per group that costs as much time as one more group
+MASKED = -1e30  # score of a key that a query may not attend to
 LOG2_E = 1.4426950408889634
 softmax_backward = torch.ops.aten._softmax_backward_data.out
 
 
 class PaddedSide(NamedTuple):
-    """The steps of a few rows, as queries or as keys, and how to pad them.
+    """Queries or keys of a group of rows, and how to pad them.
 
     Args:
-        lengths: `(rows,)`.
-        longest: the greatest of them.
-        steps: `(rows * longest,)`, the packed steps of the padded rows, the last of a row repeated.
-        real: `(rows, longest)`, False = padding.
-        together: the steps as a range of the packed ones, if they are one; then nothing is padding.
+        lengths: steps of each row, `(rows,)`.
+        longest: the greatest length.
+        steps: packed steps of the padded rows, with the last step of a row repeated, `(rows * longest,)`.
+        real: mask of real steps, `(rows, longest)`.
+        together: the steps as a slice of the packed ones if they are contiguous; then there is no padding.
     """
 
     lengths: torch.Tensor
@@ -49,7 +49,7 @@ class PaddedSide(NamedTuple):
 
     @classmethod
     def of(cls, first: torch.Tensor, lengths: torch.Tensor) -> "PaddedSide":
-        """The rows of these `lengths` `(rows,)` that begin at the packed steps `first` `(rows,)`."""
+        """Create it for rows with these `lengths` `(rows,)` that begin at the packed steps `first` `(rows,)`."""
         position = torch.arange(int(lengths.max()))
         steps = (first.unsqueeze(1) + torch.minimum(position, lengths.unsqueeze(1) - 1)).flatten()
         begin = int(steps[0])
@@ -57,24 +57,25 @@ class PaddedSide(NamedTuple):
         return cls(lengths, len(position), steps, position < lengths.unsqueeze(1), together)
 
     def pad(self, packed: torch.Tensor, heads: int) -> torch.Tensor:
-        """The steps of `packed` `(size, steps)`, at least in float32, as `(rows * heads, features of a head, longest)`."""
+        """Return the steps of `packed` `(size, steps)` as `(rows * heads, head size, longest)`, at least float32."""
         own = packed.index_select(1, self.steps) if self.together is None else packed[:, self.together]
         own = own.to(torch.promote_types(own.dtype, torch.float32)).view(heads, -1, *self.real.shape)
         return own.permute(2, 0, 1, 3).reshape(-1, own.shape[1], own.shape[3])
 
 
 class GatherIndex(NamedTuple):
-    """Where the packed steps are among the padded ones of all groups, and behind these, if they are in no group.
+    """Index of the packed steps among the padded steps of all groups.
 
     Args:
-        index: `(steps,)`; None if the order is the same.
+        places: index of each packed step, `(steps,)`, with the index behind the end for steps that are in no group;
+            None if the order is the same.
     """
 
-    index: torch.Tensor | None
+    places: torch.Tensor | None
 
     @classmethod
     def of(cls, sides: list[PaddedSide], steps: int) -> "GatherIndex":
-        """Of the groups' sides, with so many packed steps in all."""
+        """Create it for the sides of all groups and a total of `steps` packed steps."""
         padded = sum(len(side.steps) for side in sides)
         index = torch.full((steps,), padded)
         if sides:
@@ -84,23 +85,28 @@ class GatherIndex(NamedTuple):
         return cls(None if same else index)
 
     def unpad(self, parts: list[torch.Tensor], like: torch.Tensor) -> torch.Tensor:
-        """What the groups found, each `(rows * heads, features, longest)`, as the packed `(size, steps)`, zeros at steps
-        without a group; in the type of `like` `(size, steps)`."""
+        """Return the results of the groups as packed steps `(size, steps)`, zeros for steps that are in no group.
+
+        Args:
+            parts: result of each group, `(rows * heads, head size, longest)`.
+            like: tensor with the shape and type of the result.
+        """
         heads = [part.unflatten(0, (-1, len(like) // part.shape[1])) for part in parts]
         flat = [part.permute(1, 2, 0, 3).reshape(len(like), -1) for part in heads]
-        if self.index is not None:
+        if self.places is not None:
             flat.append(like.new_zeros(len(like), 1))
         joined = flat[0] if len(flat) == 1 else torch.cat(flat, dim=1)
-        return (joined if self.index is None else joined.index_select(1, self.index)).to(like.dtype)
+        return (joined if self.places is None else joined.index_select(1, self.places)).to(like.dtype)
 
 
 class Block(NamedTuple):
-    """Some queries of a group, and the keys that any of them may read.
+    """Some queries of a group, and the keys that any of them may attend to.
 
     Args:
-        first, queries: the first of the queries, and how many there are.
-        keys: how many keys; they are the first ones.
-        unread: `(rows or 1, 1, queries, last keys)`, what is added to scores because not all queries may read these keys.
+        first: the first query.
+        queries: number of queries.
+        keys: number of keys, from the first one.
+        unread: bias of the last keys that not all queries may attend to, `(rows or 1, 1, queries, last keys)`.
     """
 
     first: int
@@ -110,7 +116,7 @@ class Block(NamedTuple):
 
     @classmethod
     def seeing(cls, queries: range, lengths: torch.Tensor, shift: torch.Tensor) -> "Block":
-        """Query i of a row reads the keys 0 to i + `shift` of its `lengths`, each `(rows or 1,)`."""
+        """Create it for queries i that attend to the keys 0 to i + `shift` of `lengths`, each `(rows or 1,)`."""
         query = torch.arange(queries.start, queries.stop)
         seen = torch.minimum(query + 1 + shift.unsqueeze(1), lengths.unsqueeze(1))
         fewest, keys = int(seen.min()), int(seen.max())
@@ -118,16 +124,16 @@ class Block(NamedTuple):
         return cls(queries.start, len(queries), keys, unread)
 
     def of(self, queries: torch.Tensor) -> torch.Tensor:
-        """Its part of the group's `(rows * heads, features, longest)`."""
+        """Return the queries of this block from `(rows * heads, head size, longest)`."""
         return queries.narrow(2, self.first, self.queries)
 
     def read(self, keys: torch.Tensor) -> torch.Tensor:
-        """Its part of the group's `(rows * heads, features, longest)`."""
+        """Return the keys of this block from `(rows * heads, head size, longest)`."""
         return keys.narrow(2, 0, self.keys)
 
 
 class Group(NamedTuple):
-    """Rows of like lengths, whose attention is computed together, block by block."""
+    """Rows of similar length whose attention is computed together, block by block."""
 
     queries: PaddedSide
     keys: PaddedSide
@@ -135,7 +141,7 @@ class Group(NamedTuple):
 
 
 class AttentionPlan(NamedTuple):
-    """The groups of a batch, and where their queries and keys are."""
+    """Groups of a batch, and the index of their queries and keys."""
 
     groups: list[Group]
     queries: GatherIndex
@@ -143,14 +149,15 @@ class AttentionPlan(NamedTuple):
 
 
 class AttentionPairs:
-    """Which packed steps read which: queries the keys of the same row.
+    """Pairs of queries and keys: packed steps attend to the packed steps of the same row.
 
     Args:
-        queries, keys: the steps of the two sides, of the same batch; default: the queries are the keys.
-        future_mask: query i of T reads the keys 0 to i + |S - T| of S only, as in MulT; of itself, those up to i.
+        queries: layout of the queries.
+        keys: layout of the keys, of the same batch; default: the queries.
+        future_mask: let query i of T attend only to the keys 0 to i + |S - T| of S, as in MulT.
 
     Attributes:
-        readable: `(steps, 1)`, whether a query has any key; None if all have.
+        readable: mask of the queries that have a key, `(steps, 1)`; None if all have.
     """
 
     def __init__(self, queries: PackedRows, keys: PackedRows | None = None, future_mask: bool = False):
@@ -159,10 +166,11 @@ class AttentionPairs:
         some = self.keys.lengths > 0
         everywhere = keys is None or (not exporting() and some.all())
         self.readable = None if everywhere else queries.pack(some[:, None, None].expand(*queries.mask.shape, 1))
-        self._plans, self._padded_mask = {}, None
+        self._plans: dict[int, AttentionPlan] = {}
+        self._padded_mask: Any = None
 
     def plan(self, heads: int) -> AttentionPlan:
-        """The rows with queries and keys, in groups whose tables stay within `CELLS_AT_ONCE`."""
+        """Return the rows with queries and keys in groups whose tables fit in `CELLS_AT_ONCE`."""
         if heads not in self._plans:
             groups = [self._group(torch.tensor(rows), heads) for rows in self._group_by_length(heads)]
             self._plans[heads] = AttentionPlan(
@@ -172,10 +180,11 @@ class AttentionPairs:
             )
         return self._plans[heads]
 
-    def _group_by_length(self, heads: int):
-        """Rows of like lengths, from the longest to the shortest."""
+    def _group_by_length(self, heads: int) -> Iterator[list[int]]:
+        """Yield lists of rows of similar length, from the longest to the shortest."""
         lengths = list(zip(self.queries.lengths.tolist(), self.keys.lengths.tolist()))
-        taken, longest, widest, real = [], 0, 0, 0
+        taken: list[int] = []
+        longest, widest, real = 0, 0, 0
         for row in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
             length, width = lengths[row]
             if not length or not width:
@@ -191,7 +200,7 @@ class AttentionPairs:
             yield taken
 
     def _at_once(self, longest: int, widest: int) -> int:
-        """How many of so many queries, that read so many keys, a block should have."""
+        """Return the number of queries per block, for `longest` queries and `widest` keys."""
         uniform = not self.future_mask or longest >= 2 * widest
         return longest if uniform else min(longest, max(QUERIES_AT_ONCE, -(-widest // 8)))
 
@@ -201,7 +210,9 @@ class AttentionPairs:
         )
         fitting = CELLS_AT_ONCE // (len(rows) * heads * keys.longest)
         at_once = max(1, min(self._at_once(queries.longest, keys.longest), fitting))
-        at_once = -(-queries.longest // -(-queries.longest // at_once))  # as many blocks, all of about one size
+        at_once = -(
+            -queries.longest // -(-queries.longest // at_once)
+        )  # the same number of blocks, all of similar size
         lengths, shift = keys.lengths, self.shift[rows] if self.future_mask else keys.lengths
         if len(lengths.unique()) == len(shift.unique()) == 1:
             lengths, shift = lengths[:1], shift[:1]
@@ -209,30 +220,29 @@ class AttentionPairs:
         return Group(queries, keys, [Block.seeing(part, lengths, shift) for part in ranges])
 
     def padded_mask(self, config, queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor | None:
-        """For attention of the padded `(batch, length, size)`; a row without keys reads its zeros."""
+        """Return the mask of padded attention `(batch, length, size)`; rows without keys attend to zeros."""
         if self._padded_mask is None:
-            further = {}
+            options: dict[str, Any] = {}
             if self.future_mask:
                 latest = self.queries.mask.cumsum(1).clamp_min(1) + self.shift.unsqueeze(1)
                 seen = self.keys.mask.cumsum(1).unsqueeze(1) <= latest.unsqueeze(2)
-                further["and_mask_function"] = lambda row, head, query, key: seen[row, query, key]
+                options["and_mask_function"] = lambda row, head, query, key: seen[row, query, key]
             real = self.keys.mask | ~self.keys.mask.any(1, keepdim=True)
-            self._padded_mask = create_bidirectional_mask(config, queries, real, encoder_hidden_states=keys, **further)
+            self._padded_mask = create_bidirectional_mask(config, queries, real, encoder_hidden_states=keys, **options)
         return self._padded_mask
 
 
 class ScratchBuffers(threading.local):
-    """Memory for attention tables that each block uses again: to ask the system for it anew costs as much as a matrix
-    product."""
+    """Reusable memory for attention tables, because allocating them costs as much as a matrix product."""
 
     def __init__(self):
-        self.tables = {}
+        self.tables: dict[tuple[str, torch.dtype], tuple[int, torch.Tensor]] = {}
 
     def table(self, name: str, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
-        """An unwritten table of this shape, valid until the next of this name."""
+        """Return an uninitialized table of this shape, valid until the next one of this name."""
         cells, (room, table) = math.prod(shape), self.tables.get((name, dtype), (0, None))
         if cells > room:
-            with torch.inference_mode(False):  # a table of inference mode could not be written outside it
+            with torch.inference_mode(False):  # a tensor made in inference mode cannot be written outside it
                 table = torch.empty(cells, dtype=dtype)
             self.tables[name, dtype] = cells, table
         return table[:cells].view(shape)
@@ -242,14 +252,16 @@ SCRATCH = ScratchBuffers()
 
 
 class GroupedAttention(torch.autograd.Function):
-    """Attention of packed queries on packed keys and values, with dropout, block by block on a CPU.
+    """Attention of packed queries to packed keys and values, with dropout, block by block on a CPU.
 
-    `query` `(size, query steps)`, `key`, `value` `(size, key steps)`: features come first, because matrix products whose last
-    side is as narrow as a head are slow. Scores are powers of 2, which are computed faster than those of e.
+    Features come first, because matrix products with a last dimension as small as a head are slow: `query` is `(size,
+    query steps)`, `key` and `value` are `(size, key steps)`. Scores are exponents of 2, which are faster to compute
+    than those of e.
     """
 
     @staticmethod
     def forward(context, query, key, value, plan: AttentionPlan, heads: int, probability: float):
+        """Return the attended values, `(size, query steps)`."""
         context.plan, context.heads, context.probability = plan, heads, probability
         context.seed = draw_seed() if probability else None
         draws = Draws(probability, context.seed) if probability else None
@@ -274,12 +286,13 @@ class GroupedAttention(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(context, gradient):
+        """Return the gradients of query, key and value."""
         query, key, value, *logarithms = context.saved_tensors
         plan, heads, probability = context.plan, context.heads, context.probability
         draws = Draws(probability, context.seed) if probability else None
         scaled = query * (scale(query, heads) * LOG2_E)
         gradient = gradient / (1 - probability)
-        found = [], [], []
+        gradients: tuple[list[torch.Tensor], ...] = [], [], []
         for group, logarithm in zip(plan.groups, logarithms):
             q, incoming = group.queries.pad(scaled, heads), group.queries.pad(gradient, heads)
             k, v = group.keys.pad(key, heads), group.keys.pad(value, heads)
@@ -302,43 +315,46 @@ class GroupedAttention(torch.autograd.Function):
                 block.of(to_q).copy_(torch.bmm(key_part, to_scores.transpose(1, 2)))
                 block.read(to_k).add_(torch.bmm(own, to_scores))
                 block.read(to_v).add_(torch.bmm(given, weights))
-            for parts, part in zip(found, (to_q, to_k, to_v)):
+            for parts, part in zip(gradients, (to_q, to_k, to_v)):
                 parts.append(part)
-        to_query = plan.queries.unpad(found[0], query).mul_(scale(query, heads))
-        to_key = plan.keys.unpad(found[1], key).div_(LOG2_E)
-        return to_query, to_key, plan.keys.unpad(found[2], value), None, None, None
+        to_query = plan.queries.unpad(gradients[0], query).mul_(scale(query, heads))
+        to_key = plan.keys.unpad(gradients[1], key).div_(LOG2_E)
+        return to_query, to_key, plan.keys.unpad(gradients[2], value), None, None, None
 
 
 def scale(query: torch.Tensor, heads: int) -> float:
-    """What scores are multiplied by: 1 / sqrt(features of a head); `query` `(size, steps)`."""
+    """Return the factor of the scores, 1 / sqrt(head size), for a `query` `(size, steps)`."""
     return (heads / len(query)) ** 0.5
 
 
 def products(name: str, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    """Of every step of the first with every one of the second, `(rows * heads, first steps, second steps)`, in `SCRATCH`."""
+    """Return the products of all steps of two tensors, `(rows * heads, first steps, second steps)`, in `SCRATCH`."""
     table = SCRATCH.table(name, (len(first), first.shape[2], second.shape[2]), first.dtype)
     return torch.bmm(first.transpose(1, 2), second, out=table)
 
 
 def scores(query: torch.Tensor, key: torch.Tensor, block: Block) -> torch.Tensor:
-    """The products of the block's queries and keys, `MASKED` where a key is not to be read, in `SCRATCH`."""
-    found = products("scores", query, key)
+    """Return the scores of a block in `SCRATCH`, `MASKED` where a query may not attend to a key."""
+    table = products("scores", query, key)
     if block.unread is not None:
-        last = found.narrow(2, block.keys - block.unread.shape[-1], block.unread.shape[-1])
+        last = table.narrow(2, block.keys - block.unread.shape[-1], block.unread.shape[-1])
         last.unflatten(0, (len(block.unread), -1)).add_(block.unread)
-    return found
+    return table
 
 
 def projected(packed: torch.Tensor, *linears: nn.Linear) -> tuple[torch.Tensor, ...]:
-    """The layers' outputs of `(steps, size)`, each `(size, steps)`, by one product."""
+    """Return the outputs of linear layers on `(steps, size)`, each `(size, steps)`, by one matrix product."""
     weight, bias = (torch.cat([getattr(linear, name) for linear in linears]) for name in ("weight", "bias"))
     return torch.addmm(bias.unsqueeze(1), weight, packed.t()).chunk(len(linears))
 
 
 class PackedAttention(Attention):
-    """`Attention` of packed queries `(steps, size)` on themselves or on a packed memory; a query without any key gets zeros."""
+    """`Attention` of packed steps `(steps, size)` to themselves or a packed memory; zeros for queries without keys."""
 
-    def forward(self, packed: torch.Tensor, pairs: AttentionPairs, memory: torch.Tensor | None = None):
+    def forward(  # type: ignore[override]  # packed steps and their pairs instead of a padded batch and its mask
+        self, packed: torch.Tensor, pairs: AttentionPairs, memory: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return the attended steps `(steps, size)` and, with eager attention, the padded weights."""
         kind, dropout = self.config._attn_implementation, self.dropout if self.training else 0.0
         if kind != "sdpa" or packed.device.type != "cpu" or exporting():
             queries = pairs.queries.unpack(packed)

@@ -1,9 +1,8 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""LSTMs over the real steps of ragged rows: shared by MFN and EMO-EMB.
+"""LSTMs over time-packed rows, for MFN and EMO-EMB.
 
-The steps are packed by time: first the first step of every row, then the second of those that have one, and so on, rows from
-the longest to the shortest. So each time is one small matrix product over the rows that still go on, padding is never
-computed, and what does not recur is one large product over all steps of all rows.
+Each time step is one small matrix product over the rows that continue (see `packing.TimePackedRows`), padding is never
+computed, and the products with the inputs are one large product over all steps of all rows.
 """
 
 import torch
@@ -21,31 +20,42 @@ sigmoid_backward, tanh_backward = torch.ops.aten.sigmoid_backward, torch.ops.ate
 
 
 def first_rows(packed: torch.Tensor, sizes: list[int], counts: list[int]) -> tuple[torch.Tensor, ...]:
-    """Of each time, the first `counts[time]` rows of its `sizes[time]`: one call that makes all views."""
+    """Return the first `counts[time]` rows of the `sizes[time]` rows of each time, as views."""
     return packed.split([part for size, count in zip(sizes, counts) for part in (count, size - count)])[::2]
 
 
 def successor_counts(sizes: list[int]) -> tuple[list[int], list[int]]:
-    """How many rows of each time have a step before it, and how many have one behind it. They are the first rows."""
+    """Return how many rows of each time have a previous step, and how many a next one; they come first."""
     return [0, *sizes[1:]], [*sizes[1:], 0]
 
 
 def time_order(number: int, backwards: bool = False) -> list[tuple[int, int]]:
-    """Each time in the order in which a recurrence meets them, with the one it met before, the last one at the beginning."""
+    """Return pairs of each time and the one processed before it, in the order of a recurrence.
+
+    The first time is paired with the last one processed, whose states are not read.
+    """
     step = -1 if backwards else 1
     return [(time, (time - step) % number) for time in range(number)[::step]]
 
 
 class Recurrence(torch.autograd.Function):
-    """The recurrent part of an LSTM over packed steps: hidden and cell states of every step, each `(steps, hidden)`.
+    """Recurrent part of an LSTM over time-packed steps.
 
-    `given` `(steps, 4 * hidden)` is what inputs and biases add to the gates (input, forget, cell, output); `weight` is
-    `(4 * hidden, hidden)`. In the backward pass, what the gradient of a step is multiplied by is computed for all steps
-    at once, and so is the weight's gradient: only the product that carries the gradient through time is left to the loop.
+    The backward pass computes the local derivatives of all steps at once, and so the gradient of the weight; only the
+    product that carries the gradient through time remains in the loop.
     """
 
     @staticmethod
     def forward(context, given, weight, sizes: list[int], backwards: bool):
+        """Return hidden and cell states of every step, each `(steps, hidden)`.
+
+        Args:
+            context: context of autograd.
+            given: contribution of inputs and biases to the gates (input, forget, cell, output), `(steps, 4 * hidden)`.
+            weight: recurrent weight, `(4 * hidden, hidden)`.
+            sizes: number of rows that have a step at each time.
+            backwards: process the times from the last to the first.
+        """
         gates, transposed, size = given.clone(), weight.t().contiguous(), weight.shape[1]
         hidden, cell = gates.new_empty(2, len(gates), size)
         forget = gates[:, size : 2 * size]
@@ -68,6 +78,7 @@ class Recurrence(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(context, to_hidden, to_cell):
+        """Return the gradients of `given` and `weight`."""
         gates, hidden, cell, weight = context.saved_tensors
         sizes, backwards, first = context.sizes, context.backwards, sum(context.sizes[:1])
         enter, forget, propose, show = gates.chunk(4, dim=1)
@@ -103,8 +114,8 @@ class Recurrence(torch.autograd.Function):
 
 
 def scanned(given: torch.Tensor, weight: torch.Tensor, real: torch.Tensor, backwards: bool):
-    """`Recurrence` as one loop of an exported graph, over all steps `(times, batch)`, of which some are `real`."""
-    from torch._higher_order_ops.scan import scan  # still a prototype: only an export needs it
+    """Compute `Recurrence` as a loop of an exported graph, over steps `(times, batch)` with the mask `real`."""
+    from torch._higher_order_ops.scan import scan  # a prototype in PyTorch, needed by exports only
 
     def step(state, now):
         (hidden, cell), (added, some) = state, now
@@ -120,7 +131,7 @@ def scanned(given: torch.Tensor, weight: torch.Tensor, real: torch.Tensor, backw
 
 
 class RaggedLSTM(nn.LSTM):
-    """`nn.LSTM` over packed steps, with its weights and its names for them, and with all states where they are wanted.
+    """`nn.LSTM` over time-packed steps, with the same weights and their names.
 
     On a CPU it is as fast as PyTorch's own on full rows, and does not compute the padding of ragged ones.
     """
@@ -132,7 +143,7 @@ class RaggedLSTM(nn.LSTM):
         self.between = Dropout(dropout)
 
     def states(self, packed: torch.Tensor, sizes: list[int], layer: int = 0, backwards: bool = False):
-        """Hidden and cell state of every packed step, each `(steps, hidden)`, of one layer in one direction."""
+        """Return hidden and cell state of every step, each `(steps, hidden)`, for one layer and direction."""
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         ending = f"_l{layer}{'_reverse' if backwards else ''}"
         of_input, recurrent, *biases = (getattr(self, name + ending) for name in names)
@@ -143,11 +154,11 @@ class RaggedLSTM(nn.LSTM):
             return Recurrence.apply(given, recurrent, sizes, backwards)
 
     def last_step(self, packed: torch.Tensor, steps: TimePackedRows) -> torch.Tensor:
-        """The output at the last real step of each row, `(batch, directions * hidden)`; zeros where a row has none.
+        """Return the output at the last real step of each row, `(batch, directions * hidden)`; zeros for an empty row.
 
-        There the backward direction of the last layer has read one step only, so that is all of it that is computed.
+        The backward direction of the last layer has read only one step there, so only that step is computed.
         """
-        if packed.device.type != "cpu" and steps.sizes:  # cuDNN's is faster there
+        if packed.device.type != "cpu" and steps.sizes:  # cuDNN is faster
             output = super().forward(PackedSequence(packed, torch.tensor(steps.sizes)))[0].data
             return steps.last(output)
         directions = (False, True) if self.bidirectional else (False,)

@@ -1,7 +1,7 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Attention through narrow windows over packed rows: cost grows with the number of queries, not with its square.
+"""Attention through narrow windows over packed rows, with a cost that is linear in the number of queries.
 
-The real steps of all rows stand one after the other, `(steps, size)`, and a window is a list of places there.
+The real steps of all rows form one sequence `(steps, size)`, and a window is a list of indices into it.
 """
 
 from typing import NamedTuple
@@ -12,16 +12,16 @@ from torch.autograd.function import once_differentiable
 from .streams import exporting
 
 
-STEPS_AT_ONCE = 2**13  # steps in windows that are looked at together; about what the cache of a core holds
+STEPS_AT_ONCE = 2**13  # window steps per block; about the size of a core's cache
 
 
 class Windows(NamedTuple):
-    """Where hidden states look.
+    """Windows of hidden states on a context.
 
     Args:
-        places: packed steps of the context, `(width, hidden states)`.
-        real: which of them count, the same shape; None if all do.
-        counts: hidden states of each group, one group after the other.
+        places: packed steps of the context in each window, `(width, hidden states)`.
+        real: mask of the steps that count, of the same shape; None if all do.
+        counts: number of hidden states of each group, one group after the other.
     """
 
     places: torch.Tensor
@@ -29,12 +29,12 @@ class Windows(NamedTuple):
     counts: list[int]
 
     def among(self, chosen: "Subset") -> "Windows":
-        """The same windows where there are only the chosen places."""
+        """Return the same windows as indices into a subset of the context."""
         return self._replace(places=chosen.number[self.places])
 
 
 def join_windows(parts: list[Windows], size: int) -> Windows:
-    """Windows side by side; each part looks at a context of `size` steps of its own, one context after the other."""
+    """Concatenate windows; part i attends to steps `i * size` to `(i + 1) * size` of the joint context."""
     places = torch.cat([part.places + i * size for i, part in enumerate(parts)], dim=1)
     real = [part.places >= 0 if part.real is None else part.real for part in parts]
     whole = all(part.real is None for part in parts)
@@ -44,8 +44,12 @@ def join_windows(parts: list[Windows], size: int) -> Windows:
 
 
 class Subset:
-    """Some of `count` places, in order: `places`, and the `number` of each of them among them. While a model is exported
-    all are taken."""
+    """Some of `count` places, in order. During an export all places are taken.
+
+    Attributes:
+        places: indices of the chosen places.
+        number: for each chosen place, its index among the chosen ones, `(count,)`.
+    """
 
     def __init__(self, count: int, *places: torch.Tensor):
         if exporting():
@@ -58,15 +62,16 @@ class Subset:
 
 
 class WindowAttention(torch.autograd.Function):
-    """Attention of queries `(hidden states, size)` on their windows of a memory, a few of them at a time.
+    """Attention of queries `(hidden states, size)` to their windows, in blocks that fit in the cache.
 
-    `memory` has keys and values side by side, `(steps, 2 * size)`; `kept` is the dropout of the weights, `(heads, width,
-    hidden states)`, 0 or 1 / (1 - probability), or None. Neither windows nor weights are kept for the backward pass, which
-    makes them again. A query of whose window nothing is real gets zeros.
+    `memory` holds keys and values side by side, `(steps, 2 * size)`; `kept` is the dropout of the weights, `(heads,
+    width, hidden states)`, 0 or 1 / (1 - probability), or None. The backward pass recomputes windows and weights. A
+    query without real steps in its window gets zeros.
     """
 
     @staticmethod
     def forward(context, query, memory, windows: Windows, heads: int, kept):
+        """Return the attended values `(hidden states, size)`."""
         context.save_for_backward(query, memory, kept)
         context.windows = windows
         context.members = torch.eye(heads, dtype=query.dtype, device=query.device)
@@ -83,6 +88,7 @@ class WindowAttention(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(context, gradient):
+        """Return the gradients of query and memory."""
         query, memory, kept = context.saved_tensors
         windows, members = context.windows, context.members
         to_query, to_memory = torch.empty_like(query), torch.zeros_like(memory)
@@ -98,13 +104,13 @@ class WindowAttention(torch.autograd.Function):
             to_scores = to_weights.sub_(weights * to_weights.sum(1, keepdim=True)).mul_(scale)
             to_products = spread(to_scores, members)
             torch.sum(to_products * keys, dim=0, out=to_query[part])
-            found = torch.cat([to_products.mul_(query[part]), spread(used, members).mul_(incoming)], dim=-1)
-            to_memory.index_add_(0, places.flatten(), found.flatten(0, 1))
+            to_places = torch.cat([to_products.mul_(query[part]), spread(used, members).mul_(incoming)], dim=-1)
+            to_memory.index_add_(0, places.flatten(), to_places.flatten(0, 1))
         return to_query, to_memory, None, None, None
 
 
 def parts(windows: Windows) -> list[slice]:
-    """Ranges of hidden states that are looked at together."""
+    """Return slices of the hidden states that are processed together."""
     if exporting():
         return [slice(None)]
     width, count = windows.places.shape
@@ -113,12 +119,12 @@ def parts(windows: Windows) -> list[slice]:
 
 
 def look(memory, places) -> tuple[torch.Tensor, torch.Tensor]:
-    """Keys and values at `places` `(width, hidden states)`, each `(width, hidden states, size)`."""
+    """Return keys and values at `places` `(width, hidden states)`, each `(width, hidden states, size)`."""
     return memory.index_select(0, places.flatten()).unflatten(0, places.shape).chunk(2, dim=-1)
 
 
 def window_weights(query, keys, windows: Windows, part: slice, members) -> torch.Tensor:
-    """Softmax over the window of the scaled scores, `(heads, width, hidden states)`; 0 at what is not real."""
+    """Return attention weights `(heads, width, hidden states)`: softmax over the window, 0 at masked steps."""
     scores = by_head(keys * query, members).mul_((len(members) / query.shape[1]) ** 0.5)
     if windows.real is None:
         return scores.softmax(1)
@@ -127,10 +133,10 @@ def window_weights(query, keys, windows: Windows, part: slice, members) -> torch
 
 
 def by_head(products, members) -> torch.Tensor:
-    """Sums over the features of each head: `(width, hidden states, size)` to `(heads, width, hidden states)`."""
+    """Sum over the features of each head: `(width, hidden states, size)` to `(heads, width, hidden states)`."""
     return (members @ products.flatten(0, 1).T).unflatten(1, products.shape[:2])
 
 
 def spread(by_head, members) -> torch.Tensor:
-    """One number per head as one per feature: `(heads, width, hidden states)` to `(width, hidden states, size)`."""
+    """Repeat a number per head for its features: `(heads, width, hidden states)` to `(width, hidden states, size)`."""
     return (by_head.flatten(1).T @ members).unflatten(0, by_head.shape[1:])

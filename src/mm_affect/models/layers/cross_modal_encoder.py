@@ -1,19 +1,21 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""What MulT and LMR-CBT share: temporal convolutions, and pre-norm encoders of a stream that may read another one.
+"""Temporal convolutions and pre-norm encoders of MulT and LMR-CBT, which can attend to another stream.
 
-Paper: Tsai, Bai, Liang, Kolter, Morency, Salakhutdinov (2019), "Multimodal Transformer for Unaligned Multimodal Language
-Sequences", ACL; LMR-CBT took its encoder over. Rows are packed (`packing.py`): padding is never computed. Where this differs
-from the public code, and why:
+Paper: Tsai, Bai, Liang, Kolter, Morency, Salakhutdinov (2019), "Multimodal Transformer for Unaligned Multimodal
+Language Sequences", ACL; LMR-CBT adopted its encoder. Rows are packed (`packing.py`), so padding is never computed.
 
-* Padding and masked steps take no part: positions count real steps, the future mask follows the lengths of each row, and a
-  row is read at its own last real step. Without masks this is the code, which reads the last index.
-* Convolutions keep the length of a stream (`conv_padding="same"`), so that every step keeps its mask and short rows can be
-  read. `"valid"`, the code, gives a row k - 1 steps less.
-* A step whose first feature is exactly 0 gets its position like any other; the code takes the 0 for padding
+Differences from the public code:
+
+* Padding and masked steps have no influence: positions count real steps, the future mask follows the lengths of each
+  row, and a row is read at its own last real step. Without masks this equals the public code, which reads the last
+  index.
+* Convolutions keep the length of a stream (`conv_padding="same"`), so that every step keeps its mask and short rows
+  can be read. `"valid"`, as in the public code, shortens a row by k - 1 steps.
+* A step whose first feature is exactly 0 gets a position like any other; the public code mistakes it for padding
   (`pe_zero_first_channel`).
-* Keys and values of a source are dropped out together; the code draws once for each.
-* A row without the source has nothing to attend to: attention adds nothing, and the target goes on by itself.
-* Only the last step of the last layer is computed where nothing else is read.
+* Keys and values of a source share one dropout mask; the public code draws one for each.
+* In a row without the source, attention adds nothing.
+* Only the last step of the last layer is computed if nothing else is read.
 """
 
 import math
@@ -32,9 +34,9 @@ from .xavier_linear import XavierLinear
 
 
 class TemporalConvolution(nn.Conv1d):
-    """A convolution without bias along a stream that has zeros at masked steps, to `hidden_size` features per step.
+    """Convolution along time without bias, to `hidden_size` features per step.
 
-    Beyond the ends of a row there are zeros, too; masked steps stay masked.
+    Steps beyond the ends of a row and masked steps are zeros; masked steps stay masked.
     """
 
     def __init__(self, config: PreTrainedConfig, modality: str):
@@ -44,14 +46,18 @@ class TemporalConvolution(nn.Conv1d):
         self.modality = modality
 
     def forward(self, stream: Stream) -> Stream:
-        """Raises ValueError if a row is shorter than a `"valid"` kernel."""
+        """Return the convolved stream.
+
+        Raises:
+            ValueError: a row is shorter than a `"valid"` kernel.
+        """
         (values, mask), (size,) = stream, self.kernel_size
         if not self.padding[0] and size > 1:
             first, length = extent(mask)
             if not exporting() and ((length > 0) & (length < size)).any():
                 raise ValueError(
-                    f"A row has {int(length[length > 0].min())} steps of `{self.modality}`, and the kernel of its convolution "
-                    f"spans {size}; set `kernel_sizes` to less, or `conv_padding` to 'same'."
+                    f"A row has {int(length[length > 0].min())} steps of `{self.modality}`, but the kernel of its convolution "
+                    f"spans {size}. Use smaller `kernel_sizes`, or `conv_padding` 'same'."
                 )
             values, mask = lengthened(stream, torch.sym_max(size, mask.shape[1]))
             begin = torch.arange(mask.shape[1] - size + 1, device=mask.device)
@@ -61,7 +67,7 @@ class TemporalConvolution(nn.Conv1d):
 
 
 class XavierAttention(PackedAttention):
-    """Its query, key and value begin as parts of one matrix, which they are in the code."""
+    """Packed attention whose query, key and value are initialized as parts of one matrix, as in the public code."""
 
     def __init__(self, config: PreTrainedConfig, size: int, dropout: float):
         super().__init__(config, size, config.num_attention_heads, dropout)
@@ -70,7 +76,7 @@ class XavierAttention(PackedAttention):
 
 
 class EncoderLayer(GradientCheckpointingLayer):
-    """Layer of the encoders over packed rows; one layer norm serves both the stream and the source it reads."""
+    """Encoder layer over packed rows; one layer norm serves both the stream and the source that it reads."""
 
     def __init__(self, config: PreTrainedConfig, size: int, attention_dropout: float):
         super().__init__()
@@ -84,6 +90,7 @@ class EncoderLayer(GradientCheckpointingLayer):
         self.dropout = Dropout(config.hidden_dropout_prob, inplace=True)
 
     def forward(self, packed: torch.Tensor, pairs: AttentionPairs, source: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the packed steps after attention and feed-forward step."""
         if not self.norm_first:
             packed = self.attention_norm(self._attended(packed, pairs, source).add_(packed))
             return self.feed_forward_norm(self._fed(packed).add_(packed))
@@ -95,12 +102,12 @@ class EncoderLayer(GradientCheckpointingLayer):
         return self.dropout(self.attention(packed, pairs, source)[0])
 
     def _fed(self, packed):
-        """The order of dropout and ReLU does not matter, and memory is saved if ReLU comes last."""
+        """Apply the feed-forward step; a ReLU after the dropout gives the same values and saves memory."""
         return self.dropout(self.shrink(self.activation_dropout(self.expand(packed)).relu_()))
 
 
 class CrossModalEncoder(nn.Module):
-    """A stack of layers over a stream that attends to itself, or to a source that stays as it was embedded."""
+    """Stack of layers over a stream that attends to itself or to an embedded source."""
 
     def __init__(self, config: PreTrainedConfig, size: int, num_layers: int, attention_dropout: float):
         super().__init__()
@@ -111,7 +118,13 @@ class CrossModalEncoder(nn.Module):
         self.norm = nn.LayerNorm(size)
 
     def forward(self, stream: Stream, source: Stream | None = None, last_only: bool = False) -> Stream:
-        """The encoded stream; with `last_only`, which goes without a source, its last real step alone, `(batch, 1, size)`."""
+        """Encode a stream.
+
+        Args:
+            stream: the stream to encode.
+            source: stream to attend to; default: `stream` itself.
+            last_only: return only the last real step, `(batch, 1, size)`; requires `source` to be None.
+        """
         rows, memory = PackedRows(stream.mask), None
         packed = self._embedded(stream, rows)
         if source is None:

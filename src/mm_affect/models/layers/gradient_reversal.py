@@ -16,5 +16,5 @@ class _ReverseGradient(torch.autograd.Function):
 
 
 def reverse_gradient(values: torch.Tensor, scale: float = 1.0) -> torch.Tensor:
-    """The identity, whose gradient is multiplied by `-scale` (Ganin & Lempitsky, 2015)."""
+    """Return `values` unchanged; the gradient is multiplied by `-scale` (Ganin and Lempitsky, 2015)."""
     return _ReverseGradient.apply(values, scale)

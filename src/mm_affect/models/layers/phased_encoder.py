@@ -1,23 +1,25 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""The sparse phased encoder that SPT and SUGRM share.
+"""Sparse phased encoder of SPT and SUGRM.
 
-Paper: Cheng, Fostiropoulos, Boehm, Soleymani (2021), "Multimodal Phased Transformer for Sentiment Analysis", EMNLP; summed
-up in section 3.2.1 of SUGRM. A few hidden states per modality read their input, then each other, then themselves, always
-through windows of a fixed width, so that cost grows with the length and not with its square. One layer of weights is used
-over and over; the window starts elsewhere every time (phase shifts).
+Paper: Cheng, Fostiropoulos, Boehm, Soleymani (2021), "Multimodal Phased Transformer for Sentiment Analysis", EMNLP;
+summarized in section 3.2.1 of SUGRM. A few hidden states per modality attend to their input, then to each other, then
+to themselves, always through windows of fixed width, so that the cost grows linearly with the length. One layer of
+weights is applied several times, and each time the windows are shifted (phase shifts). Rows are packed (see
+`packing.PackedPositions`).
 
-Rows are packed: the real steps of all rows stand one after the other, `(steps, size)`, and a window is a list of places
-there. Where this differs from the authors' public code, and why:
+Differences from the public code:
 
-* Input projections are made before the windows are gathered, and once, not per layer: weights and inputs are the same.
-* Padding takes no part: a row has the hidden states that its own length asks for, windows wrap around its own length, and
-  the last of its own hidden states represents it. Without a mask this is the code.
-* Attention dropout is applied (`reference()` sets it to 0: the code passes it on and never uses it), the random shift is
-  drawn in training only, and for the visual stream from its own length; the code takes that of the text.
-* The layer norm of the keys of a self layer, which the code has and never uses, is left out: 192 parameters less.
+* Input projections are computed before the windows are gathered, and once instead of per layer: weights and inputs are
+  the same.
+* Padding has no influence: a row has as many hidden states as its own length requires, windows wrap around its own
+  length, and its own last hidden state represents it. Without a mask this equals the public code.
+* Attention dropout is applied (`reference()` sets it to 0: the public code passes it on but never uses it). The
+  random shift is drawn in training only, and for the visual stream from its own length instead of that of the text.
+* The layer norm of the keys of self attention, which the public code never uses, is omitted: 192 parameters less.
 * A row without a modality has no hidden states of it, and a missing context adds no attention.
-* Only the last hidden state of a modality is read, so only what it depends on is computed (`PhasePlan`), which changes no result.
-  With the published windows and shifts this is little of a long row: of streams of equal length, at most 297 steps near their ends.
+* Only the last hidden state of a modality is read, so only what it depends on is computed (`PhasePlan`), with the same
+  result. With the published windows and shifts this is little of a long row: at most 297 steps near the ends of
+  streams of equal length.
 """
 
 from typing import NamedTuple
@@ -36,21 +38,23 @@ from .streams import Stream, exporting, front_places, longest
 from .xavier_linear import XavierLinear
 
 
-SAME_SHIFT, PERIODIC_SHIFT, RANDOM_SHIFT = 1, 0.25, 0.05  # A, B and G of the paper
-# Who reads whom; in the other direction the same weights swap roles.
+SAME_SHIFT, PERIODIC_SHIFT, RANDOM_SHIFT = 1, 0.25, 0.05  # A, B and G in the paper
+# Pairs of reader and context; the opposite direction uses the same weights with swapped roles.
 CROSS = (("audio", "text"), ("text", "visual"), ("visual", "audio"))
 
 
 class Phase(NamedTuple):
-    """One pass through the layer: who looks where. Places are numbers among what is there at the time.
+    """One application of the layer: which hidden states attend to what.
+
+    Places are indices into the hidden states that are computed.
 
     Args:
         input: windows of all its hidden states on the input.
-        readers: which of them read other modalities.
-        cross: windows of the readers, once per other modality; None if there is no other.
-        counts: readers of each modality.
-        kept: which of the readers come out at the end.
-        own: windows of these on the readers.
+        readers: hidden states that attend to other modalities.
+        cross: windows of the readers on each other modality; None if there is none.
+        counts: number of readers of each modality.
+        kept: readers that are returned.
+        own: windows of the returned hidden states on the readers.
     """
 
     input: Windows
@@ -62,22 +66,24 @@ class Phase(NamedTuple):
 
 
 class PhasePlan:
-    """What has to be computed for the last hidden state of each row, which alone is read, and nothing else.
+    """Everything that the last hidden state of each row, the only one that is read, depends on.
 
-    Windows are narrow: the last pass needs the few hidden states that the last one looks at, the pass before it those that
-    these look at, and so on. So a plan is made from the last pass to the first. A modality's rows stand behind those of the
-    modality before it: row `r` of modality `m` is row `m * batch + r`.
+    Windows are narrow: the last pass needs the few hidden states in the window of the last one, the pass before it
+    those in the windows of these, and so on. The plan is therefore built from the last pass to the first. The rows of
+    a modality follow those of the previous one: row `r` of modality `m` is row `m * batch + r`.
 
     Args:
-        masks: `(batch, length)` of each modality.
-        training: whether random shifts are drawn.
+        config: configuration of SPT or SUGRM.
+        masks: real steps of each modality, `(batch, length)`.
+        training: draw random shifts.
 
     Attributes:
-        steps, hidden: all steps of the input, and all hidden states that there could be.
-        last: which hidden states are the last of their rows.
+        steps: positions of all steps of the input.
+        hidden: positions of all possible hidden states.
+        last: the last hidden state of each row.
         phases: the passes, in order.
-        first: which hidden states the first pass starts with.
-        read: which steps are looked at.
+        first: hidden states that the first pass starts with.
+        read: steps of the input that are read.
     """
 
     def __init__(self, config: PreTrainedConfig, masks: list[torch.Tensor], training: bool):
@@ -89,7 +95,8 @@ class PhasePlan:
         )
         ends = self.hidden.first + self.hidden.lengths - 1
         self.last = ends.clamp_min(0) if exporting() else ends[self.hidden.lengths > 0]
-        self.phases, chosen = [], Subset(self.hidden.count, self.last)
+        self.phases: list[Phase] = []
+        chosen = Subset(self.hidden.count, self.last)
         for number in reversed(range(config.num_hidden_layers)):
             chosen = self.prepend(number, chosen)
         self.first = chosen.places
@@ -98,7 +105,7 @@ class PhasePlan:
         self.read = read.places
 
     def prepend(self, number: int, kept: Subset) -> Subset:
-        """Put pass `number`, which gives the hidden states `kept`, before those that there are; what it starts with."""
+        """Insert pass `number`, which returns the hidden states `kept`, at the front; return what it starts with."""
         own = self.look("self", number, kept)
         readers = Subset(self.hidden.count, kept.places, own.places)
         cross = [self.look("cross", number, readers, turn) for turn in range(1, self.modalities)]
@@ -115,9 +122,15 @@ class PhasePlan:
         return start
 
     def look(self, kind: str, number: int, chosen: Subset, turn: int = 0) -> Windows:
-        """Windows of the chosen hidden states in pass `number`, on the modality that comes `turn` after their own.
+        """Return the windows of hidden states in a pass.
 
         Window step k of hidden state i is step (i + 1) stride - width + shift + k of the context.
+
+        Args:
+            kind: kind of attention: `"input"`, `"cross"` or `"self"`.
+            number: number of the pass.
+            chosen: the hidden states.
+            turn: offset of the modality that they attend to from their own.
         """
         row, position = self.hidden.row[chosen.places], self.hidden.position[chosen.places]
         context, stride = (self.steps, self.config.stride) if kind == "input" else (self.hidden, 1)
@@ -128,14 +141,15 @@ class PhasePlan:
         other = torch.where(other < rows, other, other - rows)
         length = context.lengths[other]
         inside = (place >= 0) & (place < length) if self.config.window == "clip" else (length > 0).expand(width, -1)
-        found = (context.first[other] + place % length.clamp_min(1)).clamp_max(context.count - 1)
+        places = (context.first[other] + place % length.clamp_min(1)).clamp_max(context.count - 1)
         return Windows(
-            found, None if not exporting() and inside.all() else inside, self.counts(self.hidden, chosen.places)
+            places, None if not exporting() and inside.all() else inside, self.counts(self.hidden, chosen.places)
         )
 
-    def shift(self, kind: str, number: int, row, position):
-        """Phase shift of hidden states at `row` and `position` in pass `number`: an int, or one for each."""
-        letters, shift, length = getattr(self.config, f"{kind}_shift"), 0, self.steps.lengths[row]
+    def shift(self, kind: str, number: int, row: torch.Tensor, position: torch.Tensor) -> int | torch.Tensor:
+        """Return the phase shift of hidden states in pass `number`: an int, or one for each."""
+        letters, length = getattr(self.config, f"{kind}_shift"), self.steps.lengths[row]
+        shift: int | torch.Tensor = 0
         if "S" in letters:
             shift = shift + number * SAME_SHIFT
         if "P" in letters:
@@ -146,17 +160,19 @@ class PhasePlan:
         return shift
 
     def counts(self, rows: PackedPositions, places) -> list[int]:
-        """How many of these places of `rows` belong to each modality."""
+        """Return how many of `places` in `rows` belong to each modality."""
         if exporting():
             return rows.group_counts
         return torch.bincount(rows.row[places] // self.batch, minlength=self.modalities).tolist()
 
 
 class PhasedBlock(nn.Module):
-    """The weights of one attention and of the feed-forward step behind it, both pre-norm.
+    """Weights of one attention and its feed-forward step, both pre-norm.
 
     Args:
-        memory_size: features per step of the context; None: the context is hidden states that share the norm of the query.
+        config: configuration of SPT or SUGRM.
+        memory_size: features per step of the context; None if the context is hidden states, which share the query's
+            norm.
     """
 
     def __init__(self, config: PreTrainedConfig, memory_size: int | None = None):
@@ -176,22 +192,23 @@ class PhasedBlock(nn.Module):
         self.shrink = XavierLinear(4 * size, size)
 
     def ask(self, hidden: torch.Tensor, reverse: bool) -> torch.Tensor:
-        """Queries of hidden states; `reverse` swaps the roles of query and key."""
+        """Return the queries of hidden states; `reverse` swaps the roles of query and key."""
         return (self.key if reverse else self.query)(self.norm(hidden))
 
     def remember(self, steps: torch.Tensor, reverse: bool = False) -> torch.Tensor:
-        """Keys and values of a context `(steps, memory size)`, side by side; `reverse` as in `ask`."""
+        """Return concatenated keys and values of a context `(steps, memory size)`; `reverse` as in `ask`."""
         key = self.query if reverse else self.key
         weight = torch.cat([key.weight, self.value.weight])
         norm = self.norm if self.memory_norm is None else self.memory_norm
         return F.linear(norm(steps), weight, torch.cat([key.bias, self.value.bias]))
 
     def feed_forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Return the output of the feed-forward step."""
         return self.shrink(self.dropout(F.relu(self.expand(self.feed_forward_norm(hidden)))))
 
 
 class PhasedLayer(GradientCheckpointingLayer):
-    """Input, cross and self attention of the hidden states `(hidden states, size)` of all modalities, one after the other."""
+    """Input, cross and self attention of the hidden states `(hidden states, size)` of all modalities in sequence."""
 
     def __init__(self, config: PreTrainedConfig):
         super().__init__()
@@ -203,19 +220,19 @@ class PhasedLayer(GradientCheckpointingLayer):
         self.attention_dropout = Dropout(config.attention_dropout, inplace=True)
         self.dropout = Dropout(config.hidden_dropout_prob, inplace=True)
         names = {(a, b): (f"{a}_{b}", False) for a, b in pairs} | {(b, a): (f"{a}_{b}", True) for a, b in pairs}
-        self.turns = [  # per turn and reader: the block, and whether the roles are swapped
+        self.turns = [  # per turn and reader: name of the block, True if roles are swapped
             [names[m, modalities[(i + turn) % len(modalities)]] for i, m in enumerate(modalities)]
             for turn in range(1, len(modalities))
         ]
 
     def forward(self, hidden, memory, phase: Phase):
-        """`memory` is that of the input."""
+        """Return the hidden states that `phase` keeps; `memory` is that of the input."""
         hidden = self.attend([(block, False) for block in self.input_attention.values()], hidden, memory, phase.input)
         parts, hidden = hidden.split(phase.input.counts), hidden.index_select(0, phase.readers)
         if phase.cross is not None:
             turns = [[(self.cross_attention[name], reverse) for name, reverse in turn] for turn in self.turns]
             memory = torch.cat([
-                turn[i - number][0].remember(part, turn[i - number][1])  # by the reader that comes `number` before it
+                turn[i - number][0].remember(part, turn[i - number][1])  # the block of the reader `number` modalities before
                 for number, turn in enumerate(turns, start=1)
                 for i, part in enumerate(parts)
             ])  # fmt: skip
@@ -228,7 +245,11 @@ class PhasedLayer(GradientCheckpointingLayer):
         return self.attend([(block, False) for block in blocks], hidden.index_select(0, phase.kept), memory, phase.own)
 
     def attend(self, blocks: list[tuple[PhasedBlock, bool]], hidden, memory, windows: Windows) -> torch.Tensor:
-        """What becomes of hidden states that look at a memory: the first `windows.counts[0]` with the first block, ..."""
+        """Return hidden states after attention to a memory and the feed-forward step.
+
+        The first `windows.counts[0]` hidden states use the first block, the next `windows.counts[1]` the second, and
+        so on.
+        """
         parts, kept = hidden.split(windows.counts), None
         query = torch.cat([block.ask(part, reverse) for (block, reverse), part in zip(blocks, parts)])
         if self.training and self.attention_dropout.p:
@@ -244,7 +265,7 @@ class PhasedLayer(GradientCheckpointingLayer):
 
 
 class PhasedEncoder(nn.Module):
-    """Streams to one vector per modality, `{modality: (batch, size)}`; zeros where a row lacks it."""
+    """Encoder of streams into one vector per modality."""
 
     def __init__(self, config: PreTrainedConfig):
         super().__init__()
@@ -257,10 +278,11 @@ class PhasedEncoder(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self):
-        """Of the initial hidden states."""
+        """Draw the initial hidden states."""
         nn.init.xavier_uniform_(self.initial)
 
     def forward(self, streams: dict[str, Stream]) -> dict[str, torch.Tensor]:
+        """Return the last hidden state of each modality, `(batch, size)`; zeros for a missing modality."""
         plan = PhasePlan(self.config, [stream.mask for stream in streams.values()], self.training)
         memory, parts = [], plan.read.split(plan.counts(plan.steps, plan.read))
         for i, ((m, stream), read) in enumerate(zip(streams.items(), parts)):
@@ -283,5 +305,5 @@ class PhasedEncoder(nn.Module):
         return dict(zip(streams, views.unflatten(0, (len(streams), -1))))
 
     def embed(self, packed, position, longest: int):
-        """Scaled steps `(steps, size)` with their positions."""
+        """Return scaled steps `(steps, size)` with their positions."""
         return self.dropout(self.positions.place(packed * self.config.hidden_size**0.5, position, longest))

@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Sinusoidal position encodings of real steps."""
+"""Sinusoidal position encodings that count real steps only."""
 
 import math
 
@@ -11,7 +11,10 @@ from .streams import Stream
 
 
 def sinusoids(first: int, steps: int, size: int, device=None) -> torch.Tensor:
-    """The sinusoids of positions `first`, `first + 1`, ... `(steps, size)`: all sines, all cosines, a 0 if `size` is odd."""
+    """Return the encodings of the positions `first`, `first + 1`, ..., `(steps, size)`.
+
+    The sines come first, then the cosines, then a 0 if `size` is odd.
+    """
     half = size // 2
     rate = torch.exp(torch.arange(half, device=device) * (-math.log(10000.0) / max(half - 1, 1)))
     angle = torch.arange(first, first + steps, device=device).unsqueeze(1) * rate
@@ -19,12 +22,12 @@ def sinusoids(first: int, steps: int, size: int, device=None) -> torch.Tensor:
 
 
 class SinusoidalPositions(nn.Module):
-    """Adds the sinusoid of Vaswani et al. (2017), as laid out in tensor2tensor; positions count real steps only.
+    """Adds the sinusoidal positions of Vaswani et al. (2017) in the layout of tensor2tensor; only real steps count.
 
     Args:
-        first: the position of the first real step: 0, or 1 as in the code of MulT, SPT, SUGRM and LMR-CBT.
-        skip_zeros: a step whose first feature is exactly 0 gets no position, and the others keep theirs: that code takes
-            the first feature for a token id, and 0 for padding.
+        first: position of the first real step: 0, or 1 as in the public code of MulT, SPT, SUGRM and LMR-CBT.
+        skip_zeros: give no position to a step whose first feature is exactly 0, without changing the positions of
+            others: that code mistakes the first feature for a token id, and 0 for padding.
     """
 
     def __init__(self, first: int = 0, skip_zeros: bool = False):
@@ -32,11 +35,12 @@ class SinusoidalPositions(nn.Module):
         self.first, self.skip_zeros = first, skip_zeros
 
     def forward(self, stream: Stream) -> Stream:
+        """Return the stream with positions added."""
         values, mask = stream
         return Stream(self.place(values, (mask.cumsum(1) - 1).clamp_min(0), mask.shape[1]), mask).cleaned()
 
     def place(self, values: torch.Tensor, steps: torch.Tensor, length: int) -> torch.Tensor:
-        """`values` `(..., size)` with the sinusoids of the `steps` `(...)` they stand at, from 0, below `length`."""
+        """Return `values` `(..., size)` plus the encodings of their `steps` `(...)`, from 0 and below `length`."""
         positions = sinusoids(self.first, length, values.shape[-1], values.device).to(values.dtype)[steps]
         if self.skip_zeros:
             positions = positions.masked_fill(values[..., :1] == 0, 0.0)

@@ -1,17 +1,20 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Heads and losses of all tasks of a model."""
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 
 class TaskHeads(nn.Module):
-    """One head per task; each reads the view that its task names.
+    """One head per task on the view that the task names.
 
     Args:
-        tasks: task descriptions (`models.configuration.Task`).
-        build_head: called with a task, gives the module from view `(batch, size)` to logits `(batch, n)`.
+        tasks: the tasks of the model.
+        build_head: function from a task to its head, a module from a view `(batch, size)` to logits `(batch,
+            outputs)`.
     """
 
     def __init__(self, tasks, build_head):
@@ -20,17 +23,21 @@ class TaskHeads(nn.Module):
         self.heads = nn.ModuleDict({task.name: build_head(task) for task in tasks})
 
     def forward(self, views: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Return the logits of each task."""
         return {name: head(views[self.tasks[name].view]) for name, head in self.heads.items()}
 
     def losses(self, logits: dict[str, torch.Tensor], labels: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Mean loss over the known labels of each task in `labels`; NaN and -100 are unknown.
+        """Return the mean loss over the known labels of each task in `labels`; NaN and -100 are unknown.
 
-        Where generated labels y come with those they are generated from, y', each sample's loss is multiplied by
-        tanh(|y - y'|), so that samples count by how much their modality disagrees (SUGRM, section 3.4; Self-MM).
+        For generated labels y whose originals y' are also given, the loss of each sample is multiplied by tanh(|y -
+        y'|), so that samples count by how much their modality disagrees (SUGRM, section 3.4; Self-MM).
+
+        Raises:
+            ValueError: `labels` has an unknown task, or labels of another shape.
         """
         for name in labels:
             if name not in self.tasks:
-                raise ValueError(f"`labels` has the task {name!r}; the model knows {', '.join(self.tasks)}.")
+                raise ValueError(f"`labels` has the unknown task {name!r}; expected {', '.join(self.tasks)}.")
         return {
             name: self._loss(task, logits[name], labels[name], labels.get(task.generated_from))
             for name, task in self.tasks.items()
@@ -38,18 +45,18 @@ class TaskHeads(nn.Module):
         }
 
     def supervise(self, logits, labels, rows: torch.Tensor) -> torch.Tensor:
-        """The weighted loss of further predictions of the same labels, of the rows in `rows` `(batch,)` only."""
+        """Return the weighted loss of additional predictions of the same labels, on the rows of a mask `(batch,)`."""
         kept = {}
         for name, target in labels.items():
-            beside = ~rows.view(-1, *[1] * (target.ndim - 1))
-            kept[name] = target.masked_fill(beside, torch.nan if target.is_floating_point() else -100)
+            ignored = ~rows.view(-1, *[1] * (target.ndim - 1))
+            kept[name] = target.masked_fill(ignored, torch.nan if target.is_floating_point() else -100)
         losses = self.losses(logits, kept)
         return sum(
             (self.tasks[name].weight * loss for name, loss in losses.items()), rows.new_zeros((), dtype=torch.float)
         )
 
     def _loss(self, task, logits, labels, origin=None):
-        soft = task.problem_type == "single_label_classification" and labels.ndim == 2  # probabilities of the classes
+        soft = task.problem_type == "single_label_classification" and labels.ndim == 2  # class probabilities
         expected = logits.shape if soft or task.problem_type == "multi_label_classification" else logits.shape[:1]
         if labels.shape != expected:
             raise ValueError(f"Labels of {task.name!r} have shape {tuple(labels.shape)}; expected {tuple(expected)}.")
@@ -71,7 +78,12 @@ class TaskHeads(nn.Module):
             if task.problem_type == "multi_label_classification":
                 loss = F.binary_cross_entropy_with_logits(logits, target, pos_weight=weights, reduction="none")
             else:
-                criterion = {"l1": F.l1_loss, "l2": F.mse_loss, "huber": F.huber_loss}[task.regression_loss]
+                criteria: dict[str, Callable[..., torch.Tensor]] = {
+                    "l1": F.l1_loss,
+                    "l2": F.mse_loss,
+                    "huber": F.huber_loss,
+                }
+                criterion = criteria[task.regression_loss]
                 loss = criterion(logits.squeeze(-1), target, reduction="none")
                 if origin is not None:
                     known = known & ~torch.isnan(origin)
