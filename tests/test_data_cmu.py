@@ -134,7 +134,7 @@ def test_files_with_doubled_ids_are_not_joined(tmp_path):
 
     write_mult_pickle(tmp_path, change=doubled)
     write_mult_pickle(tmp_path, aligned=False, labels=False)
-    with pytest.raises(ValueError, match="cannot be joined: ids of train are there twice"):
+    with pytest.raises(ValueError, match="cannot be joined: ids of train are repeated"):
         rows_of(find_layout("cmu_mosi", tmp_path, align="none"))
 
 
@@ -309,7 +309,7 @@ def test_unimodal_labels_that_only_training_rows_have(tmp_path):
         (_replaced("audio_lengths", lambda v: [n + 50 for n in v]), "`audio_lengths` of train goes from .* 40 steps"),
         (_replaced("audio_lengths", lambda v: v[:-1]), r"`audio_lengths` of train is int64 \(4,\)"),
         (_replaced("text_bert", lambda v: v[:, :2]), r"\(5, 2, 12\); expected \(clips, 3, steps\)"),
-        (_replaced("regression_labels", lambda v: [["x"]] * 5), "no numbers"),
+        (_replaced("regression_labels", lambda v: [["x"]] * 5), "not numbers"),
         (_replaced("regression_labels", lambda v: np.zeros((5, 2))), r"shape \(5, 2\); expected one number"),
         (lambda c: c["test"].pop("id"), "split `test` has no `id`"),
     ],
@@ -469,11 +469,11 @@ def test_damaged_mfn_h5(tmp_path):
     path = tmp_path / "audio_train.h5"
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match="audio_train.h5 is truncated or no HDF5 file"):
+    with pytest.raises(ValueError, match="audio_train.h5 is truncated or not an HDF5 file"):
         rows_of(find_layout("ict_mmmo", tmp_path))
     with h5py.File(path, "w") as file:
         file["d2"] = np.ones(3)
-    with pytest.raises(ValueError, match="no data set `d1`; it has d2"):
+    with pytest.raises(ValueError, match="no dataset `d1`; it has d2"):
         rows_of(find_layout("ict_mmmo", tmp_path))
     with h5py.File(path, "w") as file:
         file.create_dataset("d1", shape=(10**6, 10**4, 10), dtype="f8", chunks=(1, 1, 10), compression="gzip")
@@ -600,7 +600,7 @@ def test_mosi_raw(tmp_path):
     assert first["start"] is None and first["end"] is None
     assert layout.reported["clip_without_label"] == 2
     assert [clip.id for clip in layout.dropped] == [f"{MOSI[2]}[0]", f"{MOSI[2]}[1]"]
-    assert {clip.reason for clip in layout.dropped} == {"neither transcript nor media of it are there"}
+    assert {clip.reason for clip in layout.dropped} == {"it has neither a transcript nor media"}
 
 
 def test_a_clip_without_transcript_keeps_its_media(tmp_path):

@@ -143,7 +143,7 @@ def test_missing_transcripts_and_clips_are_counted(folder):
     (sound / "Ses01F_impro00_F000.wav").rename(sound / "Ses01F_impro00_F099.wav")
     rows, layout = rows_of(folder)
     assert layout.reported == {"no_transcript": 4, "no_media": 1, "clip_without_label": 1}
-    lost = DroppedClip("Ses01F_impro00_F000", "neither transcript nor media of it are there")
+    lost = DroppedClip("Ses01F_impro00_F000", "it has neither a transcript nor media")
     assert lost in layout.dropped and len(rows) == 24 - 1
     assert rows[0]["transcript"] is None and rows[0]["spans"] is None and rows[0]["audio_file"]
 
@@ -172,7 +172,7 @@ def test_bad_files_are_named(folder):
     whole = path.read_bytes()
     for broken, message in (
         (b"% nothing here\n", "holds no evaluation lines"),
-        (whole + b"[1.0 - 2.0]\tSes02F_impro00_F000\tneu\t[1, 2, 3]\n", "is there twice"),
+        (whole + b"[1.0 - 2.0]\tSes02F_impro00_F000\tneu\t[1, 2, 3]\n", "is repeated"),
         (b"[1.0 - 2.0]\tSes02F_impro00_F000\tneu\t[1, 2]\n", r"line 1: expected `\[start - end\]"),
         (b"[3.0 - 2.0]\tSes02F_impro00_F000\tneu\t[1, 2, 3]\n", "line 1: expected"),
         (whole.replace(b"neu", b"n\xe9u"), "is not UTF-8"),

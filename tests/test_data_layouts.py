@@ -15,8 +15,8 @@ from mm_affect.data import LabelField, RowReader, check_label, load, write_rows
 from mm_affect.data.corpora import official_folds
 from mm_affect.data.corpora.corpus_builder import CorpusBuilder
 from mm_affect.data.corpora.layouts import deduplicate_ids
-from mm_affect.data.corpora.official_folds import carve_validation, folds_hash, load_folds, split_of
-from mm_affect.data.corpora.padding import by_lengths, padded_side, without_padding, zero_ends
+from mm_affect.data.corpora.official_folds import folds_hash, get_split_by_id, load_folds, select_validation_groups
+from mm_affect.data.corpora.padding import bounds_from_lengths, count_zero_steps, detect_padding, find_padded_side
 from mm_affect.data.corpora.registry import CORPORA, find_layout, fingerprint, get_corpus
 from mm_affect.data.readers.tables import read_table, read_text
 
@@ -48,7 +48,7 @@ def test_an_empty_folder_is_told_what_was_looked_for_and_whom_to_ask(corpus, tmp
 
 
 def test_a_folder_that_is_not_there(tmp_path):
-    with pytest.raises(FileNotFoundError, match="does not exist. Ask the CMU"):
+    with pytest.raises(FileNotFoundError, match="does not exist. Request the files from the CMU"):
         find_layout("cmu_mosi", tmp_path / "nowhere")
 
 
@@ -209,7 +209,7 @@ def test_labels_beyond_a_scale_are_kept_only_where_the_field_says_so():
 def test_official_folds(corpus, counts):
     splits = load_folds(corpus)
     assert tuple(len(splits[split]) for split in ("train", "validation", "test")) == counts
-    assert len(split_of(corpus)) == sum(counts), "no video is in two folds"
+    assert len(get_split_by_id(corpus)) == sum(counts), "no video is in two folds"
 
 
 @pytest.mark.parametrize("name", ["cmu_mosi", "cmu_mosei"])
@@ -232,10 +232,10 @@ def test_the_hash_of_folds_does_not_depend_on_order():
 
 def test_validation_is_carved_by_group():
     groups = [f"v{i // 7}" for i in range(210)]
-    held = carve_validation(groups, 0.2)
-    assert held == carve_validation(groups, 0.2) and 0.15 < sum(g in held for g in groups) / 210 < 0.25
+    held = select_validation_groups(groups, 0.2)
+    assert held == select_validation_groups(groups, 0.2) and 0.15 < sum(g in held for g in groups) / 210 < 0.25
     with pytest.raises(ValueError, match="between 0 and 1"):
-        carve_validation(groups, 1.0)
+        select_validation_groups(groups, 1.0)
 
 
 # padding ---------------------------------------------------------------------------------------------------------
@@ -250,7 +250,7 @@ def test_padding_is_found_on_either_side(side):
     real["text"][0][-1 if side == "front" else 0] = 0
     real["audio"][1][:] = 0
     arrays = {m: {"train": padded(part, 9 if m == "text" else 30, side)} for m, part in real.items()}
-    bounds, ways = without_padding(arrays)
+    bounds, ways = detect_padding(arrays)
     assert ways == {"text": f"{side}, by zeros", "audio": f"{side}, by zeros"}
     for modality, sequences in real.items():
         for i, sequence in enumerate(sequences):
@@ -270,7 +270,7 @@ def test_aligned_modalities_are_stripped_together():
     arrays = {
         m: {"train": padded(part[:2], 6, "front"), "test": padded(part[2:], 6, "front")} for m, part in real.items()
     }
-    bounds, ways = without_padding(arrays)
+    bounds, ways = detect_padding(arrays)
     assert set(ways.values()) == {"front, by steps that are zero in every modality"}
     assert bounds["text"]["train"].tolist() == bounds["audio"]["train"].tolist() == [[2, 6], [4, 6]]
     assert bounds["text"]["test"].tolist() == [[0, 6]] and bounds["audio"]["test"].tolist() == [[0, 0]]
@@ -278,15 +278,15 @@ def test_aligned_modalities_are_stripped_together():
 
 def test_files_without_padding():
     values = np.ones((2, 4, 3), np.float32)
-    assert padded_side([zero_ends(values)], [4]) is None
-    assert without_padding({"text": {"train": values}})[1] == {"text": "none"}
-    assert zero_ends(np.zeros((2, 0, 3))).tolist() == [[0, 0], [0, 0]]
+    assert find_padded_side([count_zero_steps(values)], [4]) is None
+    assert detect_padding({"text": {"train": values}})[1] == {"text": "none"}
+    assert count_zero_steps(np.zeros((2, 0, 3))).tolist() == [[0, 0], [0, 0]]
 
 
 def test_zero_ends_against_a_loop():
     rng = np.random.default_rng(2)
     values = (rng.random((150, 7, 2)) < 0.25) * rng.normal(size=(150, 7, 2))
-    for (front, behind), sample in zip(zero_ends(values), values, strict=True):
+    for (front, behind), sample in zip(count_zero_steps(values), values, strict=True):
         zero = [not step.any() for step in sample]
         assert front == (zero.index(False) if False in zero else 7)
         assert behind == (zero[::-1].index(False) if False in zero else 7)
@@ -302,7 +302,7 @@ def test_zero_ends_against_a_loop():
 )
 def test_lengths_that_cannot_be(lengths, message):
     with pytest.raises(ValueError, match=message):
-        by_lengths(lengths, 2, 5, "`audio_lengths`")
+        bounds_from_lengths(lengths, 2, 5, "`audio_lengths`")
 
 
 # ids and tables ----------------------------------------------------------------------------------------------------

@@ -144,7 +144,7 @@ def test_videos_and_laughter(folder, tmp_path):
     ("text", "message"),
     [
         ("clip,when\na,1\n", "needs the columns `id` and `start`"),
-        ("id,start\nnobody,1\n", "`nobody` is no id"),
+        ("id,start\nnobody,1\n", "`nobody` is not an id"),
         (f"id,start\n{IDS[0]},-1\n", "its start is not above 0"),
         (f"id,start\n{IDS[0]},soon\n", "needs the columns"),
     ],
@@ -189,7 +189,7 @@ def test_broken_features_are_named(folder):
         ("bert-output.jsonl", b"".join(lines[:3]), "ends before utterance"),
         ("bert-output.jsonl", b'{"features": []}\n' * 24, "is not what BERT's|has shape"),
         ("bert-output.jsonl", b"".join(lines), None),
-        ("features/utterances_final/resnet_pool5.hdf5", b"\x89HDF\r\n\x1a\n cut off", "no readable HDF5"),
+        ("features/utterances_final/resnet_pool5.hdf5", b"\x89HDF\r\n\x1a\n cut off", "not a readable HDF5"),
     ):
         (folder / "data" / name).write_bytes(content)
         if message is not None:

@@ -15,7 +15,7 @@ from fixture_layouts.voxceleb2 import write_meta, write_transcripts, write_voxce
 from mm_affect.data import DroppedClip, load
 from mm_affect.data.corpora.registry import find_layout
 from mm_affect.data.corpora.talking_faces import walk
-from mm_affect.data.corpora.transcript_table import Transcripts, clip_id
+from mm_affect.data.corpora.transcript_table import TranscriptTable, normalize_clip_id
 from mm_affect.data.corpora.voxceleb2 import read_meta
 
 
@@ -107,7 +107,7 @@ def test_english_is_kept_and_everything_is_counted(folder, kind):
 def test_english_by_likelihood_alone(folder):
     ids = write_voxceleb2(folder)
     write_transcripts(folder / "transcripts.csv", manifest(ids, likelihood=[-1.0, -9.0]))
-    with pytest.raises(ValueError, match="no `language` column.*give minimum_likelihood"):
+    with pytest.raises(ValueError, match="no `language` column.*pass minimum_likelihood"):
         list(find_layout("voxceleb2", folder).rows("train"))
     kept = ids_of(find_layout("voxceleb2", folder, validation=0, minimum_likelihood=-5))["train"]
     assert kept == ids[::2]
@@ -183,9 +183,9 @@ def test_a_bad_meta_is_named(tmp_path, content):
 
 def test_ids_as_manifests_write_them():
     assert (
-        clip_id(" ./id1/a.b/00001.wav ")
-        == clip_id("id1\\a.b\\00001.M4A")
-        == clip_id("id1/a.b/00001")
+        normalize_clip_id(" ./id1/a.b/00001.wav ")
+        == normalize_clip_id("id1\\a.b\\00001.M4A")
+        == normalize_clip_id("id1/a.b/00001")
         == "id1/a.b/00001"
     )
 
@@ -207,14 +207,14 @@ def test_bad_manifests_leave_nothing_behind(tmp_path, monkeypatch, content, mess
     path = tmp_path / "transcripts.csv"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=message):
-        Transcripts(path).find("a")
+        TranscriptTable(path).find("a")
     assert os.listdir(tmp_path) == ["transcripts.csv"]
 
 
 def test_the_table_goes_with_its_object(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     path = write_transcripts(tmp_path / "transcripts.csv", manifest(["a", "b"]))
-    told = Transcripts(path)
+    told = TranscriptTable(path)
     assert told.find("b")["transcript"] == "said in b" and told.find("c") is None and len(os.listdir(tmp_path)) == 2
     del told
     assert os.listdir(tmp_path) == ["transcripts.csv"]
@@ -222,7 +222,7 @@ def test_the_table_goes_with_its_object(tmp_path, monkeypatch):
 
 def test_other_files_are_no_manifests(tmp_path):
     with pytest.raises(ValueError, match="expected a .csv, .jsonl or .parquet"):
-        Transcripts(tmp_path / "transcripts.txt")
+        TranscriptTable(tmp_path / "transcripts.txt")
 
 
 # any folder -------------------------------------------------------------------------------------------------------

@@ -37,7 +37,7 @@ from mm_affect import (
 )
 from mm_affect.cli.main import main
 from mm_affect.data import load, read_manifest
-from mm_affect.data.corpora.transcript_table import Transcripts
+from mm_affect.data.corpora.transcript_table import TranscriptTable
 from mm_affect.features.log_mel import LogMelExtractor
 from mm_affect.features.media import read_audio
 from mm_affect.preparation.speech_recognizers import load_recognizer
@@ -262,7 +262,7 @@ def test_the_output_is_a_corpus_and_the_source_stays(ctc, corpus, tmp_path, comm
     assert manifest.records[1]["audio_file"] == str(corpus / "1.wav") and manifest.records[2]["start"] == 0.1
     assert manifest.corpus["transcripts"]["model"] == "tiny_ctc"
     assert load(tmp_path / "out")["train"].num_rows == 5
-    listed = Transcripts(tmp_path / "out" / "manifest.jsonl")
+    listed = TranscriptTable(tmp_path / "out" / "manifest.jsonl")
     assert listed.find("a")["likelihood"] == found["a"]["likelihood"]
 
 

@@ -1,9 +1,12 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""The csv files of bc-LSTM (Poria et al. 2017) for CMU-MOSI: one vector per utterance and modality, and a binary label.
+"""csv files of bc-LSTM (Poria et al. 2017) for CMU-MOSI: one vector per utterance and modality, and a binary label.
 
-`transcripts.csv` has id, words, a number and the label of each utterance; the first column of `text_{train,test}.csv` is
-a row number of it. `audio_{train,test}0.csv` and `video_{train,test}0.csv` are in the same order and end with the label.
-Never the official folds: 23 of their 31 test videos were in the training set of the networks that made these features.
+Released with the code of bc-LSTM. `transcripts.csv` has the id, transcript, a number and the label of every utterance; the
+first column of `text_{train,test}.csv` is a row number of it. `audio_{train,test}0.csv` and `video_{train,test}0.csv` are in
+the same order and end with the label.
+
+Splits: 1,447/752 utterances, by video; validation is taken from whole training videos. The official folds must not be used
+with these features: 23 of their 31 test videos were in the training set of the networks that computed the features.
 """
 
 from collections.abc import Iterator
@@ -17,7 +20,7 @@ from ...label_field import LabelField
 from ..readers.tables import read_lines
 from ..record import CorpusRecord
 from .layouts import CorpusLayout, LayoutFile, LayoutOption, deduplicate_ids
-from .official_folds import carve_validation
+from .official_folds import select_validation_groups
 
 
 CLASSES = ["negative", "positive"]
@@ -27,32 +30,35 @@ FILES = {"text": "text_{}.csv", "audio": "audio_{}0.csv", "visual": "video_{}0.c
 
 
 class BcLstmLayout(CorpusLayout):
-    """A subclass gives `about` (name, license, citation). Validation is whole videos of the training split."""
+    """Layout of the bc-LSTM files. Subclasses set `about`."""
 
     name = "bclstm"
     title = "the bc-LSTM csv files"
     about: CorpusRecord
     files = (
-        LayoutFile("transcripts.csv", "id, words and label of every utterance"),
-        LayoutFile("text_train.csv", "text vectors of train, and which rows these are"),
-        LayoutFile("text_test.csv", "text vectors of test, and which rows these are"),
+        LayoutFile("transcripts.csv", "id, transcript and label of every utterance"),
+        LayoutFile("text_train.csv", "text vectors of train, with their row numbers"),
+        LayoutFile("text_test.csv", "text vectors of test, with their row numbers"),
         LayoutFile("audio_train0.csv", "audio vectors of train"),
         LayoutFile("audio_test0.csv", "audio vectors of test"),
         LayoutFile("video_train0.csv", "visual vectors of train"),
         LayoutFile("video_test0.csv", "visual vectors of test"),
     )
     extra_options = {
-        "validation": LayoutOption("the share of training rows whose videos become the validation split", 0.2),
+        "validation": LayoutOption(
+            "fraction of the training rows, in whole videos, that become the validation split", 0.2
+        ),
     }
 
     @staticmethod
-    def find_files(folder: Path, wanted: LayoutFile) -> list[Path]:
-        """In the folder itself, or in `audio` or `video` below it, as the authors publish them."""
+    def find_files(folder: Path, file: LayoutFile) -> list[Path]:
+        """Return the paths of `file` in the folder itself and in its subfolders `audio` and `video`, as in the release."""
         homes = (Path(folder), Path(folder) / "audio", Path(folder) / "video")
-        return [home / wanted.path for home in homes if (home / wanted.path).is_file()]
+        return [home / file.path for home in homes if (home / file.path).is_file()]
 
     def describe(self) -> CorpusRecord:
-        validation = sum(video in self._held for video in self._videos)
+        """Return the description of the corpus."""
+        validation = sum(video in self._validation_videos for video in self._videos)
         return replace(
             self.about,
             label_fields=[FIELD],
@@ -60,26 +66,25 @@ class BcLstmLayout(CorpusLayout):
             counts={"train": COUNTS["train"] - validation, "validation": validation, "test": COUNTS["test"]},
             split_protocol={
                 "name": "bc-LSTM's own 1447/752 by video",
-                "validation": f"{len(self._held)} of the {len(set(self._videos))} training videos, seed 0",
+                "validation": f"{len(self._validation_videos)} of the {len(set(self._videos))} training videos, seed 0",
                 "groups_may_cross": False,
             },
         )
 
     def rows(self, split: str) -> Iterator[dict]:
+        """Iterate over the rows of a split."""
         home = "test" if split == "test" else "train"
         numbers = self._numbers(home)
         vectors = {m: self._vectors(m, home) for m in FILES if m in self.options["modalities"]}
         for index, number in enumerate(numbers):
             clip, words, _, label = self._transcripts[number]
             video = clip.rpartition("_")[0]
-            if home == "train" and (video in self._held) != (split == "validation"):
+            if home == "train" and (video in self._validation_videos) != (split == "validation"):
                 continue
             row = {"id": self._ids[number], "group": video, "labels": {"sentiment": int(label)}}
             if "text" in self.options["modalities"]:
                 row["transcript"] = " ".join(words.split())
             yield row | {m: values[index : index + 1] for m, values in vectors.items()}
-
-    # the files --------------------------------------------------------------------------------------------------------
 
     @cached_property
     def _transcripts(self) -> list[list[str]]:
@@ -87,26 +92,28 @@ class BcLstmLayout(CorpusLayout):
         lines = read_lines(path)
         for number, line in enumerate(lines, 1):
             if len(line) != 4 or line[3] not in ("0", "1"):
-                raise ValueError(f"{path} line {number}: expected id, words, a number and the label 0 or 1: {line!r}.")
+                raise ValueError(
+                    f"{path} line {number}: expected id, transcript, a number and the label 0 or 1: {line!r}."
+                )
         return lines
 
     @cached_property
     def _ids(self) -> list[str]:
-        unique, twice = deduplicate_ids(line[0] for line in self._transcripts)
-        self.reported.update({"duplicate": twice} if twice else {})
+        unique, repeated = deduplicate_ids(line[0] for line in self._transcripts)
+        self.report("duplicate", repeated)
         return unique
 
     @cached_property
     def _videos(self) -> list[str]:
-        """The video of every training row."""
+        """Return the video of every training row."""
         return [self._transcripts[number][0].rpartition("_")[0] for number in self._numbers("train")]
 
     @cached_property
-    def _held(self) -> set[str]:
-        return carve_validation(self._videos, self.options["validation"])
+    def _validation_videos(self) -> set[str]:
+        return select_validation_groups(self._videos, self.options["validation"])
 
     def _numbers(self, home: str) -> list[int]:
-        """The rows of transcripts.csv that the files of a split are about."""
+        """Return the row numbers in transcripts.csv of the utterances of a split."""
         path = self._path("text", home)
         try:
             numbers = [int(line[0]) for line in read_lines(path)]
@@ -121,7 +128,9 @@ class BcLstmLayout(CorpusLayout):
         try:
             values = np.array(read_lines(path), dtype=np.float64)
         except ValueError:
-            raise ValueError(f"{path} holds lines of unequal length, or what is no number; get it again.") from None
+            raise ValueError(
+                f"{path} holds lines of unequal length, or values that are not numbers; get it again."
+            ) from None
         if values.ndim != 2 or len(values) != len(numbers):
             raise ValueError(f"{path} has {len(values)} lines; {self._path('text', home).name} has {len(numbers)}.")
         if modality == "text":
@@ -130,13 +139,15 @@ class BcLstmLayout(CorpusLayout):
         if (values[:, -1] != labels).any():
             row = int(np.flatnonzero(values[:, -1] != labels)[0])
             raise ValueError(
-                f"{path} line {row + 1}: the label differs from transcripts.csv; the files are of two copies."
+                f"{path} line {row + 1}: the label differs from transcripts.csv; the files belong to different releases."
             )
         return values[:, :-1].astype(np.float32)
 
     def _path(self, modality: str, home: str) -> Path:
         name = FILES[modality].format(home)
-        found = self.find_files(self.folder, LayoutFile(name, ""))
-        if not found:
-            raise FileNotFoundError(f"{self.folder} has no {name}, nor has a folder `audio` or `video` in it.")
-        return found[0]
+        paths = self.find_files(self.folder, LayoutFile(name, ""))
+        if not paths:
+            raise FileNotFoundError(
+                f"{self.folder} has no {name}, neither directly nor in a subfolder `audio` or `video`."
+            )
+        return paths[0]

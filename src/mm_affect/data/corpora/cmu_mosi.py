@@ -1,5 +1,12 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""CMU-MOSI: sentiment in 2,199 segments of 93 opinion videos (Zadeh et al. 2016), official folds 1,284/229/686."""
+"""CMU-MOSI: sentiment in 2,199 segments of 93 opinion videos (Zadeh et al. 2016).
+
+Source: CMU MultiComp Lab and the CMU Multimodal SDK. License: research only.
+
+Splits: the official folds of the SDK, by video: 1,284/229/686 segments. The bc-LSTM files have a split of their own.
+
+Labels: sentiment in [-3, 3].
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +15,7 @@ from ...label_field import LabelField
 from ..readers.tables import read_text
 from ..record import CorpusRecord
 from .bclstm_csv import BcLstmLayout
-from .cmu_raw_release import Clip, RawReleaseLayout, sentiment_of
+from .cmu_raw_release import Clip, RawReleaseLayout, parse_sentiment
 from .cmu_sdk import SdkLayout
 from .cmu_segment_labels import Segments
 from .layouts import Corpus
@@ -30,70 +37,77 @@ FOLDS = {
     "validation": "official",
     "groups_may_cross": False,
 }
-IN_FILE = FOLDS | {"name": "official folds of the CMU Multimodal SDK, as the file has them"}
+FILE_FOLDS = FOLDS | {"name": "official folds of the CMU Multimodal SDK, as the file has them"}
 ABOUT = CorpusRecord(NAME, license=LICENSE, citation=CITATION, split_protocol=FOLDS)
 SENTIMENT = LabelField("sentiment", "regression", range=(-3.0, 3.0), strict=False)
 
 
 class MosiSdkLayout(SdkLayout):
-    """Computational sequences."""
+    """Computational sequences of CMU-MOSI."""
 
     corpus, about, label_fields, counts = "cmu_mosi", ABOUT, [SENTIMENT], COUNTS
 
-    def labels_of(self, values) -> dict:
-        return sentiment_of(values)
+    def parse_labels(self, values) -> dict:
+        """Parse the labels of a segment."""
+        return parse_sentiment(values)
 
 
 class MosiRawLayout(RawReleaseLayout):
-    """`Raw/Transcript/Segmented/<video>.annotprocessed` has lines `k_DELIM_text`; k counts from 1, labels from 0."""
+    """Raw release of CMU-MOSI, with transcripts in `Raw/Transcript/Segmented/<video>.annotprocessed`.
+
+    Clips are numbered from 1, labels from 0.
+    """
 
     corpus, about, label_fields, counts = "cmu_mosi", ABOUT, [SENTIMENT], COUNTS
     label_columns = ("sentiment",)
 
-    def labels_of(self, values) -> dict:
-        return sentiment_of(values)
+    def parse_labels(self, values) -> dict:
+        """Parse the labels of a segment."""
+        return parse_sentiment(values)
 
     def clips(self, video: str) -> list[Clip]:
+        """Return the clips in the transcript of a video."""
         path = self.folder / "Raw" / "Transcript" / "Segmented" / f"{video}.annotprocessed"
         return read_annotprocessed(path) if path.is_file() else []
 
     def match(self, segments: Segments, clips: list[Clip]) -> list[Clip | None]:
+        """Return the clip of every segment, or None."""
         numbered = {clip.number: clip for clip in clips}
         return [numbered.get(k + 1, Clip(k + 1, "")) for k in range(len(segments.ids))]
 
 
 class MosiMultLayout(MultPickleLayout):
-    """`mosi_data.pkl`: audio has 5 features, visual 20."""
+    """MulT pickles of CMU-MOSI, with 5 audio and 20 visual features."""
 
-    stem, about, label_field, counts = "mosi", replace(ABOUT, split_protocol=IN_FILE), SENTIMENT, COUNTS
+    stem, about, label_field, counts = "mosi", replace(ABOUT, split_protocol=FILE_FOLDS), SENTIMENT, COUNTS
 
 
 class MosiMmsaLayout(MmsaPickleLayout):
-    """`aligned_50.pkl` and `unaligned_50.pkl`."""
+    """MMSA pickles of CMU-MOSI."""
 
-    about, label_field, counts = replace(ABOUT, split_protocol=IN_FILE), SENTIMENT, COUNTS
+    about, label_field, counts = replace(ABOUT, split_protocol=FILE_FOLDS), SENTIMENT, COUNTS
 
 
 class MosiMisaLayout(MisaPickleLayout):
-    """`train.pkl`, `dev.pkl` and `test.pkl`."""
+    """MISA pickles of CMU-MOSI."""
 
-    about, label_field, counts = replace(ABOUT, split_protocol=IN_FILE), SENTIMENT, COUNTS
+    about, label_field, counts = replace(ABOUT, split_protocol=FILE_FOLDS), SENTIMENT, COUNTS
 
 
 class MosiMfnLayout(MfnH5Layout):
-    """`y_train.h5` and so on."""
+    """MFN files of CMU-MOSI."""
 
-    about, label_field, counts = replace(ABOUT, split_protocol=IN_FILE), SENTIMENT, COUNTS
+    about, label_field, counts = replace(ABOUT, split_protocol=FILE_FOLDS), SENTIMENT, COUNTS
 
 
 class MosiBcLstmLayout(BcLstmLayout):
-    """The binary label, on another split."""
+    """bc-LSTM files of CMU-MOSI, with a binary label and another split."""
 
     about = CorpusRecord(f"{NAME}, bc-LSTM features", license=LICENSE, citation=CITATION)
 
 
 def read_annotprocessed(path: Path) -> list[Clip]:
-    """The clips of a transcript: lines `k_DELIM_text`."""
+    """Read the clips of a transcript with lines `k_DELIM_text`."""
     clips = []
     for number, line in enumerate(read_text(path).splitlines(), 1):
         k, delimiter, text = line.partition("_DELIM_")
@@ -111,7 +125,7 @@ CORPUS = Corpus(
     license=LICENSE,
     citation=CITATION,
     access=(
-        "Ask the CMU MultiComp Lab (http://multicomp.cs.cmu.edu/resources/cmu-mosi-dataset/), whose SDK "
+        "Request the files from the CMU MultiComp Lab (http://multicomp.cs.cmu.edu/resources/cmu-mosi-dataset/), whose SDK "
         "(https://github.com/CMU-MultiComp-Lab/CMU-MultimodalSDK) describes the files."
     ),
     layouts=(

@@ -1,5 +1,13 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""ICT-MMMO: sentiment from 1 to 5 of 340 film reviews on video (Woellmer et al. 2013), in the h5 files of MFN."""
+"""ICT-MMMO: sentiment of 340 online movie reviews on video (Woellmer et al. 2013), in the HDF5 files of MFN.
+
+Source: the files in the MFN repository; the videos are available from USC ICT. License: research only.
+
+Splits: 220/40/80 reviews, as in the MFN repository. The clips do not name their speakers, so speakers may be in several
+splits.
+
+Labels: sentiment in [1, 5].
+"""
 
 from ...label_field import LabelField
 from ..record import CorpusRecord
@@ -16,7 +24,7 @@ COUNTS = {"train": 220, "validation": 40, "test": 80}
 
 
 class IctMmmoLayout(MfnH5Layout):
-    """Known copies lack the text of the training split."""
+    """MFN files of ICT-MMMO. The published files lack the text of the training split."""
 
     about = CorpusRecord(
         "ICT-MMMO",
@@ -33,7 +41,7 @@ CORPUS = Corpus(
     title="ICT-MMMO",
     license=LICENSE,
     citation=CITATION,
-    access="The h5 files are in https://github.com/pliang279/MFN (new_data/mmmo); the videos are with USC ICT.",
+    access="The h5 files are in https://github.com/pliang279/MFN (new_data/mmmo); the videos are available from USC ICT.",
     layouts=(IctMmmoLayout,),
     counts=COUNTS,
 )

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Self
 
 from ...label_field import LabelField
 from ...messages import did_you_mean
@@ -120,7 +121,7 @@ class CorpusLayout:
         """Iterate over the rows of a split, in constant memory."""
         raise NotImplementedError
 
-    def shard(self, index: int, num_shards: int) -> "CorpusLayout":
+    def shard(self, index: int, num_shards: int) -> Self:
         """Return a new layout that reads shard `index` of `num_shards`; it can be sent to another process."""
         shard = type(self)(self.folder, self.options)
         shard.shard_index, shard.num_shards = index, num_shards
@@ -130,14 +131,19 @@ class CorpusLayout:
         """Iterate over the groups of this shard: every `num_shards`-th one, in their order."""
         return islice(groups, self.shard_index, None, self.num_shards)
 
+    def report(self, kind: str, count: int) -> None:
+        """Add to the count of `kind` in `reported`; zero adds no entry."""
+        if count:
+            self.reported[kind] += count
+
     def audit_labels(self, labels: dict, fields: list[LabelField]) -> dict:
         """Count missing, out-of-range and empty labels in `reported`, and return `labels` unchanged."""
         for column in fields:
             value, bounds = labels.get(column.name), column.range
-            numbers = value if isinstance(value, list) else [value]
             if value is None:
                 self.reported[f"no_{column.name}"] += 1
                 continue
+            numbers = value if isinstance(value, list) else [value]
             if column.problem_type == "multi_label_classification" and not any(number > 0 for number in numbers):
                 self.reported[f"without_any_{column.name}"] += 1
             if bounds and not all(bounds[0] <= number <= bounds[1] for number in numbers):
@@ -189,6 +195,13 @@ def deduplicate_ids(ids: Iterable[str]) -> tuple[list[str], int]:
 def finite_or_none(value: float) -> float | None:
     """Return a label as a float, or None (unknown) if it is not finite."""
     return float(value) if math.isfinite(value) else None
+
+
+def check_fraction(name: str, value: object) -> float:
+    """Return the value of an option that is a fraction, at least 0 and less than 1. Raises `ValueError` otherwise."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+        raise ValueError(f"Option `{name}` is {value!r}; expected a fraction from 0 to less than 1.")
+    return value
 
 
 def check_options(options: dict, known: dict[str, LayoutOption], title: str) -> dict:

@@ -1,12 +1,12 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""The h5 files of the Memory Fusion Network (Zadeh et al. 2018): word-aligned sequences of equal, padded length.
+"""HDF5 files of the Memory Fusion Network (Zadeh et al. 2018): word-aligned sequences, padded to equal length.
 
-`text_<split>_emb.h5` (also `text_<split>.h5`), `audio_<split>.h5`, `video_<split>.h5` (clips, steps, features) and
-`y_<split>.h5` (clips,), one data set `d1` each, splits train, valid and test. There are no ids. A modality may be missing
-in a split: its rows have no steps of it.
+Released with the code of MFN: `text_<split>_emb.h5` (or `text_<split>.h5`), `audio_<split>.h5`, `video_<split>.h5` (clips,
+steps, features) and `y_<split>.h5` (clips,) for the splits train, valid and test, with one HDF5 dataset `d1` each. There are
+no ids. If a split lacks a modality, its rows have no steps of it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -14,10 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from ...label_field import LabelField
+from ..readers.csd import MAX_COMPRESSION_RATIO
+from ..readers.hdf5 import import_h5py
 from ..record import CorpusRecord
 from .layouts import CorpusLayout, LayoutFile, finite_or_none
-from .padding import without_padding
-from .split_pickle import FILE_SPLITS, check_lengths, numbers_of, sequences
+from .padding import detect_padding
+from .split_pickle import FILE_SPLITS, check_lengths, to_numbers, to_sequences
 
 
 FILES = {"text": ("text_{}_emb.h5", "text_{}.h5"), "audio": ("audio_{}.h5",), "visual": ("video_{}.h5",)}
@@ -25,13 +27,13 @@ LABELS = "y_{}.h5"
 
 
 class MfnH5Layout(CorpusLayout):
-    """A subclass gives `about` (name, license, citation, split_protocol), `label_field` and `counts`."""
+    """Layout of the MFN files. Subclasses set `about`, `label_field` and `counts`."""
 
     name = "mfn_h5"
     title = "the h5 files of MFN"
     about: CorpusRecord
     label_field: LabelField
-    counts: dict[str, int]
+    counts: Mapping[str, int]
     files = (
         *(LayoutFile(LABELS.format(s), f"labels of {s}") for s in FILE_SPLITS.values()),
         *(
@@ -42,26 +44,28 @@ class MfnH5Layout(CorpusLayout):
     )
 
     @staticmethod
-    def find_files(folder: Path, wanted: LayoutFile) -> list[Path]:
-        """Like `CorpusLayout.find_files`; `_emb` may be missing in the name."""
-        return CorpusLayout.find_files(folder, wanted) or CorpusLayout.find_files(
-            folder, LayoutFile(wanted.path.replace("_emb", ""), "")
+    def find_files(folder: Path, file: LayoutFile) -> list[Path]:
+        """Return the paths that match `file`, whose name may lack `_emb`."""
+        return CorpusLayout.find_files(folder, file) or CorpusLayout.find_files(
+            folder, LayoutFile(file.path.replace("_emb", ""), "")
         )
 
     def describe(self) -> CorpusRecord:
+        """Return the description of the corpus."""
         return replace(
             self.about,
             label_fields=[self.label_field],
             sizes={m: next(iter(parts.values())).shape[2] for m, parts in self._arrays.items()},
-            counts=self.counts,
+            counts=dict(self.counts),
             padding=self._bounds[1],
         )
 
     def rows(self, split: str) -> Iterator[dict]:
+        """Iterate over the rows of a split."""
         name = self.label_field.name
         absent = [m for m in self.options["modalities"] if split not in self._arrays.get(m, {})]
         for index, value in enumerate(self._labels[split]):
-            row = {"id": f"{split}-{index}", "group": f"{split}-{index}"}
+            row: dict = {"id": f"{split}-{index}", "group": f"{split}-{index}"}
             for modality, parts in self._arrays.items():
                 if split in parts:
                     start, stop = self._bounds[0][modality][split][index]
@@ -74,7 +78,7 @@ class MfnH5Layout(CorpusLayout):
         labels = {}
         for split, name in FILE_SPLITS.items():
             path = self.folder / LABELS.format(name)
-            labels[split] = numbers_of(_read(path), f"{path}, `d1`")
+            labels[split] = to_numbers(_read(path), f"{path}, `d1`")
         return labels
 
     @cached_property
@@ -85,46 +89,44 @@ class MfnH5Layout(CorpusLayout):
                 continue
             size, parts = None, {}
             for split, name in FILE_SPLITS.items():
-                found = [path for path in (self.folder / file.format(name) for file in names) if path.is_file()]
-                if found:
-                    parts[split] = values = sequences(_read(found[0]), f"{found[0]}, `d1`", size)
+                paths = [path for path in (self.folder / file.format(name) for file in names) if path.is_file()]
+                if paths:
+                    parts[split] = values = to_sequences(_read(paths[0]), f"{paths[0]}, `d1`", size)
                     size = values.shape[2]
-                    check_lengths({found[0].name: values, LABELS.format(name): self._labels[split]}, str(self.folder))
+                    check_lengths({paths[0].name: values, LABELS.format(name): self._labels[split]}, str(self.folder))
             if parts:
                 arrays[modality] = parts
         return arrays
 
     @cached_property
     def _bounds(self) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, str]]:
-        """Bounds of each split by itself, since a split may lack a modality."""
-        bounds, ways = {}, {}
+        """Detect padding in each split separately, because a split may lack a modality."""
+        bounds: dict[str, dict[str, np.ndarray]] = {}
+        methods: dict[str, str] = {}
         for split in FILE_SPLITS:
-            found, way = without_padding({m: {split: p[split]} for m, p in self._arrays.items() if split in p})
-            for modality in found:
-                bounds.setdefault(modality, {})[split] = found[modality][split]
-                ways[modality] = way[modality]
-        return bounds, ways
+            detected, method = detect_padding({m: {split: p[split]} for m, p in self._arrays.items() if split in p})
+            for modality in detected:
+                bounds.setdefault(modality, {})[split] = detected[modality][split]
+                methods[modality] = method[modality]
+        return bounds, methods
 
 
 def _read(path: Path) -> np.ndarray:
-    """The data set `d1`."""
-    try:
-        import h5py
-    except ImportError:
-        raise ImportError("Reading .h5 files needs h5py: pip install 'mm_affect[data]'") from None
+    """Read the HDF5 dataset `d1`."""
+    h5py = import_h5py(".h5")
     try:
         with h5py.File(path, "r") as file:
             if "d1" not in file or not isinstance(file.get("d1", getlink=True), h5py.HardLink):
-                raise ValueError(f"{path} has no data set `d1`; it has {', '.join(list(file)[:5]) or 'nothing'}.")
+                raise ValueError(f"{path} has no dataset `d1`; it has {', '.join(list(file)[:5]) or 'nothing'}.")
             values = file["d1"]
             if not isinstance(values, h5py.Dataset) or values.external or values.is_virtual:
-                raise ValueError(f"{path}: `d1` is no data set of this file.")
-            if values.size * values.dtype.itemsize > 1032 * path.stat().st_size:  # the most that gzip can save
+                raise ValueError(f"{path}: `d1` is not a dataset of this file.")
+            if values.size * values.dtype.itemsize > MAX_COMPRESSION_RATIO * path.stat().st_size:
                 raise ValueError(f"{path}: `d1` declares shape {values.shape}, more than the file can hold.")
             return values[()]
     except FileNotFoundError:
-        raise FileNotFoundError(f"{path} is not there; the copy is not complete.") from None
+        raise FileNotFoundError(f"{path} does not exist; the files are incomplete.") from None
     except (OSError, RuntimeError) as error:
         raise ValueError(
-            f"{path} is truncated or no HDF5 file ({str(error).splitlines()[0]}); get it again."
+            f"{path} is truncated or not an HDF5 file ({str(error).splitlines()[0]}); get it again."
         ) from None

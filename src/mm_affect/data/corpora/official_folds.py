@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Official folds, shipped with the package as lists of ids with a hash, and validation splits where none is official."""
+"""Official folds, shipped with the package as lists of ids with a hash, and validation splits for corpora without one."""
 
 import hashlib
 import json
@@ -10,17 +10,21 @@ from importlib import resources
 from ..splits import split_by_group
 
 
+NOT_IN_FOLDS = "its video is in no official fold"  # reason of a dropped clip
+
+
 def folds_hash(splits: dict[str, Sequence[str]]) -> str:
-    """sha256 of the lines `split<TAB>id`, sorted, so that the order of the ids does not matter."""
+    """Return the sha256 of the sorted lines `split<TAB>id`, which does not depend on the order of the ids."""
     lines = sorted(f"{split}\t{name}\n" for split, names in splits.items() for name in names)
     return hashlib.sha256("".join(lines).encode("utf-8")).hexdigest()
 
 
 @cache
 def load_folds(corpus: str) -> dict[str, tuple[str, ...]]:
-    """Split or fold -> the ids of its videos or utterances, as the corpus' authors published them.
+    """Load the folds that the authors of a corpus published: split or fold -> ids of its videos or utterances.
 
-    Raises `ValueError` where the file was changed since: results would no longer be comparable.
+    Raises:
+        ValueError: if the installed file was modified, because results would not be comparable.
     """
     record = json.loads((resources.files(__package__) / "folds" / f"{corpus}.json").read_text(encoding="utf-8"))
     if folds_hash(record["splits"]) != record["sha256"]:
@@ -29,14 +33,20 @@ def load_folds(corpus: str) -> dict[str, tuple[str, ...]]:
 
 
 @cache
-def split_of(corpus: str) -> dict[str, str]:
-    """Id of a video or utterance -> its official split."""
+def get_split_by_id(corpus: str) -> dict[str, str]:
+    """Return the official split of every video or utterance id."""
     return {name: split for split, names in load_folds(corpus).items() for name in names}
 
 
-def carve_validation(groups: Sequence[str], share: float, seed: int = 0) -> set[str]:
-    """The groups of a training split that become the validation split: about `share` of the rows of `groups`."""
+def select_validation_groups(groups: Sequence[str], share: float, seed: int = 0) -> set[str]:
+    """Select the groups of a training split that become the validation split.
+
+    Args:
+        groups: the group of every training row.
+        share: approximate fraction of the rows to select.
+        seed: seed of the selection.
+    """
     if not 0 < share < 1:
         raise ValueError(f"The share of rows for validation is {share}; expected a number between 0 and 1.")
-    homes = split_by_group(groups, (1 - share, share, 0.0), seed)
-    return {group for group, home in zip(groups, homes, strict=True) if home == "validation"}
+    splits = split_by_group(groups, (1 - share, share, 0.0), seed)
+    return {group for group, split in zip(groups, splits, strict=True) if split == "validation"}

@@ -1,26 +1,33 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Zero padding of legacy files, taken off: which side it is on is found by looking, or lengths in the file say it."""
+"""Detect the zero padding of published feature files, from the values or from the lengths that a file gives."""
 
 import numpy as np
 
 
-CHUNK = 64  # samples compared with zero at a time, so that memory does not grow with the file
+CHUNK = 64  # samples compared with zero at a time, to bound memory
 
 
-def zero_ends(values: np.ndarray) -> np.ndarray:
-    """Zero steps before and after the others, int (samples, 2), of (samples, steps, size); both are `steps` if all are."""
+def count_zero_steps(values: np.ndarray) -> np.ndarray:
+    """Count the zero steps at the start and end of every sample.
+
+    Args:
+        values: array (samples, steps, size).
+
+    Returns:
+        int array (samples, 2); both numbers are `steps` for a sample of zeros.
+    """
     ends = np.zeros((len(values), 2), dtype=np.int64)
     for begin in range(0, len(values), CHUNK):
         real = (values[begin : begin + CHUNK] != 0).any(axis=2)
-        found = np.stack([real.argmax(axis=1), real[:, ::-1].argmax(axis=1)], axis=1) if real.shape[1] else 0
-        ends[begin : begin + CHUNK] = np.where(real.any(axis=1, keepdims=True), found, real.shape[1])
+        counts = np.stack([real.argmax(axis=1), real[:, ::-1].argmax(axis=1)], axis=1) if real.shape[1] else 0
+        ends[begin : begin + CHUNK] = np.where(real.any(axis=1, keepdims=True), counts, real.shape[1])
     return ends
 
 
-def padded_side(ends: list[np.ndarray], steps: list[int]) -> str | None:
-    """`"front"` or `"behind"`, where most of the zero steps of several arrays are; None where there are none.
+def find_padded_side(ends: list[np.ndarray], steps: list[int]) -> str | None:
+    """Return the side, `"front"` or `"behind"`, that has more zero steps over several arrays; None if there are none.
 
-    Zeros on the other side are data: words without a vector, frames without a face. Samples of zeros alone say nothing.
+    Zeros on the other side are data: words without a vector, frames without a face. Samples of zeros are ignored.
     """
     front, behind = sum(part[part[:, 0] < length].sum(axis=0) for part, length in zip(ends, steps, strict=True))
     if front == behind == 0:
@@ -28,8 +35,8 @@ def padded_side(ends: list[np.ndarray], steps: list[int]) -> str | None:
     return "front" if front > behind else "behind"
 
 
-def real_steps(ends: np.ndarray, steps: int, side: str | None) -> np.ndarray:
-    """First real step and the one behind the last, int (samples, 2); they are equal where all steps are zero."""
+def find_bounds(ends: np.ndarray, steps: int, side: str | None) -> np.ndarray:
+    """Return the half-open range of real steps, int (samples, 2); it is empty where all steps are zero."""
     bounds = np.tile([0, steps], (len(ends), 1))
     if side == "front":
         bounds[:, 0] = ends[:, 0]
@@ -39,8 +46,12 @@ def real_steps(ends: np.ndarray, steps: int, side: str | None) -> np.ndarray:
     return bounds
 
 
-def by_lengths(lengths, count: int, steps: int, where: str) -> np.ndarray:
-    """As `real_steps` for padding behind, from the lengths that a file gives; raises `ValueError` where they cannot be."""
+def bounds_from_lengths(lengths, count: int, steps: int, where: str) -> np.ndarray:
+    """Return the half-open range of real steps, int (count, 2), from the lengths that a file gives.
+
+    Raises:
+        ValueError: if the lengths are not whole numbers between 0 and `steps`, one per sample.
+    """
     lengths = np.asarray(lengths)
     if lengths.shape != (count,) or lengths.dtype.kind not in "iuf" or (lengths != np.floor(lengths)).any():
         raise ValueError(f"{where} is {lengths.dtype} {lengths.shape}; expected one whole number for each of {count}.")
@@ -49,30 +60,39 @@ def by_lengths(lengths, count: int, steps: int, where: str) -> np.ndarray:
     return np.stack([np.zeros(count, dtype=np.int64), lengths.astype(np.int64)], axis=1)
 
 
-def without_padding(
+def detect_padding(
     arrays: dict[str, dict[str, np.ndarray]],
 ) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, str]]:
-    """Modality -> split -> first real step and the one behind the last, int (clips, 2); and how padding was found.
+    """Detect the zero padding of the arrays of a file.
 
-    `arrays` is modality -> split -> (clips, steps, size). Where all modalities have equally many steps in every split
-    they are aligned: a step is padding only if it is zero in all of them, and a modality that is zero throughout a clip
-    is absent from it (no steps).
+    If all modalities have the same number of steps in every split, they are aligned: a step is padding only if it is
+    zero in all of them, and a modality that is zero throughout a clip has no steps.
+
+    Args:
+        arrays: modality -> split -> array (clips, steps, size).
+
+    Returns:
+        Modality -> split -> half-open range of real steps, int (clips, 2); and modality -> how padding was detected.
     """
-    ends = {modality: {split: zero_ends(part) for split, part in parts.items()} for modality, parts in arrays.items()}
+    ends = {
+        modality: {split: count_zero_steps(part) for split, part in parts.items()}
+        for modality, parts in arrays.items()
+    }
     steps = {modality: {split: part.shape[1] for split, part in parts.items()} for modality, parts in arrays.items()}
     aligned = len(arrays) > 1 and len({tuple(lengths.values()) for lengths in steps.values()}) == 1
     if aligned:
         splits = next(iter(arrays.values()))
         shared = {split: np.minimum.reduce([parts[split] for parts in ends.values()]) for split in splits}
-    bounds, ways = {}, {}
+    bounds: dict[str, dict[str, np.ndarray]] = {}
+    methods: dict[str, str] = {}
     for modality, lengths in steps.items():
         own = ends[modality]
-        looked_at = shared if aligned else own
-        side = padded_side(list(looked_at.values()), list(lengths.values()))
-        bounds[modality] = {split: real_steps(looked_at[split], length, side) for split, length in lengths.items()}
+        compared = shared if aligned else own
+        side = find_padded_side(list(compared.values()), list(lengths.values()))
+        bounds[modality] = {split: find_bounds(compared[split], length, side) for split, length in lengths.items()}
         for split, length in lengths.items():
             bounds[modality][split][own[split][:, 0] == length] = 0
-        ways[modality] = (
+        methods[modality] = (
             f"{side}, by {'steps that are zero in every modality' if aligned else 'zeros'}" if side else "none"
         )
-    return bounds, ways
+    return bounds, methods

@@ -1,24 +1,29 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""VoxCeleb2: interviews of celebrities (Chung et al. 2018), as the tree of folders in which it was published.
+"""VoxCeleb2: interviews with celebrities (Chung et al. 2018), in the published folder structure.
 
-1,092,009 clips by 5,994 speakers in `dev`, and 118 more speakers in `test`. It has no transcripts: a manifest from any
-speech recognizer (`transcripts.csv`, jsonl or Parquet beside the tree, or the option `transcripts`) is joined by the
-id `<speaker>/<video>/<clip>`. Of joined clips English is kept: by the `language` column where there is one, and by
-`minimum_likelihood` where it is given, since what is not English gets unlikely transcripts.
+Source: the Visual Geometry Group, University of Oxford. License: CC BY 4.0 for the metadata; the videos belong to their
+owners.
 
-The published split is kept as `train` and `test`; `validation` is taken out of `dev`.
+Splits: the published ones, 1,092,009 clips of 5,994 speakers in `dev` (our `train`) and 118 further speakers in `test`;
+`validation` is taken from `dev`.
+
+The corpus has no transcripts. A manifest from any speech recognizer (`transcripts.csv`, `.jsonl` or `.parquet` in the
+folder, or the option `transcripts`) is joined by the id `<speaker>/<video>/<clip>`. English clips are then selected by the
+column `language`, if it exists, and by the option `minimum_likelihood`, because other languages get unlikely transcripts.
 """
 
 import csv
+import io
 import os
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
+from ..readers.tables import read_text
 from ..record import CorpusRecord
 from .layouts import Corpus, LayoutFile
-from .talking_faces import JOIN_OPTIONS, TalkingFacesLayout
+from .talking_faces import MANIFEST_OPTIONS, TalkingFacesLayout
 
 
 LICENSE = "CC BY 4.0 (metadata); the videos belong to their owners"
@@ -27,29 +32,31 @@ TREES = {"train": "dev", "validation": "dev", "test": "test"}
 
 
 class VoxCeleb2Layout(TalkingFacesLayout):
-    """`dev` and `test`, each with `aac` (sound) and `mp4` (pictures): `<speaker>/<video>/<clip>.m4a` or `.mp4`."""
+    """Published folders `dev` and `test`, with `aac/<speaker>/<video>/<clip>.m4a` and `mp4/<speaker>/<video>/<clip>.mp4`."""
 
     name = "tree"
-    title = "the tree of folders (dev/aac, dev/mp4, test/aac, test/mp4)"
+    title = "the published folders (dev/aac, dev/mp4, test/aac, test/mp4)"
     files = (
-        LayoutFile("dev", "the clips of training, below dev/aac and dev/mp4"),
-        LayoutFile("test", "the clips of the test speakers", required=False),
+        LayoutFile("dev", "training clips in dev/aac and dev/mp4"),
+        LayoutFile("test", "clips of the test speakers", required=False),
         LayoutFile("transcripts.*", "transcripts from a speech recognizer", required=False),
-        LayoutFile("vox2_meta.csv", "the speakers and their published split", required=False),
+        LayoutFile("vox2_meta.csv", "speakers and their published split", required=False),
     )
-    extra_options = JOIN_OPTIONS
+    extra_options = MANIFEST_OPTIONS
     manifest_name = "transcripts"
     endings = (".m4a", ".mp4")
 
     @classmethod
     def matches(cls, folder: Path) -> bool:
-        """Whether `dev/aac` or `dev/mp4` is there."""
+        """Return True if `dev/aac` or `dev/mp4` exists."""
         return any((Path(folder) / "dev" / kind).is_dir() for kind in ("aac", "mp4"))
 
     def describe(self) -> CorpusRecord:
+        """Return the description of the corpus."""
         return replace(super().describe(), name="VoxCeleb2", license=LICENSE, citation=CITATION)
 
     def rows(self, split: str) -> Iterator[dict]:
+        """Iterate over the rows of a split."""
         if split == "train" and self.shard_index == 0:
             self._compare_with_meta()
         yield from super().rows(split)
@@ -65,49 +72,47 @@ class VoxCeleb2Layout(TalkingFacesLayout):
 
     @cached_property
     def _speakers(self) -> list[str]:
-        return sorted(set(self._trained) | set(_names(self._roots.get("test", []))))
+        return sorted(set(self._training_speakers) | set(_list_subfolders(self._roots.get("test", []))))
 
     @cached_property
-    def _trained(self) -> list[str]:
-        return _names(self._roots["train"])
+    def _training_speakers(self) -> list[str]:
+        return _list_subfolders(self._roots["train"])
 
-    def _speaker(self, clip: str, told: dict | None) -> str:
+    def _get_speaker(self, clip: str, entry: dict | None) -> str:
         return clip.partition("/")[0]
 
     def _compare_with_meta(self) -> None:
-        """Count speakers that `vox2_meta.csv` has and the tree has not, the other way round, and in another set."""
+        """Count the speakers that only `vox2_meta.csv` or only the folders have, and those in another split."""
         path = self.folder / "vox2_meta.csv"
         if not path.is_file():
             return
-        homes = dict.fromkeys(self._speakers, "test") | dict.fromkeys(self._trained, "dev")
+        folders = dict.fromkeys(self._speakers, "test") | dict.fromkeys(self._training_speakers, "dev")
         published = read_meta(path)
-        found = {
-            "speakers_missing": len(published.keys() - homes.keys()),
-            "speakers_not_in_meta": len(homes.keys() - published.keys()),
-            "speakers_in_another_set": sum(homes[s] != published[s] for s in homes.keys() & published.keys()),
+        counts = {
+            "speakers_missing": len(published.keys() - folders.keys()),
+            "speakers_not_in_meta": len(folders.keys() - published.keys()),
+            "speakers_in_another_set": sum(folders[s] != published[s] for s in folders.keys() & published.keys()),
         }
-        self.reported.update({kind: count for kind, count in found.items() if count})
+        for kind, count in counts.items():
+            self.report(kind, count)
 
 
 def read_meta(path: Path) -> dict[str, str]:
-    """Speaker -> `dev` or `test`, from `vox2_meta.csv`, whose cells are set apart by commas or tabs and spaces."""
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            header = file.readline()
-            delimiter = "\t" if "\t" in header else ","
-            names = [name.strip() for name in header.split(delimiter)]
-            lines = [[cell.strip() for cell in cells] for cells in csv.reader(file, delimiter=delimiter) if any(cells)]
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8.") from error
+    """Read speaker -> `dev` or `test` from `vox2_meta.csv`, whose separator is a comma, or tabs and spaces."""
+    file = io.StringIO(read_text(path), newline="")
+    header = file.readline()
+    delimiter = "\t" if "\t" in header else ","
+    names = [name.strip() for name in header.split(delimiter)]
+    lines = [[cell.strip() for cell in cells] for cells in csv.reader(file, delimiter=delimiter) if any(cells)]
     if not {"VoxCeleb2 ID", "Set"} <= set(names) or any(len(cells) != len(names) for cells in lines):
-        raise ValueError(f"{path} needs the columns `VoxCeleb2 ID` and `Set` in every line; copy it again.")
-    speaker, home = names.index("VoxCeleb2 ID"), names.index("Set")
-    return {cells[speaker]: cells[home] for cells in lines}
+        raise ValueError(f"{path} needs the columns `VoxCeleb2 ID` and `Set` in every line; download it again.")
+    speaker, split = names.index("VoxCeleb2 ID"), names.index("Set")
+    return {cells[speaker]: cells[split] for cells in lines}
 
 
-def _names(folders: list[Path]) -> list[str]:
-    """The folders in several folders, taken together, sorted."""
-    names = set()
+def _list_subfolders(folders: list[Path]) -> list[str]:
+    """Return the sorted names of the subfolders of several folders."""
+    names: set[str] = set()
     for folder in folders:
         with os.scandir(folder) as entries:
             names |= {entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")}

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .hdf5 import import_h5py
+
 
 SILENCE = "sp"
 MAX_BYTES = 2**30  # per read: ten hours of COVAREP
@@ -48,10 +50,7 @@ class ComputationalSequence:
     """
 
     def __init__(self, path: str | Path, root: str | None = None):
-        try:
-            import h5py
-        except ImportError:
-            raise ImportError("Reading .csd files needs h5py: pip install 'mm_affect[data]'") from None
+        h5py = import_h5py(".csd")
         self.path = Path(path)
         if not self.path.is_file():
             raise FileNotFoundError(f"{self.path} is no file; expected a computational sequence (.csd).")

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.lib import format as npy
 from safetensors import safe_open
 
+from .hdf5 import import_h5py
+
 
 FEATURE_SUFFIXES = (".npy", ".npz", ".csv", ".h5", ".safetensors")
 PREFERRED_NAME = "features"  # the array to read from a file that holds several
@@ -107,10 +109,7 @@ def _read_csv(path: Path) -> np.ndarray:
 
 
 def _read_h5(path: Path) -> np.ndarray:
-    try:
-        import h5py
-    except ImportError:
-        raise ImportError("Reading .h5 feature files needs h5py: pip install 'mm_affect[data]'") from None
+    h5py = import_h5py(".h5")
     with h5py.File(path, "r") as file:
         names = []
         file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
