@@ -2,6 +2,7 @@
 """A checkpoint by its folder, and by its name on the Hub, which every command that reads one takes. (`test_hub_round_trip.py`
 asks a Hub; here it is told where the folder is.)"""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,7 @@ def test_what_is_neither_is_one_sentence(monkeypatch):
 def test_every_reader_of_a_checkpoint_takes_the_name(asked, tmp_path):
     task = Task("sentiment", "regression")
     here, there = read_label_source(sample_run(), task, 0.5), read_label_source(NAME, task, 0.5)
-    assert there == here | {"model": NAME}
+    assert there == replace(here, model=NAME)
     model, _ = checkpoint.load_checkpoint(NAME)
     assert (
         read_model_info(NAME, model).corpus

@@ -236,7 +236,7 @@ def test_what_a_license_protects_is_private_by_default(built, hub):
     gated = hub.repository("me/gated", "dataset")
     assert gated.gated == "manual" and not gated.private
     assert gated.files().keys() == {".gitattributes"} and "corpus.json" in gated.files("two")
-    with pytest.raises(ValueError, match="may not be given to everyone.*University of Southern California"):
+    with pytest.raises(ValueError, match="may not be shared publicly.*University of Southern California"):
         push_rows(built, "me/other", "iemocap", "public")
 
 
@@ -254,7 +254,7 @@ def test_the_corpus_is_known_by_its_name_and_others_are_private(built, hub):
     push_rows(built, "me/mustard")
     assert not hub.repository("me/mustard", "dataset").private
     replace(read_corpus(built), name="IEMOCAP").write(built)
-    with pytest.raises(ValueError, match="may not be given to everyone"):
+    with pytest.raises(ValueError, match="may not be shared publicly"):
         push_rows(built, "me/iemocap", visibility="public")
 
 
@@ -269,7 +269,7 @@ def test_paths_of_this_machine_are_not_published(layout, tmp_path, hub):
         write_dataset_card(folder, record)
 
     build_rows(layout, tmp_path / "rows", beside=card)
-    with pytest.raises(ValueError, match="names media files, which stay on this machine"):
+    with pytest.raises(ValueError, match="names media files, which are not uploaded"):
         push_rows(tmp_path / "rows", "me/vox", "voxceleb2")
     assert not hub.requests
 

@@ -68,7 +68,7 @@ def test_a_sequence_is_the_joint_embedding_of_each_row(joint, embed, tmp_path):
 
 
 def test_any_model_gives_its_fusion_view(embed, tmp_path):
-    assert "has no joint embedding of every step; ask for its pooled one" in embed(
+    assert "has no joint embedding of every step; use its pooled embedding" in embed(
         tiny_run(), tiny_rows(), tmp_path / "out", code=1
     )
     embed(tiny_run(), tiny_rows(), tmp_path / "out", "--pooled", "--as", "visual", "--modalities", "text", "audio")
@@ -170,7 +170,7 @@ def test_bad_input_is_one_sentence(joint, embed, tmp_path):
             tiny_rows(),
             "out",
             ["--as", "smell"],
-            "to be written as 'smell'; expected one of text, audio, visual",
+            "--as is 'smell'; expected one of text, audio, visual",
         ),
         (joint, tiny_rows(), "out", ["--modalities", "smell"], "does not read 'smell'"),
         (joint, tiny_rows(), "full", [], "holds no mm_affect rows; it is left alone"),

@@ -205,7 +205,7 @@ def test_provenance_travels_into_training_results_and_cards(label, tmp_path, mon
     assert "Labels of `sarcasm` are weak" not in card
     data_card = write_dataset_card(tmp_path / "rows", read_corpus(tmp_path / "rows")).read_text()
     assert "`emotion` was predicted by the model tiny" in data_card and "Labels are the corpus' own" in data_card
-    with pytest.raises(ValueError, match="learned 'emotion' from weak labels itself"):
+    with pytest.raises(ValueError, match="was trained on weak labels of 'emotion' and measured against them"):
         read_label_source(tmp_path / "run", Task("emotion", labels=("happy", "sad")))
 
 
@@ -269,7 +269,7 @@ def contents(folder):
 def test_a_killed_labeling_goes_on_where_it_was(tmp_path):
     """kill -9 in the middle of a shard; finished shards are not predicted again, and the rows are the same to the byte."""
     work = labeler()
-    field = work.field("weak", read_label_source(tiny_run(), work.task))
+    field = work.build_field("weak", read_label_source(tiny_run(), work.task))
     add_weak_labels(work, field, other(), tmp_path / "whole")
     child = os.fork()
     if not child:
@@ -304,7 +304,7 @@ def test_shards_of_another_plan_are_not_taken_over(tmp_path):
 
     def label(threshold, progress=None):
         work = labeler("emotion", threshold=threshold)
-        field = work.field("weak", read_label_source(tiny_run(), work.task))
+        field = work.build_field("weak", read_label_source(tiny_run(), work.task))
         return add_weak_labels(work, field, other(), tmp_path / "out", progress=progress)
 
     def stop(done, total):
@@ -335,13 +335,13 @@ def test_row_groups_and_shards_stay(label, tmp_path):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ([], "has the tasks sentiment, sarcasm, emotion; say which one"),
+        ([], "has the tasks sentiment, sarcasm, emotion; select one with --task"),
         (["--task", "emotoin"], "no task 'emotoin'. Did you mean 'emotion'?"),
-        (["--task", "sarcasm"], "has labels 'sarcasm' already, which are neither replaced nor mixed"),
+        (["--task", "sarcasm"], "has labels 'sarcasm' already, which are not replaced"),
         (["--task", "emotion", "--threshold", "0.1,0.2,0.3"], "has 3 threshold for 2 labels"),
         (["--task", "emotion", "--threshold", "1.5"], "expected probabilities from 0 to below 1"),
         (["--task", "sentiment", "--threshold", "0.5"], "(regression) has no threshold"),
-        (["--task", "sentiment", "--soft"], "is a regression, whose values are neither soft"),
+        (["--task", "sentiment", "--soft"], "is a regression, whose values have neither probabilities"),
         (["--task", "emotion", "--soft", "--threshold", "0.4"], "probabilities, which have no threshold"),
         (["--task", "emotion", "--least-confidence", "1"], "expected a probability below 1"),
         (["--task", "emotion", "--modalities", "smell"], "does not read 'smell'; it reads text, audio, visual"),

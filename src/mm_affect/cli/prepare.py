@@ -226,7 +226,7 @@ def label_rows(arguments: argparse.Namespace) -> None:
     modalities = select_modalities(processor, corpus, arguments.modalities)
     labeler = Labeler(model, processor, task, modalities, arguments.soft, arguments.least_confidence)
     source = read_label_source(Path(arguments.model), task, arguments.confidence)
-    field = labeler.field(arguments.name or task.name, source)
+    field = labeler.build_field(arguments.name or task.name, source)
     progress = shard_progress("weak labels")
     record = add_weak_labels(labeler, field, arguments.rows, arguments.output, arguments.overwrite, progress)
     unknown = record.reported.get(f"unknown_{field.name}", 0)

@@ -1,17 +1,18 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Embeddings of a model as the stream of one modality of other rows, so that any other model of the package can be trained on
-them: the "general embeddings" of Khare et al. (2021).
+"""Embeddings of a model as one modality of new rows, on which any other model can be trained: the "general embeddings" of
+Khare et al. (2021).
 
-A sequence is the joint embedding, one step per step of what it started from; a pooled embedding, which every model has, is its
-fusion view, one step per row. A row without any modality that the model reads has no steps. The other streams of the rows stay
-as they are; a run that wants the embeddings alone says so in its `modalities`. The rows record which model made them, and a
-model that was trained on the embeddings of one refuses those of another.
+A sequence is the joint embedding, with one step per step of the modality that it starts from. A pooled embedding, which
+every model has, is its fusion view, with one step per row. A row without any modality that the model reads has no steps.
+The other modalities of the rows are copied; a run on the embeddings alone selects them by its `modalities`. The rows record
+the model that made them, and a model that was trained on embeddings refuses those of another model.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import datasets
 import numpy as np
@@ -30,20 +31,21 @@ from ..vocabulary import MODALITIES
 from .row_rewriting import Progress, read_rows_corpus, rewrite_rows
 
 
-BATCH = 32
+BATCH_SIZE = 32
 
 
 @dataclass
 class Embedder:
-    """A model that makes embeddings.
+    """A model that computes embeddings.
 
     Args:
-        model, processor: of the checkpoint, evaluating.
-        modalities: what the model is given; the others are missing.
-        pooled: give the fusion view instead of the sequence.
+        model: model of the checkpoint, in evaluation mode.
+        processor: processor of the checkpoint.
+        modalities: modalities that the model reads; the others are missing.
+        pooled: compute the fusion view instead of the sequence.
 
     Raises:
-        ValueError: a sequence is asked of a model that has none.
+        ValueError: If a sequence is requested from a model that has none.
     """
 
     model: AffectPreTrainedModel
@@ -51,39 +53,41 @@ class Embedder:
     modalities: tuple[str, ...]
     pooled: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.pooled and not hasattr(self.model, "embed"):
             raise ValueError(
-                f"A {self.model.config.model_type} has no joint embedding of every step; ask for its pooled one (--pooled)."
+                f"A {self.model.config.model_type} has no joint embedding of every step; use its pooled embedding "
+                "(--pooled)."
             )
 
     @torch.no_grad()
-    def __call__(self, rows: Sequence[dict]) -> list[np.ndarray]:
-        """The embedding of each row, float32 `(steps, size)`; masked steps among real ones are NaN."""
-        found = []
-        for start in range(0, len(rows), BATCH):
-            batch = self.processor([rows[i] for i in range(start, min(start + BATCH, len(rows)))])
-            seen = torch.stack([v.bool().any(1) for name, v in batch.items() if name.endswith("mask")]).any(0)
-            batch = {name: values.to(self.model.device) for name, values in batch.items()}
+    def __call__(self, rows: Sequence[dict[str, Any]] | RowDataset) -> list[np.ndarray]:
+        """Return the embedding of each row, float32 `(steps, size)`; masked steps between real ones are NaN."""
+        embeddings: list[np.ndarray] = []
+        for start in range(0, len(rows), BATCH_SIZE):
+            features = self.processor([rows[i] for i in range(start, min(start + BATCH_SIZE, len(rows)))])
+            masks = [values.bool().any(1) for name, values in features.items() if name.endswith("mask")]
+            has_steps = torch.stack(masks).any(0)
+            batch = {name: values.to(self.model.device) for name, values in features.items()}
             if self.pooled:
-                values, mask = self.model(**batch).pooler_output.unsqueeze(1), seen.unsqueeze(1)
+                values, mask = self.model(**batch).pooler_output.unsqueeze(1), has_steps.unsqueeze(1)
             else:
-                values, mask = self.model.embed(**batch)
+                values, mask = self.model.embed(**batch)  # type: ignore[operator]  # a method of the joint embeddings
             pairs = zip(values.float().cpu().numpy(), mask.cpu().numpy(), strict=True)
-            found += [_without_padding(*pair) for pair in pairs]
-        return found
+            embeddings += [_strip_padding(*pair) for pair in pairs]
+        return embeddings
 
     @cached_property
     def size(self) -> int:
-        """Numbers per step, as a row without any modality shows."""
-        nothing = {m: np.zeros((0, size), np.float32) for m, size in self.processor.feature_sizes.items()}
-        return self([nothing])[0].shape[1]
+        """Features per step."""
+        empty = {m: np.zeros((0, size), np.float32) for m, size in self.processor.feature_sizes.items()}
+        return self([empty])[0].shape[1]
 
-    def describe(self, checkpoint: str | Path, corpus: CorpusRecord) -> dict:
-        """Everything that decides the numbers, as corpus.json records it under the modality that they are written as.
+    def describe(self, checkpoint: str | Path, corpus: CorpusRecord) -> dict[str, Any]:
+        """Describe everything that determines the embeddings, as corpus.json records it for their modality.
 
         Args:
-            checkpoint: the folder or Hub name of the model.
+            checkpoint: folder or Hub name of the model.
             corpus: record of the rows that are read.
         """
         folder = find_checkpoint(checkpoint)
@@ -100,7 +104,7 @@ class Embedder:
         }
 
 
-def _without_padding(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def _strip_padding(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
     real = np.flatnonzero(mask)
     values = np.where(mask[:, None], values, np.float32(np.nan))
     return values[real[0] : real[-1] + 1] if len(real) else values[:0]
@@ -115,42 +119,44 @@ def embed_rows(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> CorpusRecord:
-    """Write the rows with the embeddings instead of one modality, in every split; return their record.
+    """Write rows with embeddings in place of one modality, in every split, and return their record.
 
     Args:
-        checkpoint: the folder or Hub name of the embedder's model.
-        rows: a folder of rows; nothing in it changes.
-        output: the folder to write; it appears when complete. The processor of the rows goes there too.
-        modality: the name of the stream.
-        progress: called with the number of shards that are done, and of all.
+        embedder: model and processor.
+        checkpoint: folder or Hub name of the embedder's model.
+        rows: folder of rows; it is not changed.
+        output: folder to write, with the processor of the rows; it appears when complete.
+        modality: the modality that the embeddings replace.
+        overwrite: replace earlier rows in `output`.
+        progress: called with the number of finished shards and of all shards.
 
     Raises:
-        ValueError: another name than that of a modality.
-        FileExistsError: `output` holds something, unless it holds rows and `overwrite` is given.
+        ValueError: If `modality` is not a modality.
+        FileExistsError: If `output` is not empty, unless it holds rows and `overwrite` is True.
     """
     if modality not in MODALITIES:
-        raise ValueError(f"Embeddings are to be written as {modality!r}; expected one of {', '.join(MODALITIES)}.")
-    corpus = read_rows_corpus(rows)
-    description = embedder.describe(checkpoint, corpus)
-    described = replace(
-        corpus,
-        sizes=corpus.sizes | {modality: embedder.size},
-        extractors=corpus.extractors | {modality: description},
+        raise ValueError(f"--as is {modality!r}; expected one of {', '.join(MODALITIES)}.")
+    source = read_rows_corpus(rows)
+    description = embedder.describe(checkpoint, source)
+    corpus = replace(
+        source,
+        sizes=source.sizes | {modality: embedder.size},
+        extractors=source.extractors | {modality: description},
     )
 
-    def embedded(table: pa.Table, schema: pa.Schema) -> dict[str, pa.Array]:
-        found = embedder(RowDataset(RowReader(datasets.Dataset(table)), embedder.modalities))
-        return {modality: ragged_array(found, embedder.size)}
+    def embed(table: pa.Table, schema: pa.Schema) -> dict[str, pa.Array]:
+        embeddings = embedder(RowDataset(RowReader(datasets.Dataset(table)), embedder.modalities))
+        return {modality: ragged_array(embeddings, embedder.size)}
 
-    def with_processor(folder: Path, shards: list[str], record: CorpusRecord) -> CorpusRecord:
+    def save_processor(folder: Path, shards: list[str], record: CorpusRecord) -> CorpusRecord:
         if (folder / "processor_config.json").is_file():
-            given = AutoProcessor.from_pretrained(folder)
-            ways = given.normalization | {modality: "standard"}
-            processor = AffectProcessor(record.sizes, record.extractors, ways)
-            made = given.made_extractors()
-            processor.share_extractors({m: extractor for m, extractor in made.items() if m != modality})
+            earlier = AutoProcessor.from_pretrained(folder)
+            normalization = earlier.normalization | {modality: "standard"}
+            processor = AffectProcessor(record.sizes, record.extractors, normalization)
+            extractors = earlier.made_extractors()
+            processor.share_extractors({m: extractor for m, extractor in extractors.items() if m != modality})
             processor.save_pretrained(folder)
         return record
 
     plan = {"embedding": description, "as": modality}
-    return rewrite_rows(rows, output, plan, described, embedded, with_processor, overwrite, progress)
+    return rewrite_rows(rows, output, plan, corpus, embed, save_processor, overwrite, progress)

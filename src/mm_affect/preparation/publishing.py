@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Publish a folder of rows as a dataset on the Hub."""
+"""Publishing of a folder of rows as a dataset on the Hub."""
 
 from pathlib import Path
 
@@ -13,8 +13,6 @@ from ..data.loading import read_corpus
 
 
 VISIBILITY = ("private", "gated", "public")
-
-
 UPLOAD_PATTERNS = ["*.parquet", "corpus.json", "README.md", "processor_config.json", "word_vectors.*"]
 
 
@@ -26,24 +24,32 @@ def push_rows(
     revision: str | None = None,
     api: HfApi | None = None,
 ) -> str:
-    """Upload a folder of rows to the data set `repo_id`, with its card, in one commit; returns the commit's address.
+    """Upload a folder of rows with its card to the Hub in one commit, and return the URL of the commit.
 
-    `corpus` is by default the published one whose name the rows carry, if any. `visibility` is by default `private` where
-    the license of the corpus asks for it, or where the rows are of no published corpus, else `public`; `gated` shows the
-    card to everyone and the rows to whom you grant it. Raises `ValueError` if a protected corpus is to be public, if the
-    rows are those of another corpus, or if they name media files of this machine instead of holding features; and what
-    `hub.upload` raises.
+    Args:
+        folder: folder of rows.
+        repo_id: dataset repository.
+        corpus: published corpus of the rows; default: the one whose name the rows carry, if any.
+        visibility: `private`, `gated` (everyone sees the card, and you grant access to the rows) or `public`; default:
+            `private` if the license of the corpus requires it or the rows belong to no published corpus, else `public`.
+        revision: branch to commit to.
+        api: client of the Hub.
+
+    Raises:
+        ValueError: If a protected corpus would become public, the rows belong to another corpus, or they name media files
+            of this machine instead of features; and the errors of `hub.upload`.
     """
     folder = Path(folder)
     record = read_corpus(folder)
     owner = {get_corpus(name).title: name for name in CORPORA}.get(record.name, corpus)
-    known = None if (corpus or owner) is None else get_corpus(corpus or owner)
-    visibility = visibility or ("public" if known and not known.gated else "private")
+    name = corpus or owner
+    published = None if name is None else get_corpus(name)
+    visibility = visibility or ("public" if published and not published.gated else "private")
     if visibility not in VISIBILITY:
         raise ValueError(f"`visibility` is {visibility!r}; expected one of {', '.join(VISIBILITY)}.")
-    if known and known.gated and visibility == "public":
+    if published and published.gated and visibility == "public":
         raise ValueError(
-            f"{known.title} may not be given to everyone ({known.license}); push it as private, or as gated."
+            f"{published.title} may not be shared publicly ({published.license}); push it as private, or as gated."
         )
     if corpus is not None and owner != corpus:
         raise ValueError(f"{folder} holds rows of {record.name}; push them with datasets_scripts/{owner}.py.")
@@ -51,11 +57,11 @@ def push_rows(
         for column in pq.read_table(path, columns=["audio_file", "video_file"]).columns:
             if column.null_count < len(column):
                 raise ValueError(
-                    f"{path} names media files, which stay on this machine; extract features with `mm-affect extract` "
-                    "and push those."
+                    f"{path} names media files, which are not uploaded; extract features with `mm-affect extract` and push "
+                    "those."
                 )
-    if not (folder / "README.md").is_file():  # as after `mm-affect extract`
-        write_dataset_card(folder, record, known.access if known else "")
+    if not (folder / "README.md").is_file():  # `mm-affect extract` writes none
+        write_dataset_card(folder, record, published.access if published else "")
     return upload(
         folder,
         UPLOAD_PATTERNS,

@@ -159,7 +159,7 @@ class CharacterRecognizer(SpeechRecognizer):
         if not any(len(features[m]) for m in self.modalities):
             return Transcript(None, None, None)
         ids = self.model.generate_transcript(**batch)
-        text = self.tokenizer.decode(ids[0], skip_special_tokens=True).strip()
+        text = str(self.tokenizer.decode(ids[0], skip_special_tokens=True)).strip()
         loss = self.model(**batch, characters=ids).losses["speech"]  # the end token counts as a character
         return Transcript(text or None, -loss.item(), None)
 

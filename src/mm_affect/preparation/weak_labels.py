@@ -1,18 +1,19 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Weak labels: what a model of one task predicts for the rows of another corpus, as one more label column of these rows.
+"""Weak labels: predictions of a model for the rows of another corpus, as a new label column of these rows.
 
 Dai et al. 2021, "Weakly-supervised Multi-task Learning for Multimodal Affect Recognition", section 5.2. The source model and
-its measured confidence are recorded with the column, and travel from there into results and cards. Where we differ:
+its measured confidence are recorded with the column, and copied to results and cards. Differences from the paper:
 
-- A label is hard (a class, 0 or 1 for each label, a value), as in the paper, or soft: the probabilities, which the paper
-  means only in the sense of a smaller weight.
-- Confidence is measured on the validation split of the source, where its checkpoint was chosen, and not on the test split.
-- Labels of little confidence may be left unknown, and a row without any modality that the model reads has no label.
+- Labels are hard (a class, 0 or 1 per label, a value), as in the paper, or soft: the probabilities, where the paper uses
+  "soft" only for a smaller weight.
+- Confidence is measured on the validation split of the source, where its checkpoint was selected, not on the test split.
+- Labels with little confidence may be left unknown, and a row without any modality that the model reads has no label.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import datasets
 import numpy as np
@@ -32,31 +33,43 @@ from ..label_field import LabelField, WeakLabels
 from ..messages import did_you_mean
 from ..models.modeling import AffectPreTrainedModel
 from ..tasks import Task
-from .row_rewriting import read_rows_corpus, rewrite_rows
+from .row_rewriting import Progress, read_rows_corpus, rewrite_rows
 
 
-BATCH = 64
-CONFIDENCE = {
+BATCH_SIZE = 64
+CONFIDENCE_METRICS = {
     "single_label_classification": "accuracy",
     "multi_label_classification": "wacc",
     "regression": "pearson",
 }
 
 
+@dataclass(frozen=True)
+class LabelSource:
+    """Source of weak labels: a model with its task, and the `confidence` of its predictions, measured by `metric`."""
+
+    model: str
+    weights_sha256: str
+    task: str
+    metric: str
+    confidence: float
+
+
 @dataclass
 class Labeler:
-    """A model's task as a source of labels.
+    """A model that predicts labels with one of its tasks.
 
     Args:
-        model, processor: of the checkpoint, evaluating.
-        task: the task that is read, with the thresholds that decide.
-        modalities: what the model is given; the others are missing.
-        soft: give probabilities instead of decisions.
-        least_confidence: a row is unknown where the probability that the model gives to its decision (of several labels
-            to the least certain one) is below this.
+        model: model of the checkpoint, in evaluation mode.
+        processor: processor of the checkpoint.
+        task: the task, with the thresholds of its decisions.
+        modalities: modalities that the model reads; the others are missing.
+        soft: return probabilities instead of decisions.
+        least_confidence: a label is unknown if the model gives its decision (in multi-label tasks, the least certain one) a
+            lower probability than this.
 
     Raises:
-        ValueError: an option that this kind of task has no use for, or that is out of range.
+        ValueError: If an option does not apply to this type of task, or is out of range.
     """
 
     model: AffectPreTrainedModel
@@ -66,29 +79,29 @@ class Labeler:
     soft: bool = False
     least_confidence: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0 <= self.least_confidence < 1:
-            raise ValueError(f"The least confidence is {self.least_confidence}; expected a probability below 1.")
+            raise ValueError(f"--least-confidence is {self.least_confidence}; expected a probability below 1.")
         if self.task.problem_type == "regression" and (self.soft or self.least_confidence):
             raise ValueError(
-                f"The task {self.task.name!r} is a regression, whose values are neither soft nor of a known "
-                "confidence; leave `soft` and `least_confidence` out."
+                f"Task {self.task.name!r} is a regression, whose values have neither probabilities nor a confidence; leave "
+                "--soft and --least-confidence out."
             )
 
     @torch.no_grad()
-    def __call__(self, rows: RowDataset) -> list:
-        """One label per row, in the words of a row: value, class index, list of numbers, or None for unknown."""
-        labels = []
-        for start in range(0, len(rows), BATCH):
-            batch = self.processor([rows[i] for i in range(start, min(start + BATCH, len(rows)))])
-            seen = torch.stack([v.bool().any(1) for name, v in batch.items() if name.endswith("mask")]).any(0)
-            batch = {name: values.to(self.model.device) for name, values in batch.items()}
+    def __call__(self, rows: RowDataset) -> list[Any]:
+        """Return one label per row as rows hold it: a value, a class index, a list of numbers, or None for unknown."""
+        labels: list[Any] = []
+        for start in range(0, len(rows), BATCH_SIZE):
+            features = self.processor([rows[i] for i in range(start, min(start + BATCH_SIZE, len(rows)))])
+            masks = [values.bool().any(1) for name, values in features.items() if name.endswith("mask")]
+            has_steps = torch.stack(masks).any(0).tolist()
+            batch = {name: values.to(self.model.device) for name, values in features.items()}
             scores = self.task.scores(self.model(**batch).logits[self.task.name].float().cpu().numpy())
-            found = self._labels(scores)
-            labels += [label if row else None for label, row in zip(found, seen.tolist(), strict=True)]
+            labels += [label if known else None for label, known in zip(self._decide(scores), has_steps, strict=True)]
         return labels
 
-    def _labels(self, scores: np.ndarray) -> list:
+    def _decide(self, scores: np.ndarray) -> list[Any]:
         if self.task.problem_type == "regression":
             low, high = self.task.value_range or (-np.inf, np.inf)
             return np.clip(scores, low, high).tolist()
@@ -99,111 +112,113 @@ class Labeler:
             hard, confidence = present.astype(float), np.where(present, scores, 1 - scores).min(1)
         labels = (scores if self.soft else hard).tolist()
         return [
-            label if sure >= self.least_confidence else None for label, sure in zip(labels, confidence, strict=True)
+            label if probability >= self.least_confidence else None
+            for label, probability in zip(labels, confidence, strict=True)
         ]
 
-    def field(self, name: str, source: dict) -> LabelField:
-        """The label field of the column `name`; `source` is what `read_label_source` found."""
-        task, soft = self.task, self.soft
-        multi = task.problem_type == "multi_label_classification"
+    def build_field(self, name: str, source: LabelSource) -> LabelField:
+        """Build the label field of the new column `name`."""
+        has_threshold = self.task.problem_type == "multi_label_classification" and not self.soft
         weak = WeakLabels(
-            **source,
-            threshold=task.threshold if multi and not soft else None,
+            **asdict(source),
+            threshold=self.task.threshold if has_threshold else None,
             least_confidence=self.least_confidence,
-            soft=soft,
+            soft=self.soft,
         )
         return LabelField(
             name,
-            "multi_label_classification" if soft else task.problem_type,
-            task.labels,
-            (0.0, 1.0) if soft else task.value_range,
+            "multi_label_classification" if self.soft else self.task.problem_type,
+            self.task.labels,
+            (0.0, 1.0) if self.soft else self.task.value_range,
             weak=weak,
         )
 
 
-def select_task(tasks: list[Task], name: str | None, threshold: float | list[float] | None = None) -> Task:
-    """The task of this name, or the only one, with these thresholds instead of its own."""
-    known = {task.name: task for task in tasks}
-    if name is None and len(known) > 1:
-        raise ValueError(f"The model has the tasks {', '.join(known)}; say which one is to be predicted.")
-    if name is not None and name not in known:
-        raise ValueError(f"The model has no task {name!r}.{did_you_mean(name, known)}")
-    task = known[name] if name else tasks[0]
+def select_task(tasks: Sequence[Task], name: str | None, threshold: float | list[float] | None = None) -> Task:
+    """Select the task of this name, by default the only one, and replace its thresholds if some are given."""
+    by_name = {task.name: task for task in tasks}
+    if name is None and len(by_name) > 1:
+        raise ValueError(f"The model has the tasks {', '.join(by_name)}; select one with --task.")
+    if name is not None and name not in by_name:
+        raise ValueError(f"The model has no task {name!r}.{did_you_mean(name, by_name)}")
+    task = by_name[name] if name else tasks[0]
     if threshold is None:
         return task
     if task.problem_type != "multi_label_classification":
-        raise ValueError(f"The task {task.name!r} ({task.problem_type}) has no threshold; leave it out.")
-    several = np.atleast_1d(threshold)
-    if not ((several >= 0) & (several < 1)).all():
-        raise ValueError(f"The threshold is {threshold}; expected probabilities from 0 to below 1.")
+        raise ValueError(f"Task {task.name!r} ({task.problem_type}) has no threshold; leave --threshold out.")
+    thresholds = np.atleast_1d(threshold)
+    if not ((thresholds >= 0) & (thresholds < 1)).all():
+        raise ValueError(f"--threshold is {threshold}; expected probabilities from 0 to below 1.")
     return Task.from_dict(task.to_dict() | {"threshold": threshold})
 
 
-def read_label_source(checkpoint: str | Path, task: Task, confidence: float | None = None) -> dict:
-    """Who predicts: `model`, `weights_sha256`, `task`, and its `confidence` by `metric`.
+def read_label_source(checkpoint: str | Path, task: Task, confidence: float | None = None) -> LabelSource:
+    """Read the source of weak labels from a checkpoint.
 
     Args:
-        confidence: measured elsewhere; default: the score of the checkpoint that was kept, on its validation split, as
-            results.json beside it tells: accuracy, for several labels WAcc, for values Pearson's r (below 0: 0).
+        checkpoint: folder or Hub name of the model.
+        task: the task that predicts.
+        confidence: confidence from another measurement; default: the validation score of the checkpoint in its
+            results.json, which is accuracy, WAcc for multi-label tasks, or Pearson's r (at least 0) for regressions.
 
     Raises:
-        ValueError: no results.json that has measured this task, and no `confidence`.
+        ValueError: If no results.json has this score, and `confidence` is not given.
     """
     folder = find_checkpoint(checkpoint)
     name = folder.resolve().name if Path(checkpoint).exists() else str(checkpoint)
-    known = {"model": name, "weights_sha256": sha256_of(weights_in(folder)), "task": task.name}
-    metric = CONFIDENCE[task.problem_type]
+    weights_sha256 = sha256_of(weights_in(folder))
+    metric = CONFIDENCE_METRICS[task.problem_type]
     if confidence is not None:
-        return known | {"metric": metric, "confidence": float(confidence)}
+        return LabelSource(name, weights_sha256, task.name, metric, float(confidence))
     if not (folder / "results.json").is_file():
         raise ValueError(
             f"{checkpoint} has no results.json, so the confidence of its labels is unknown; measure {metric} of "
-            f"{task.name!r} on a validation split, and give it as confidence."
+            f"{task.name!r} on a validation split, and give it with --confidence."
         )
     from ..evaluation.selection import read_best_seed
 
     results = read_results(folder / "results.json")
-    if any(known_task["name"] == task.name and known_task.get("weak") for known_task in results.tasks):
+    if any(measured["name"] == task.name and measured.get("weak") for measured in results.tasks):
         raise ValueError(
-            f"{checkpoint} learned {task.name!r} from weak labels itself, and was measured against them; predict with the "
-            "model that they came from."
+            f"{checkpoint} was trained on weak labels of {task.name!r} and measured against them; predict with the model "
+            "that they came from."
         )
     score = results.seeds[str(read_best_seed(folder))].validation.get(f"{task.name}.{metric}")
     if score is None:
         raise ValueError(
-            f"{checkpoint} was not measured by {task.name}.{metric} on its validation split; give the confidence of "
-            "its labels."
+            f"The results.json of {checkpoint} has no {task.name}.{metric} of the validation split; give the confidence of "
+            "its labels with --confidence."
         )
-    return known | {"model": results.name, "metric": metric, "confidence": round(max(0.0, score), 6)}
+    return LabelSource(results.name, weights_sha256, task.name, metric, round(max(0.0, score), 6))
 
 
 def select_modalities(
-    processor: AffectProcessor, corpus: CorpusRecord, wanted: list[str] | None = None
+    processor: AffectProcessor, corpus: CorpusRecord, requested: Sequence[str] | None = None
 ) -> tuple[str, ...]:
-    """The modalities of rows that a model is given: all that it reads, or those `wanted`.
+    """Select the modalities of rows that a model reads: the requested ones, by default all that it supports.
 
     Raises:
-        ValueError: the rows lack one, or have it from another extractor, or in another size.
+        ValueError: If the rows lack one, or have it from another extractor or in another size.
     """
-    for modality in wanted or ():
+    for modality in requested or ():
         if modality not in processor.modalities:
             raise ValueError(f"The model does not read {modality!r}; it reads {', '.join(processor.modalities)}.")
-    chosen = [m for m in processor.modalities if m in (wanted or processor.modalities)]
-    for modality in chosen:
+    selected = [m for m in processor.modalities if m in (requested or processor.modalities)]
+    for modality in selected:
         size = processor.feature_sizes.get(modality)
         if size is not None and modality not in corpus.sizes:
-            there = [m for m in processor.modalities if m in corpus.sizes]
+            available = [m for m in processor.modalities if m in corpus.sizes]
             raise ValueError(
-                f"The rows have no {modality} features, which the model reads; say that it is to predict without "
-                f"them by naming the modalities it may use: {' '.join(there) or 'none is left'}."
+                f"The rows have no {modality} features, which the model reads; to predict without them, give "
+                f"--modalities {' '.join(available) or '(none is left)'}."
             )
         if size not in (None, corpus.sizes.get(modality)):
             raise ValueError(
                 f"The {modality} features of the rows have {corpus.sizes[modality]} numbers per step; the model "
                 f"needs {size}. Extract them with the model's processor."
             )
-    processor.check_extractors(corpus.extractors, chosen)
-    return tuple(chosen)
+    processor.check_extractors(corpus.extractors, selected)
+    return tuple(selected)
 
 
 def add_weak_labels(
@@ -212,48 +227,50 @@ def add_weak_labels(
     rows: str | Path,
     output: str | Path,
     overwrite: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> CorpusRecord:
-    """Write the rows with one more label column, in every split; return their record.
+    """Write rows with a new label column, in every split, and return their record.
 
     Args:
-        labeler, field: who predicts, and `Labeler.field` of the column.
-        rows: a folder of rows; nothing in it changes.
-        output: the folder to write; it appears when complete.
-        progress: called with the number of shards that are done, and of all.
+        labeler: the model that predicts.
+        field: label field of the new column, from `Labeler.build_field`.
+        rows: folder of rows; it is not changed.
+        output: folder to write; it appears when complete.
+        overwrite: replace earlier rows in `output`.
+        progress: called with the number of finished shards and of all shards.
 
     Raises:
-        ValueError: the rows have a label column of this name already.
-        FileExistsError: `output` holds something, unless it holds rows and `overwrite` is given.
+        ValueError: If the rows already have a label column of this name.
+        FileExistsError: If `output` is not empty, unless it holds rows and `overwrite` is True.
     """
-    corpus = read_rows_corpus(rows)
-    for known in corpus.label_fields:
-        if known.name == field.name:
-            kind = "weak labels" if known.weak else "labels"
+    source = read_rows_corpus(rows)
+    for existing in source.label_fields:
+        if existing.name == field.name:
+            kind = "weak labels" if existing.weak else "labels"
             raise ValueError(
-                f"{rows} has {kind} {field.name!r} already, which are neither replaced nor mixed with others; give "
-                f"the new column another name, such as --name {field.name}_weak."
+                f"{rows} has {kind} {field.name!r} already, which are not replaced; give the new column another name, such "
+                f"as --name {field.name}_weak."
             )
 
-    def labeled(table: pa.Table, schema: pa.Schema) -> dict[str, pa.Array]:
+    def add_labels(table: pa.Table, schema: pa.Schema) -> dict[str, pa.Array]:
         labels = labeler(RowDataset(RowReader(datasets.Dataset(table)), labeler.modalities))
         ids = table.column("id").to_pylist()
         labels = [check_label(label, field, f"Row `{id}`") for id, label in zip(ids, labels, strict=True)]
-        kinds = schema.field("labels").type
-        given = table.column("labels").combine_chunks().flatten() if "labels" in table.column_names else []
-        arrays = [*given, pa.array(labels, type=kinds.field(field.name).type)]
-        return {"labels": pa.StructArray.from_arrays(arrays, fields=list(kinds))}
+        struct = schema.field("labels").type
+        existing = table.column("labels").combine_chunks().flatten() if "labels" in table.column_names else []
+        arrays = [*existing, pa.array(labels, type=struct.field(field.name).type)]
+        return {"labels": pa.StructArray.from_arrays(arrays, fields=list(struct))}
 
-    def counted(folder: Path, shards: list[str], record: CorpusRecord) -> CorpusRecord:
-        unknown = sum(_unknown(folder / name, field.name) for name in shards)
+    def count_unknown(folder: Path, shards: list[str], record: CorpusRecord) -> CorpusRecord:
+        unknown = sum(_count_nulls(folder / name, field.name) for name in shards)
         return replace(record, reported=record.reported | ({f"unknown_{field.name}": unknown} if unknown else {}))
 
     plan = {"field": field.to_dict(), "modalities": labeler.modalities}
-    described = replace(corpus, label_fields=[*corpus.label_fields, field])
-    return rewrite_rows(rows, output, plan, described, labeled, counted, overwrite, progress)
+    corpus = replace(source, label_fields=[*source.label_fields, field])
+    return rewrite_rows(rows, output, plan, corpus, add_labels, count_unknown, overwrite, progress)
 
 
-def _unknown(shard: Path, name: str) -> int:
-    """How many rows of a shard have no label of this name."""
+def _count_nulls(shard: Path, name: str) -> int:
+    """Count the rows of a shard without a label of this name."""
     labels = pq.read_table(shard, columns=["labels"]).column("labels")
     return sum(chunk.field(name).null_count for chunk in labels.chunks)

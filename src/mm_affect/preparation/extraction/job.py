@@ -204,7 +204,7 @@ class Job:
         self, shards: list[Shard], corpus: CorpusRecord, processor: AffectProcessor, output: Path
     ) -> CorpusRecord:
         """Move the rows to `output`, with corpus.json and the processor beside them; return their record."""
-        counts = dict.fromkeys((shard.split for shard in shards), 0)
+        counts: Counter[str] = Counter(dict.fromkeys((shard.split for shard in shards), 0))
         non_finite: Counter[str] = Counter()
         for shard in shards:
             record = self.read_record(shard)
@@ -212,7 +212,7 @@ class Job:
                 raise ValueError(f"Shard {shard.name} in {self.folder} was changed; run the extraction again.")
             counts[shard.split] += record.count
             non_finite.update(record.non_finite)
-        complete = replace(corpus, counts=counts, non_finite=dict(non_finite))
+        complete = replace(corpus, counts=dict(counts), non_finite=dict(non_finite))
         complete.write(self.folder / ROWS)
         processor.save_pretrained(self.folder / ROWS)
         put_in_place(self.folder / ROWS, output)

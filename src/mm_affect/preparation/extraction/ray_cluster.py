@@ -74,8 +74,9 @@ def extract_on_ray(
                     ) from error
                 running[task.remote(job, shard, rows, shared, 1)] = shard, rows, clips, attempts + 1
                 continue
-            for clip in clips if progress is not None else ():
-                progress(clip)
+            if progress is not None:
+                for clip in clips:
+                    progress(clip)
             yield shard
     finally:
         for reference in running:
