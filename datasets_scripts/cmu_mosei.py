@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""CMU-MOSEI to checked Parquet rows, from raw, SDK (.csd), MulT, MMSA and HHMPN copies, or label tables.
+"""Convert CMU-MOSEI to checked Parquet rows, from the raw release, SDK (.csd), MulT, MMSA and HHMPN files or label tables.
 
 python datasets_scripts/cmu_mosei.py inspect mosei_sdk/
 python datasets_scripts/cmu_mosei.py build mosei_sdk/ rows/cmu_mosei --workers 4

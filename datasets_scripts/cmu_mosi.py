@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""CMU-MOSI to checked Parquet rows, from raw, SDK (.csd), MulT, MMSA, MISA, MFN and bc-LSTM copies.
+"""Convert CMU-MOSI to checked Parquet rows, from the raw release, SDK (.csd), MulT, MMSA, MISA, MFN or bc-LSTM files.
 
 python datasets_scripts/cmu_mosi.py inspect mosi_sdk/
 python datasets_scripts/cmu_mosi.py build mosi_sdk/ rows/cmu_mosi --workers 4

@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""IEMOCAP to checked Parquet rows, from the full release or the MulT pickle.
+"""Convert IEMOCAP to checked Parquet rows, from the full release or the MulT pickle.
 
 python datasets_scripts/iemocap.py inspect IEMOCAP_full_release/
 python datasets_scripts/iemocap.py build IEMOCAP_full_release/ rows/iemocap --workers 4

@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""MUStARD to checked Parquet rows, from the authors' repository, with videos or published features.
+"""Convert MUStARD to checked Parquet rows, from the authors' repository, with its videos or published features.
 
 python datasets_scripts/mustard.py inspect MUStARD/
 python datasets_scripts/mustard.py build MUStARD/ rows/mustard --workers 4

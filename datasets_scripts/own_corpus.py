@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Check an own corpus (a folder with a manifest) and print what it holds; with --output also write it as Parquet rows.
+"""Check a corpus of your own (a folder with a manifest) and print a summary; with --output, write its Parquet rows, too.
 
 python datasets_scripts/own_corpus.py my_corpus/ --output my_rows/
 """
@@ -12,10 +12,11 @@ from mm_affect.data import RowReader, load, read_corpus, write_rows
 
 
 def main() -> int:
+    """Run the program and return its exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, help="folder of the corpus")
     parser.add_argument("--output", type=Path, help="folder of rows to write")
-    parser.add_argument("--overwrite", action="store_true")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing rows")
     arguments = parser.parse_args()
     try:
         corpus = read_corpus(arguments.folder)

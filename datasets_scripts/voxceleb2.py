@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""VoxCeleb2 to checked Parquet rows, from the tree of dev and test, or any folder of talking faces.
+"""Convert VoxCeleb2, in its published folders or any folder of talking faces, to checked Parquet rows.
 
 python datasets_scripts/voxceleb2.py inspect VoxCeleb2/
 python datasets_scripts/voxceleb2.py build VoxCeleb2/ rows/voxceleb2 --workers 4

@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""The framework of copies: which copy a folder holds, options, folds, padding, caching, counts, and tables."""
+"""Layouts of corpora: detection in a folder, options, folds, padding, caching, counts, and tables."""
 
 import json
 import os
@@ -24,7 +24,7 @@ from mm_affect.data.readers.tables import read_table, read_text
 VIDEOS = [load_folds("cmu_mosi")[split][0] for split in ("train", "validation", "test")]
 
 
-# corpora and their copies -----------------------------------------------------------------------------------------
+# corpora and their layouts ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("corpus", map(get_corpus, CORPORA), ids=CORPORA)
@@ -174,7 +174,7 @@ def test_options_are_part_of_the_fingerprint(tmp_path):
 
 
 def test_rows_of_a_corpus_become_a_folder_of_rows(tmp_path):
-    """What `load` gives of a copy, and what `write_rows` writes of it, are the same rows."""
+    """`load` and `write_rows` yield the same rows of a layout."""
     write_sdk(tmp_path / "corpus", VIDEOS)
     layout = find_layout("cmu_mosi", tmp_path / "corpus", allow_partial=True)
     write_rows(tmp_path / "rows", {split: layout.rows(split) for split in ("train", "test")}, layout.describe())

@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""The csv files of bc-LSTM in small."""
+"""Small csv files in the format of bc-LSTM."""
 
 import csv
 from pathlib import Path

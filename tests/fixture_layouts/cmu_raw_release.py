@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""The raw releases of CMU-MOSI and CMU-MOSEI in small; media are empty files, since nobody opens them here."""
+"""Small raw releases of CMU-MOSI and CMU-MOSEI; media files are empty, because no test opens them."""
 
 from pathlib import Path
 

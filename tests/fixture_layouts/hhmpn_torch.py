@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""`train_valid_test.pt` of HHMPN and TAILOR in small, written by torch.save in either of its formats."""
+"""A small `train_valid_test.pt` of HHMPN and TAILOR, written by torch.save in either of its formats."""
 
 import argparse
 from pathlib import Path

@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""The tree of the IEMOCAP release in small: every kind of file, in the format of the original."""
+"""A small IEMOCAP release: every kind of file, in the format of the original."""
 
 import wave
 from pathlib import Path

@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""The h5 files of MFN in small, without the text of the training split, as ICT-MMMO has them."""
+"""Small HDF5 files of MFN, without the text of the training split, like those of ICT-MMMO."""
 
 from pathlib import Path
 

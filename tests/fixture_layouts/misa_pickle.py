@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""The pickles of MISA in small: `train.pkl`, `dev.pkl` and `test.pkl`."""
+"""Small pickles of MISA: `train.pkl`, `dev.pkl` and `test.pkl`."""
 
 import pickle
 from pathlib import Path

@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""The pickles of MMSA in small: `aligned_50.pkl` and `unaligned_50.pkl`."""
+"""Small pickles of MMSA: `aligned_50.pkl` and `unaligned_50.pkl`."""
 
 import pickle
 from pathlib import Path

@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""The pickles of MulT in small: `<stem>_data.pkl` and `<stem>_data_noalign.pkl`."""
+"""Small pickles of MulT: `<stem>_data.pkl` and `<stem>_data_noalign.pkl`."""
 
 import pickle
 from pathlib import Path

@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""The files of MUStARD in small: json, BERT lines, audio pickle and ResNet HDF5, in the formats of the original."""
+"""Small files of MUStARD: JSON, BERT lines, audio pickle and ResNet HDF5, in the formats of the original."""
 
 import json
 import pickle

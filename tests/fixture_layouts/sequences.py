@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Random sequences and zero padding, as the processed files of the corpora have them."""
+"""Random sequences with zero padding, like those of the preprocessed corpora."""
 
 import numpy as np
 

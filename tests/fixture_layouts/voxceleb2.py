@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Trees in the layout of VoxCeleb2: empty files under true names, a manifest of transcripts, vox2_meta.csv."""
+"""Folders in the layout of VoxCeleb2: empty files under real names, a manifest of transcripts, vox2_meta.csv."""
 
 import csv
 from pathlib import Path
