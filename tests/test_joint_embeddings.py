@@ -276,7 +276,7 @@ def test_a_model_needs_something_to_bring_the_others_to():
     fields = SMALL | {"feature_sizes": SIZES}
     with pytest.raises(StrictDataclassError, match="none can be the query. Add audio to `modalities`, or set"):
         JointEmbeddingsConfig(modalities=["text", "visual"], **fields)
-    with pytest.raises(StrictDataclassError, match="add audio or text to `modalities`"):
+    with pytest.raises(StrictDataclassError, match="Add audio or text to `modalities`"):
         JointEmbeddingsConfig(modalities=["visual"], missing_audio="text_query", **fields)
     model = JointEmbeddingsForAffect(
         JointEmbeddingsConfig(modalities=["text", "visual"], missing_audio="text_query", **fields)

@@ -114,6 +114,7 @@ class LabelWords(nn.Module):
     def __init__(self, labels: Sequence[str], size: int, vectors: np.ndarray | None):
         super().__init__()
         self.labels, self.given = labels, vectors
+        self.vectors: torch.Tensor
         self.register_buffer("vectors", torch.zeros(len(labels), size) if vectors is None else torch.tensor(vectors))
 
     def reset_parameters(self):

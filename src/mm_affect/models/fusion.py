@@ -26,7 +26,7 @@ Differences from the paper or from the earlier public code of the first author:
   averaging, which does not change streams of equal length.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from huggingface_hub.dataclasses import strict
@@ -269,8 +269,8 @@ class FusionForAffect(AffectPreTrainedModel):
 
     config_class = FusionConfig
     supports_gradient_checkpointing = True
-    _no_split_modules: ClassVar = ["AverageBranch", "LSTMBranch", "TransformerBranch"]
-    _can_record_outputs: ClassVar = {
+    _no_split_modules: ClassVar = ["AverageBranch", "LSTMBranch", "TransformerBranch"]  # type: ignore[misc]
+    _can_record_outputs: ClassVar = {  # type: ignore[misc]  # an instance variable in transformers
         "hidden_states": [
             OutputRecorder(nn.LSTM, capture_initial_hidden_state=False),
             OutputRecorder(TransformerBlock, capture_initial_hidden_state=False),
@@ -280,7 +280,7 @@ class FusionForAffect(AffectPreTrainedModel):
 
     def build(self, config: FusionConfig) -> dict[str, int]:
         """Create the layers and return the number of features of each view."""
-        branch = BRANCHES[config.encoder]
+        branch: Any = BRANCHES[config.encoder]
         early_input = sum(config.feature_sizes.values())
         self.early = (
             branch(config, early_input, config.early_size, config.early_heads) if "ef" in config.fusion else None
@@ -289,7 +289,7 @@ class FusionForAffect(AffectPreTrainedModel):
         if "lf" in config.fusion:
             for m in config.modalities:
                 self.late[m] = branch(config, config.feature_sizes[m], config.late_sizes[m], config.late_heads[m])
-        late_sizes = {m: part.size for m, part in self.late.items()}
+        late_sizes: dict[str, Any] = {m: part.size for m, part in self.late.items()}
         self.part_sizes = [sum(late_sizes.values())] if late_sizes else []
         if self.early is not None:
             self.part_sizes.append(self.early.size)

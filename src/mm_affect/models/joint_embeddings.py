@@ -178,11 +178,13 @@ class JointEncoder(nn.Module):
     def forward(self, query: Stream, memory: Stream | None = None) -> Stream:
         """Return the encoded query."""
         rows = PackedRows(query.mask)
-        read = None if memory is None else PackedRows(memory.mask)
-        packed, pairs = rows.pack(query.values), AttentionPairs(rows, read)
-        memory = None if memory is None else read.pack(memory.values)
+        packed, keys, context = rows.pack(query.values), None, None
+        if memory is not None:
+            keys = PackedRows(memory.mask)
+            context = keys.pack(memory.values)
+        pairs = AttentionPairs(rows, keys)
         for layer in self.layers:
-            packed = layer(packed, pairs, memory)
+            packed = layer(packed, pairs, context)
         return Stream(rows.unpack(self.final_norm(packed)), query.mask)
 
 
@@ -213,10 +215,10 @@ class JointEmbeddingsForAffect(AffectPreTrainedModel):
     """
 
     config_class = JointEmbeddingsConfig
-    ignored_weights = ("decoder.",)
+    ignored_weights: tuple[str, ...] = ("decoder.",)
     supports_gradient_checkpointing = True
-    _no_split_modules: ClassVar = ["CrossModalLayer", "DecoderLayer"]
-    _can_record_outputs: ClassVar = {
+    _no_split_modules: ClassVar = ["CrossModalLayer", "DecoderLayer"]  # type: ignore[misc]
+    _can_record_outputs: ClassVar = {  # type: ignore[misc]  # an instance variable in transformers
         "hidden_states": OutputRecorder(JointEncoder, capture_initial_hidden_state=False),
         "attentions": OutputRecorder(Attention, index=1),
     }
@@ -275,10 +277,12 @@ class JointEmbeddingsForAffect(AffectPreTrainedModel):
         """Return the query of the encoders: the audio, or its replacement in rows without audio."""
         audio, words = projected.get("audio"), projected.get("text")
         if self.config.missing_audio is None:
-            return audio
+            return projected["audio"]
         other = words if self.queries is None else self.queries(next(iter(projected.values())).mask.shape[0])
-        if audio is None or other is None:
-            return audio or other
+        if other is None:
+            return projected["audio"]
+        if audio is None:
+            return other
         has_audio, steps = audio.mask.any(1), longest([audio, other])
         audio, other = lengthened(audio, steps), lengthened(other, steps)
         values = torch.where(has_audio[:, None, None], audio.values, other.values)

@@ -149,7 +149,7 @@ class StepNorm(nn.BatchNorm1d):
         super().__init__(config.hidden_size)
         self.masked = config.masked_batch_norm
 
-    def forward(self, stream: Stream) -> Stream:
+    def forward(self, stream: Stream) -> Stream:  # type: ignore[override]  # streams instead of tensors
         """Return the normalized stream."""
         values, mask = stream
         if not self.training:  # running statistics apply to all steps alike, so the mask does not matter
@@ -163,7 +163,7 @@ class StepNorm(nn.BatchNorm1d):
             self.weight,
             self.bias,
             training=len(steps) > 1,
-            momentum=self.momentum,
+            momentum=self.momentum or 0.0,
             eps=self.eps,
         )
         return Stream(torch.zeros_like(values).masked_scatter(counted.unsqueeze(-1), normed), mask).cleaned()
@@ -229,8 +229,8 @@ class LMRCBTForAffect(AffectPreTrainedModel):
 
     config_class = LMRCBTConfig
     supports_gradient_checkpointing = True
-    _no_split_modules: ClassVar = ["EncoderLayer"]
-    _can_record_outputs: ClassVar = {
+    _no_split_modules: ClassVar = ["EncoderLayer"]  # type: ignore[misc]
+    _can_record_outputs: ClassVar = {  # type: ignore[misc]  # an instance variable in transformers
         "hidden_states": OutputRecorder(CrossModalEncoder, capture_initial_hidden_state=False),
         "attentions": OutputRecorder(Attention, index=1),
     }

@@ -19,7 +19,7 @@ Differences from the paper and from the public code (which agree with each other
 * Each task has a head of its own on the fusion view; a head on the view of one modality, or on `"memory"`, is linear.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from huggingface_hub.dataclasses import strict
@@ -92,12 +92,13 @@ class MFNConfig(AffectConfig):
     @classmethod
     def reference(cls, **fields) -> "MFNConfig":
         """Return the settings with which the public code has the lowest mean absolute error on CMU-MOSI."""
-        return cls(**(
-            {"hidden_sizes": {"text": 88, "audio": 48, "visual": 16}, "memory_size": 128, "attention_size": 128,
-             "proposal_size": 64, "retain_size": 256, "update_size": 64, "head_size": 64, "attention_dropout_prob": 0.0,
-             "proposal_dropout_prob": 0.2, "retain_dropout_prob": 0.0, "update_dropout_prob": 0.2,
-             "head_dropout_prob": 0.5} | fields
-        ))  # fmt: skip
+        settings: dict[str, Any] = {
+            "hidden_sizes": {"text": 88, "audio": 48, "visual": 16}, "memory_size": 128, "attention_size": 128,
+            "proposal_size": 64, "retain_size": 256, "update_size": 64, "head_size": 64, "attention_dropout_prob": 0.0,
+            "proposal_dropout_prob": 0.2, "retain_dropout_prob": 0.0, "update_dropout_prob": 0.2,
+            "head_dropout_prob": 0.5,
+        }  # fmt: skip
+        return cls(**settings | fields)
 
 
 class HiddenLayer(nn.Sequential):
@@ -204,7 +205,8 @@ class GatedMemory(GradientCheckpointingLayer):
 
     def forward(self, attended, proposal, sizes: list[int]):
         """Return the memory after every step, `(steps, size)`."""
-        first, _, dropouts, last = zip(self.retain, self.update)
+        parts: Any = zip(self.retain, self.update)
+        first, _, dropouts, last = parts
         weight = torch.cat([layer.weight for layer in first])
         with torch.autocast(weight.device.type, enabled=False):
             attended, proposal = attended.to(weight.dtype), proposal.to(weight.dtype)
@@ -238,7 +240,7 @@ class MFNForAffect(AffectPreTrainedModel):
 
     config_class = MFNConfig
     supports_gradient_checkpointing = True
-    _no_split_modules: ClassVar = ["DeltaMemoryAttention", "GatedMemory"]
+    _no_split_modules: ClassVar = ["DeltaMemoryAttention", "GatedMemory"]  # type: ignore[misc]
 
     def build(self, config: MFNConfig) -> dict[str, int]:
         """Create the layers and return the number of features of each view."""
@@ -262,7 +264,7 @@ class MFNForAffect(AffectPreTrainedModel):
         views, cells = {}, []
         for m, (values, mask) in streams.items():
             own = TimePackedRows(mask)
-            hidden, cell = self.lstms[m].states(own.pack(values), own.sizes)
+            hidden, cell = cast(RaggedLSTM, self.lstms[m]).states(own.pack(values), own.sizes)
             views[m] = own.last(hidden)
             cells.append(take_packed(cell, words.pack(own.latest)))
         now = torch.cat(cells, dim=1)

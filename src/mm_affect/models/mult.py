@@ -18,7 +18,7 @@ Differences from the public code, in addition to those of the encoders and convo
 * The last step is the last real step of each row. A row without a target has zeros for it.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from huggingface_hub.dataclasses import strict
@@ -101,12 +101,13 @@ class MulTConfig(CrossModalConfig):
     @classmethod
     def reference(cls, **fields) -> "MulTConfig":
         """Return the default settings of the public code, whose checkpoints can be converted."""
-        return cls(**(
-            {"hidden_size": 30, "num_attention_heads": 5, "num_hidden_layers": 5, "conv_padding": "valid",
-             "kernel_sizes": {"text": 1, "audio": 1, "visual": 1}, "pe_zero_first_channel": True,
-             "embedding_dropout_prob": 0.25, "attention_dropout": 0.1, "source_dropouts": {"audio": 0.0, "visual": 0.0},
-             "head_dropout_prob": 0.0, "tasks": [Task("sentiment", "regression", value_range=(-3.0, 3.0))]} | fields
-        ))  # fmt: skip
+        settings: dict[str, Any] = {
+            "hidden_size": 30, "num_attention_heads": 5, "num_hidden_layers": 5, "conv_padding": "valid",
+            "kernel_sizes": {"text": 1, "audio": 1, "visual": 1}, "pe_zero_first_channel": True,
+            "embedding_dropout_prob": 0.25, "attention_dropout": 0.1, "source_dropouts": {"audio": 0.0, "visual": 0.0},
+            "head_dropout_prob": 0.0, "tasks": [Task("sentiment", "regression", value_range=(-3.0, 3.0))],
+        }  # fmt: skip
+        return cls(**settings | fields)
 
 
 class MulTForAffect(AffectPreTrainedModel):
@@ -118,8 +119,8 @@ class MulTForAffect(AffectPreTrainedModel):
 
     config_class = MulTConfig
     supports_gradient_checkpointing = True
-    _no_split_modules: ClassVar = ["EncoderLayer"]
-    _can_record_outputs: ClassVar = {
+    _no_split_modules: ClassVar = ["EncoderLayer"]  # type: ignore[misc]
+    _can_record_outputs: ClassVar = {  # type: ignore[misc]  # an instance variable in transformers
         "hidden_states": OutputRecorder(CrossModalEncoder, capture_initial_hidden_state=False),
         "attentions": OutputRecorder(Attention, index=1),
     }
@@ -155,7 +156,7 @@ class MulTForAffect(AffectPreTrainedModel):
 
     def _last_step(self, target: str, projected: dict[str, Stream]) -> torch.Tensor:
         """Return the last step of a target that has read the other modalities, `(batch, width)`."""
-        own, encoders = projected[target], self.cross_encoders[target]
+        own, encoders = projected[target], cast(nn.ModuleDict, self.cross_encoders[target])
         read = [encoder(own, projected[source]).values for source, encoder in encoders.items()] or [own.values]
         return self.self_encoders[target](Stream(torch.cat(read, dim=-1), own.mask), last_only=True).values[:, 0]
 

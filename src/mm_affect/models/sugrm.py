@@ -78,12 +78,15 @@ class SUGRMConfig(PhasedConfig):
             )
         self.unimodal = list(self.modalities if self.unimodal is None else self.unimodal)
         known = {task.name for task in self.tasks}
-        self.tasks += [
-            task
-            for origin in self.tasks
-            if origin.problem_type == "regression" and origin.view == "fusion"
-            for task in (unimodal_task(origin, m) for m in self.unimodal)
-            if task.name not in known
+        self.tasks = [
+            *self.tasks,
+            *(
+                task
+                for origin in self.tasks
+                if origin.problem_type == "regression" and origin.view == "fusion"
+                for task in (unimodal_task(origin, m) for m in self.unimodal)
+                if task.name not in known
+            ),
         ]
 
     def validate_sugrm(self):

@@ -28,7 +28,9 @@ Differences from the paper or from the public code:
 """
 
 import itertools
-from typing import ClassVar
+from collections.abc import Callable
+from functools import partial, reduce
+from typing import Any, ClassVar, cast
 
 import torch
 from huggingface_hub.dataclasses import strict
@@ -166,7 +168,7 @@ class TailorConfig(AffectConfig):
             raise ValueError(f"`fusion_order` is {self.fusion_order}; expected each of {', '.join(self.parts)} once.")
         if self.aligner == "ctc" and "text" not in self.modalities:
             raise ValueError("`aligner` 'ctc' aligns to the text, but `modalities` does not contain text; use 'none'.")
-        for name in self.loss_weights:
+        for name in self.loss_weights or {}:
             if name not in LOSS_WEIGHTS:
                 raise ValueError(f"`loss_weights` has the unknown loss {name!r}.{did_you_mean(name, LOSS_WEIGHTS)}")
 
@@ -180,10 +182,11 @@ class TailorConfig(AffectConfig):
     @classmethod
     def reference(cls, **fields) -> "TailorConfig":
         """Return the settings of the public code, whose checkpoints can be converted."""
-        return cls(**(
-            {"discriminator": "mlp", "common_loss": "sum_first", "concat_order": "reference", "logit_dropout": 0.1,
-             "shared_label_classifier": True, "orthogonal_private_pairs": True, "ctc_reduction": "sum"} | fields
-        ))  # fmt: skip
+        settings: dict[str, Any] = {
+            "discriminator": "mlp", "common_loss": "sum_first", "concat_order": "reference", "logit_dropout": 0.1,
+            "shared_label_classifier": True, "orthogonal_private_pairs": True, "ctc_reduction": "sum",
+        }  # fmt: skip
+        return cls(**settings | fields)
 
 
 class UnimodalEncoder(nn.Module):
@@ -231,7 +234,7 @@ class LabelDecoder(nn.Module):
 
     def forward(self, fused: Stream) -> torch.Tensor:
         """Return the representations of all labels of the tasks, `(batch, labels, size)`."""
-        labels = torch.cat([table.weight for table in self.labels.values()])
+        labels = torch.cat([cast(nn.Embedding, table).weight for table in self.labels.values()])
         labels = self.dropout(self.norm(labels)).expand(fused.mask.shape[0], -1, -1)
         if self.correlation is not None:
             labels = self.correlation(labels)
@@ -272,8 +275,8 @@ class TailorForAffect(AffectPreTrainedModel):
     config_class = TailorConfig
     label_dependent_weights = ("heads.", "common_classifiers.", "decoder.labels.")
     supports_gradient_checkpointing = True
-    _no_split_modules: ClassVar = ["TailorLayer"]
-    _can_record_outputs: ClassVar = {
+    _no_split_modules: ClassVar = ["TailorLayer"]  # type: ignore[misc]
+    _can_record_outputs: ClassVar = {  # type: ignore[misc]  # an instance variable in transformers
         "hidden_states": OutputRecorder(TailorEncoder, capture_initial_hidden_state=False),
         "attentions": OutputRecorder(Attention, index=1),
     }
@@ -320,8 +323,8 @@ class TailorForAffect(AffectPreTrainedModel):
         if self.decoder is None or task.name not in self.decoder.labels:
             return self._plain_head(task, size)
         before = itertools.takewhile(lambda name: name != task.name, self.decoder.labels)
-        first = sum(self.decoder.labels[name].num_embeddings for name in before)
-        return LabelClassifier(self.config, range(first, first + task.num_outputs))
+        first = sum(cast(nn.Embedding, self.decoder.labels[name]).num_embeddings for name in before)
+        return LabelClassifier(cast(TailorConfig, self.config), range(first, first + task.num_outputs))
 
     def fuse(self, streams: dict[str, Stream]) -> FusionOutput:
         """Compute the views of a batch from its streams."""
@@ -342,18 +345,23 @@ class TailorForAffect(AffectPreTrainedModel):
 
     def _encode(self, streams):
         normed = {m: Stream(self.input_norms[m](values), mask).cleaned() for m, (values, mask) in streams.items()}
+        ctc: dict[str, Callable[[], torch.Tensor]] = {}
         if self.config.aligner == "given":
-            aligned, ctc = word_aligned(normed), {}
+            aligned = word_aligned(normed)
         else:
-            aligned, ctc = {m: starting_at(extent(stream.mask)[0], stream) for m, stream in normed.items()}, {}
+            aligned = {m: starting_at(extent(stream.mask)[0], stream) for m, stream in normed.items()}
         if self.config.aligner == "ctc":
             words = extent(aligned["text"].mask)[1]
             words = torch.where(words > 0, words, self.config.aligned_length).clamp_max(self.config.aligned_length)
             for m, aligner in self.aligners.items():
                 aligned[m], loss = aligner(aligned[m], words)
-                share = words * aligned[m].mask.any(1).sum().clamp_min(1) if self.config.ctc_reduction == "mean" else 1
-                ctc[m] = lambda loss=loss, share=share: (loss() / share).sum()
+                count = words * aligned[m].mask.any(1).sum().clamp_min(1) if self.config.ctc_reduction == "mean" else 1
+                ctc[m] = partial(self._sum_losses, loss, count)
         return {m: self.encoders[m](stream) for m, stream in aligned.items()}, ctc
+
+    @staticmethod
+    def _sum_losses(loss: Callable[[], torch.Tensor], count: torch.Tensor | int) -> torch.Tensor:
+        return (loss() / count).sum()
 
     def _refine(self, encoded):
         private = {m: Stream(part(encoded[m].values), encoded[m].mask).cleaned() for m, part in self.private.items()}
@@ -373,7 +381,9 @@ class TailorForAffect(AffectPreTrainedModel):
             shortest = torch.where(lengths > 0, lengths, lengths.amax(0)).amin(0)
             steps = longest(common.values()) if exporting() else max(1, int(shortest.max()))
             streams = [resample(stream, shortest, steps) for stream in streams]
-        return Stream(sum(stream.values for stream in streams), torch.stack([s.mask for s in streams]).any(0))
+        return Stream(
+            reduce(torch.add, (stream.values for stream in streams)), torch.stack([s.mask for s in streams]).any(0)
+        )
 
     def _cross_encode(self, parts: dict[str, Stream]) -> Stream:
         """Fuse the parts in the fusion order (Eq. 8)."""
@@ -400,7 +410,7 @@ class TailorForAffect(AffectPreTrainedModel):
 
     def _discrimination(self, streams: dict[str, Stream]) -> torch.Tensor:
         """Return the cross-entropy of the modality of each step, summed over modalities (Eq. 4 and 5)."""
-        total = 0.0
+        total = torch.zeros(())
         for index, (values, mask) in enumerate(streams.values()):
             logits = self.discriminator(values).float()
             loss = -logits.log_softmax(-1)[..., index].masked_fill(~mask, 0.0)

@@ -6,6 +6,9 @@ is a beam search over all rows and beams at once that caches the keys and values
 stream.
 """
 
+from collections.abc import Iterable, Sequence
+from typing import cast
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -113,10 +116,11 @@ def keys_and_values(attention: Attention, memory: torch.Tensor) -> tuple[torch.T
     return split_heads(attention, attention.key(memory)), split_heads(attention, attention.value(memory))
 
 
-def attend(attention: Attention, values, kept, mask=None) -> torch.Tensor:
+def attend(attention: Attention, values, cached: Sequence[torch.Tensor], mask=None) -> torch.Tensor:
     """Return the attention of `values` `(rows, length, size)` to cached keys and values."""
     query = split_heads(attention, attention.query(values))
-    attended = F.scaled_dot_product_attention(query, *kept, attn_mask=mask)
+    keys, memory = cached
+    attended = F.scaled_dot_product_attention(query, keys, memory, attn_mask=mask)
     return attention.output(attended.transpose(1, 2).flatten(2))
 
 
@@ -184,8 +188,9 @@ class CharacterDecoder(nn.Module):
             length_penalty: exponent of the length by which the log-probability of a transcript is divided.
         """
         config, (rows, device) = self.config, (len(memory.mask), memory.mask.device)
-        kept = [keys_and_values(layer.memory_attention, memory.values) for layer in self.layers]
-        pasts = [Past() for _ in self.layers]
+        layers = list(cast(Iterable[DecoderLayer], self.layers))
+        kept = [keys_and_values(layer.memory_attention, memory.values) for layer in layers]
+        pasts = [Past() for _ in layers]
         scores = torch.full((rows, num_beams), -torch.inf, device=device)
         scores[:, 0] = 0.0  # all beams are equal at first, so start from one
         ended = ~memory.mask.any(1, keepdim=True).expand(rows, num_beams)
@@ -210,6 +215,6 @@ class CharacterDecoder(nn.Module):
     def _next(self, last, place: int, pasts, kept, mask) -> torch.Tensor:
         """Return the log-probabilities of the next character of each beam, `(rows, beams, vocabulary)`."""
         hidden = self.positions.place(self.embedding(last), torch.full_like(last, place), place + 1)
-        for layer, past, memory in zip(self.layers, pasts, kept):
+        for layer, past, memory in zip(cast(Iterable[DecoderLayer], self.layers), pasts, kept):
             hidden = layer.step(hidden, past, memory, mask)
         return self.output(self.final_norm(hidden)).float().log_softmax(-1)

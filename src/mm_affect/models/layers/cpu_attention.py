@@ -236,15 +236,14 @@ class ScratchBuffers(threading.local):
     """Reusable memory for attention tables, because allocating them costs as much as a matrix product."""
 
     def __init__(self):
-        self.tables: dict[tuple[str, torch.dtype], tuple[int, torch.Tensor]] = {}
+        self.tables: dict[tuple[str, torch.dtype], torch.Tensor] = {}
 
     def table(self, name: str, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
         """Return an uninitialized table of this shape, valid until the next one of this name."""
-        cells, (room, table) = math.prod(shape), self.tables.get((name, dtype), (0, None))
-        if cells > room:
+        cells, table = math.prod(shape), self.tables.get((name, dtype))
+        if table is None or cells > len(table):
             with torch.inference_mode(False):  # a tensor made in inference mode cannot be written outside it
-                table = torch.empty(cells, dtype=dtype)
-            self.tables[name, dtype] = cells, table
+                table = self.tables[name, dtype] = torch.empty(cells, dtype=dtype)
         return table[:cells].view(shape)
 
 

@@ -5,6 +5,8 @@ Each time step is one small matrix product over the rows that continue (see `pac
 computed, and the products with the inputs are one large product over all steps of all rows.
 """
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
@@ -142,7 +144,7 @@ class RaggedLSTM(nn.LSTM):
         super().__init__(input_size, hidden_size, num_layers, dropout=dropout, bidirectional=bidirectional)
         self.between = Dropout(dropout)
 
-    def states(self, packed: torch.Tensor, sizes: list[int], layer: int = 0, backwards: bool = False):
+    def states(self, packed: torch.Tensor, sizes: Any, layer: int = 0, backwards: bool = False):
         """Return hidden and cell state of every step, each `(steps, hidden)`, for one layer and direction."""
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         ending = f"_l{layer}{'_reverse' if backwards else ''}"

@@ -45,7 +45,7 @@ class TemporalConvolution(nn.Conv1d):
         super().__init__(config.feature_sizes[modality], config.hidden_size, size, padding=padding, bias=False)
         self.modality = modality
 
-    def forward(self, stream: Stream) -> Stream:
+    def forward(self, stream: Stream) -> Stream:  # type: ignore[override]  # streams instead of tensors
         """Return the convolved stream.
 
         Raises:

@@ -11,6 +11,8 @@ layout. There are three layouts:
 While a model is exported no shape may depend on the values of a mask, so all three keep the padding.
 """
 
+from typing import Any
+
 import torch
 from torch.nn import functional as F
 
@@ -72,6 +74,7 @@ class TimePackedRows:
     """
 
     def __init__(self, mask: torch.Tensor):
+        self.sizes: Any  # list[int]; during an export the mask
         if exporting():
             self._keep_padding(mask)
             return

@@ -22,7 +22,7 @@ Differences from the public code:
   streams of equal length.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import nn
@@ -207,6 +207,11 @@ class PhasedBlock(nn.Module):
         return self.shrink(self.dropout(F.relu(self.expand(self.feed_forward_norm(hidden)))))
 
 
+def get_blocks(blocks: nn.ModuleDict) -> list[PhasedBlock]:
+    """Return the blocks in their order."""
+    return cast(list[PhasedBlock], list(blocks.values()))
+
+
 class PhasedLayer(GradientCheckpointingLayer):
     """Input, cross and self attention of the hidden states `(hidden states, size)` of all modalities in sequence."""
 
@@ -227,10 +232,12 @@ class PhasedLayer(GradientCheckpointingLayer):
 
     def forward(self, hidden, memory, phase: Phase):
         """Return the hidden states that `phase` keeps; `memory` is that of the input."""
-        hidden = self.attend([(block, False) for block in self.input_attention.values()], hidden, memory, phase.input)
+        blocks = [(block, False) for block in get_blocks(self.input_attention)]
+        hidden = self.attend(blocks, hidden, memory, phase.input)
         parts, hidden = hidden.split(phase.input.counts), hidden.index_select(0, phase.readers)
         if phase.cross is not None:
-            turns = [[(self.cross_attention[name], reverse) for name, reverse in turn] for turn in self.turns]
+            cross = dict(zip(self.cross_attention, get_blocks(self.cross_attention)))
+            turns = [[(cross[name], reverse) for name, reverse in turn] for turn in self.turns]
             memory = torch.cat([
                 turn[i - number][0].remember(part, turn[i - number][1])  # the block of the reader `number` modalities before
                 for number, turn in enumerate(turns, start=1)
@@ -240,9 +247,9 @@ class PhasedLayer(GradientCheckpointingLayer):
                 [pair for turn in turns for pair in turn], torch.cat([hidden] * len(turns)), memory, phase.cross
             )
             hidden = read.unflatten(0, (len(turns), -1)).sum(0)
-        blocks = list(self.self_attention.values())
-        memory = torch.cat([block.remember(part) for block, part in zip(blocks, hidden.split(phase.counts))])
-        return self.attend([(block, False) for block in blocks], hidden.index_select(0, phase.kept), memory, phase.own)
+        blocks = [(block, False) for block in get_blocks(self.self_attention)]
+        memory = torch.cat([block.remember(part) for (block, _), part in zip(blocks, hidden.split(phase.counts))])
+        return self.attend(blocks, hidden.index_select(0, phase.kept), memory, phase.own)
 
     def attend(self, blocks: list[tuple[PhasedBlock, bool]], hidden, memory, windows: Windows) -> torch.Tensor:
         """Return hidden states after attention to a memory and the feed-forward step.
@@ -285,17 +292,18 @@ class PhasedEncoder(nn.Module):
         """Return the last hidden state of each modality, `(batch, size)`; zeros for a missing modality."""
         plan = PhasePlan(self.config, [stream.mask for stream in streams.values()], self.training)
         memory, parts = [], plan.read.split(plan.counts(plan.steps, plan.read))
-        for i, ((m, stream), read) in enumerate(zip(streams.items(), parts)):
+        blocks = get_blocks(self.layer.input_attention)
+        for i, (block, stream, read) in enumerate(zip(blocks, streams.values(), parts)):
             real = (front_places(stream.mask) if exporting() else stream.mask.flatten().nonzero()).flatten()
             steps = stream.values.flatten(0, 1).index_select(0, real[read - plan.steps.first[i * plan.batch]])
             steps = self.embed(steps, plan.steps.position[read], stream.mask.shape[1])
-            memory.append(self.layer.input_attention[m].remember(steps))
+            memory.append(block.remember(steps))
         initial = self.initial.unsqueeze(1).expand(-1, plan.batch, -1).flatten(0, 1)
         hidden = initial.index_select(0, plan.hidden.row[plan.first])
         room = longest(streams.values())
-        hidden, memory = self.embed(hidden, plan.hidden.position[plan.first], room), torch.cat(memory)
+        hidden, context = self.embed(hidden, plan.hidden.position[plan.first], room), torch.cat(memory)
         for phase in plan.phases:
-            hidden = self.layer(hidden, memory, phase)
+            hidden = self.layer(hidden, context, phase)
         last = self.norm(hidden)
         if exporting():
             views = last.index_select(0, plan.last).masked_fill(plan.hidden.lengths.unsqueeze(1) == 0, 0.0)
