@@ -13,7 +13,7 @@ from .alignment import REDUCERS, align
 from .loading import load, read_corpus
 from .ragged import RowReader
 from .record import CorpusRecord, DroppedClip
-from .rows import check_apart, write_rows
+from .rows import check_different_folders, write_rows
 
 
 FRAMES = ("audio", "visual")
@@ -45,7 +45,7 @@ def align_rows(source: str | Path, output: str | Path, reducer: str = "mean", ov
     if reducer not in REDUCERS:
         raise ValueError(f"Reducer {reducer!r} is unknown; expected one of {', '.join(REDUCERS)}.")
     source, corpus = Path(source), read_corpus(source)
-    check_apart(source, Path(output))
+    check_different_folders(source, Path(output))
     rates = _rates(source, corpus)
     splits, dropped = load(source), list(corpus.dropped)
     total, known = sum(len(rows) for rows in splits.values()), len(dropped)

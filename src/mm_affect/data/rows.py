@@ -74,7 +74,7 @@ def check_target(folder: Path, overwrite: bool) -> None:
         )
 
 
-def check_apart(source: Path, output: Path) -> None:
+def check_different_folders(source: Path, output: Path) -> None:
     """Raise `ValueError` if rows would be written where they are read from."""
     if source.resolve() == output.resolve():
         raise ValueError(

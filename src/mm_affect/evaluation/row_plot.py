@@ -27,7 +27,7 @@ MARGIN = 4  # pixels between frames
 
 
 @styled
-def plot_row(row: dict, corpus: dict, path: str | Path) -> Path:
+def plot_row(row: dict, corpus: CorpusRecord, path: str | Path) -> Path:
     """Draw a row, as `data.show.find_row` gives it, to a PNG file; what the row lacks is left out.
 
     Raises:

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from ..data import read_corpus
 from ..data.record import CORPUS_FILE, CorpusRecord
-from ..data.rows import check_apart, check_target, is_rows, put_in_place, shard_files
+from ..data.rows import check_different_folders, check_target, is_rows, put_in_place, shard_files
 from ..data.schema import features
 from ..files import write_atomically
 
@@ -70,7 +70,7 @@ def rewrite_rows(
     """
     rows, output = Path(rows), Path(os.path.abspath(output))
     source = read_rows_corpus(rows)
-    check_apart(rows, output)
+    check_different_folders(rows, output)
     check_target(output, overwrite)
     shards = [Path(path) for split, count in source.counts.items() if count for path in shard_files(rows, split)]
     building = output.with_name(f".{output.name}.rewriting")

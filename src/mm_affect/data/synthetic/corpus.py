@@ -65,7 +65,7 @@ OURS = r"manifest\.csv|corpus\.json|media/sample_\d+\.(mp4|wav)"  # the files of
 VERSION = 1  # goes up whenever the same seed gives other clips
 SPEAKERS = 24
 FRAME_RATE = 10  # frames per second
-SPLITS = ("train", "train", "train", "train", "validation", "test")  # by speaker number modulo 6
+SPEAKER_SPLITS = ("train", "train", "train", "train", "validation", "test")  # by speaker number modulo 6
 
 TOPICS = {
     "sad": ("goodbye", "farewell", "letter", "departure"),
@@ -114,7 +114,7 @@ class Clip:
 
     @property
     def split(self) -> str:
-        return SPLITS[self.speaker % len(SPLITS)]
+        return SPEAKER_SPLITS[self.speaker % len(SPEAKER_SPLITS)]
 
     @property
     def feeling(self) -> str:
@@ -132,10 +132,12 @@ class Clip:
 def plan_clip(seed: int, index: int) -> Clip:
     """The clip number `index` of the corpus `seed`, without its media; the same whatever the size of the corpus."""
     rng = np.random.default_rng([seed, 0, index])
-    split = SPLITS[index % len(SPLITS)]
+    split = SPEAKER_SPLITS[index % len(SPEAKER_SPLITS)]
     # The place of the clip in its split, so that every split fills its own blocks of 2 x 3 x 4 combinations.
-    place = index // len(SPLITS) * SPLITS.count(split) + (index % len(SPLITS) if split == "train" else 0)
-    order = np.random.default_rng([seed, 1, SPLITS.index(split), place // 24]).permutation(24)
+    place = index // len(SPEAKER_SPLITS) * SPEAKER_SPLITS.count(split) + (
+        index % len(SPEAKER_SPLITS) if split == "train" else 0
+    )
+    order = np.random.default_rng([seed, 1, SPEAKER_SPLITS.index(split), place // 24]).permutation(24)
     cell = int(order[place % 24])
     shown, sarcastic, topic = (1, -1)[cell % 2], cell // 2 % 3 == 0, list(TOPICS)[cell // 6]
     strength = int(rng.integers(1, 3))
@@ -211,8 +213,10 @@ def make_sample_corpus(
     replaced; any other folder with content, if only one file of yours in it, raises FileExistsError. Needs PyAV and OpenCV: ImportError otherwise.
     """
     folder = Path(folder)
-    if clips < len(SPLITS):
-        raise ValueError(f"`clips` is {clips}; at least {len(SPLITS)} are needed for every split to have a speaker.")
+    if clips < len(SPEAKER_SPLITS):
+        raise ValueError(
+            f"`clips` is {clips}; at least {len(SPEAKER_SPLITS)} are needed for every split to have a speaker."
+        )
     if seed < 0:
         raise ValueError(f"`seed` is {seed}; give zero or a positive whole number.")
     _check_place(folder, overwrite)
