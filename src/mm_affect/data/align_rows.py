@@ -86,9 +86,10 @@ def _rates(source: Path, corpus: CorpusRecord) -> dict[str, float]:
     present = [m for m in FRAMES if m in corpus.sizes]
     if not present:
         raise ValueError(f"{source} has no audio or visual features; give a folder that `mm-affect extract` wrote.")
-    rates = {m: (corpus.extractors.get(m) or {}).get("rate") for m in present}
-    for modality, rate in rates.items():
-        if not rate:
+    rates = {}
+    for modality in present:
+        rates[modality] = (corpus.extractors.get(modality) or {}).get("rate") or 0.0
+        if not rates[modality]:
             raise ValueError(
                 f"{source} does not record an extractor with a rate for its {modality} features, so the times of "
                 "their frames are unknown; extract them with `mm-affect extract`."

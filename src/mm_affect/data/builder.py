@@ -150,14 +150,14 @@ def to_table(
     }
     if columns["id"].null_count or columns["group"].null_count:
         raise ValueError(f"{columns['id'].null_count + columns['group'].null_count} row(s) lack an `id` or a `group`.")
-    columns["spans"] = ragged_array([_steps(row, "spans", 2) for row in rows], 2)
+    columns["spans"] = ragged_array([None if row.get("spans") is None else _steps(row, "spans", 2) for row in rows], 2)
     for modality in MODALITIES:
-        sequences = []
+        size, sequences = sizes.get(modality, 1), []
         for row in rows:
-            values, count = replace_non_finite(_steps(row, modality, sizes.get(modality, 1)))
-            sequences.append(values)
+            sequence, count = replace_non_finite(_steps(row, modality, size))
+            sequences.append(sequence)
             replaced.update({modality: count} if count else {})
-        columns[modality] = ragged_array(sequences, sizes.get(modality, 1))
+        columns[modality] = ragged_array(sequences, size)
     _check_rows(rows, label_fields)
     if label_fields:
         kinds = schema.field("labels").type
@@ -181,11 +181,11 @@ def _check_rows(rows: list[dict], label_fields: list[LabelField]) -> None:
             raise ValueError(f"Row `{row['id']}` has {len(row['spans'])} spans for {words} words of its transcript.")
 
 
-def _steps(row: dict, name: str, size: int) -> np.ndarray | None:
-    """A row's sequence as float32 (steps, size); absent spans are None, an absent modality has zero steps."""
+def _steps(row: dict, name: str, size: int) -> np.ndarray:
+    """Return a sequence of a row as float32 (steps, size); an absent one has zero steps."""
     values = row.get(name)
     if values is None:
-        return None if name == "spans" else np.zeros((0, size), dtype=np.float32)
+        return np.zeros((0, size), dtype=np.float32)
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinity, which is counted
         values = np.asarray(values, dtype=np.float32)
     if len(values) == 0:

@@ -55,10 +55,11 @@ def _made_by(corpus: CorpusRecord, modality: str) -> str:
 def _front_matter(corpus: CorpusRecord) -> DatasetCardData:
     splits = [{"split": split, "path": f"{split}-*.parquet"} for split, count in corpus.counts.items() if count]
     rows = sum(count or 0 for count in corpus.counts.values())
+    known_license: dict = license_of_card(corpus.license) if corpus.license else {"license": "unknown"}
     return DatasetCardData(
         pretty_name=corpus.name,
         tags=["mm_affect", "multimodal", "affect-recognition"] + (["synthetic-data"] if corpus.synthetic else []),
         size_categories=next(name for most, name in SIZES if rows < most),
         configs=[{"config_name": "default", "data_files": splits}],
-        **(license_of_card(corpus.license) if corpus.license else {"license": "unknown"}),
+        **known_license,
     )

@@ -2,7 +2,7 @@
 """The doctor of corpora: which files of which layout a folder holds, if they can be read, and which clips are dropped."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -63,7 +63,7 @@ class DoctorReport:
     layouts: list[LayoutReport]
     layout: str | None = None
     counts: dict[str, int] = field(default_factory=dict)
-    expected: dict[str, int | None] = field(default_factory=dict)
+    expected: Mapping[str, int | None] = field(default_factory=dict)
     dropped: list[DroppedClip] = field(default_factory=list)
     reported: Counter = field(default_factory=Counter)
     non_finite: Counter = field(default_factory=Counter)
@@ -71,8 +71,8 @@ class DoctorReport:
 
     def to_dict(self) -> dict:
         """Return the JSON form."""
-        plain = {"reported": dict(self.reported), "non_finite": dict(self.non_finite)}  # `asdict` breaks counters
-        return asdict(replace(self, **plain))
+        counters = {"reported": dict(self.reported), "non_finite": dict(self.non_finite)}
+        return asdict(replace(self, reported=Counter(), non_finite=Counter())) | counters  # `asdict` breaks counters
 
 
 def examine(

@@ -93,7 +93,8 @@ def read_manifest(folder: str | Path) -> Manifest:
     declared = corpus.get("label_fields")
     fields = _declared_fields(path, declared, label_cells) if declared is not None else _inferred_fields(label_cells)
     found = _feature_files(path.parent)
-    records, seen = [], {}
+    records: list[dict] = []
+    seen: dict[str, str] = {}
     for (where, cells), labels in zip(lines, label_cells, strict=True):
         record = _read_record(path.parent, where, cells, found)
         if record["id"] in seen:
@@ -125,7 +126,7 @@ def _check_columns(path: Path, lines: list[tuple[str, dict]]) -> None:
 
 def _label_cells(cells: dict) -> dict:
     """The label columns, with `emotion.happy`, `emotion.sad`, ... gathered into one dict `emotion`."""
-    labels = {}
+    labels: dict = {}
     for name, cell in cells.items():
         field, dot, label = name.partition(".")
         if name in COLUMNS:
@@ -247,13 +248,13 @@ def _assign_splits(path: Path, places: list[str], records: list[dict], protocol:
         raise ValueError(
             f"{without[0]} has no split but other rows have; fill all of them, or none to split by group."
         )
-    homes = {}
+    homes: dict[str, str] = {}
     may_cross = isinstance(protocol, dict) and protocol.get("groups_may_cross") is True
     for where, record in zip(places, records, strict=True):
-        split = SPLIT_NAMES.get(record["split"].lower())
-        if split is None:
+        name = record["split"].lower()
+        if name not in SPLIT_NAMES:
             raise ValueError(f"{where}: split is {record['split']!r}; expected {', '.join(SPLITS)}.")
-        record["split"] = split
+        record["split"] = split = SPLIT_NAMES[name]
         if homes.setdefault(record["group"], split) != split and not may_cross:
             raise ValueError(
                 f"{where}: group `{record['group']}` is in {homes[record['group']]} and {split}; a group must stay in "

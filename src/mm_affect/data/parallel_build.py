@@ -60,7 +60,7 @@ def build_rows(
     waiting = [part for part in parts if _finished(building / _name(part)) is None]
     if progress is not None:
         progress(len(parts) - len(waiting), len(parts))
-    for done, _ in enumerate(_built(layout, corpus, building, waiting, workers), len(parts) - len(waiting) + 1):
+    for done, _ in enumerate(_build_parts(layout, corpus, building, waiting, workers), len(parts) - len(waiting) + 1):
         if progress is not None:
             progress(done, len(parts))
     record = _assemble(building, layout, corpus, parts, files)
@@ -100,17 +100,21 @@ def _prepare(building: Path, layout: CorpusLayout, corpus: CorpusRecord, parts: 
         _write_json(building / PLAN, plan)
 
 
-def _built(layout: CorpusLayout, corpus: CorpusRecord, building: Path, parts: list, workers: int) -> Iterator[None]:
-    """Builds `parts`; yields as each of them is done."""
+def _build_parts(
+    layout: CorpusLayout, corpus: CorpusRecord, building: Path, parts: list, workers: int
+) -> Iterator[None]:
+    """Build `parts`; yield when one of them is finished."""
     if workers < 2 or len(parts) < 2:
         for part in parts:
-            yield _build_part(layout.shard(*part[1:]), part, corpus, building)
+            _build_part(layout.shard(*part[1:]), part, corpus, building)
+            yield
         return
     pool = ProcessPoolExecutor(min(workers, len(parts)), multiprocessing.get_context("spawn"), _start_worker)
     try:
         work = [pool.submit(_build_part, layout.shard(*part[1:]), part, corpus, building) for part in parts]
         for done in as_completed(work):
-            yield done.result()
+            done.result()
+            yield
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -123,8 +127,10 @@ def _start_worker() -> None:
 
 def end_with_parent() -> None:
     """Waits for the end of the process that started this one, then ends it: run it in a thread of a worker."""
-    multiprocessing.parent_process().join()
-    os._exit(1)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _build_part(layout: CorpusLayout, part: tuple[str, int, int], corpus: CorpusRecord, building: Path) -> None:
@@ -162,7 +168,9 @@ def _finished(folder: Path) -> dict | None:
 def _assemble(building: Path, layout: CorpusLayout, corpus: CorpusRecord, parts: list, files: str) -> CorpusRecord:
     """Move the shards of all parts to their final names; write and return the record of the corpus."""
     records = {part: json.loads((building / _name(part) / DONE).read_text(encoding="utf-8")) for part in parts}
-    counts, non_finite, reported, dropped = dict.fromkeys(corpus.counts, 0), Counter(), Counter(), []
+    counts, dropped = dict.fromkeys(corpus.counts, 0), list[DroppedClip]()
+    non_finite: Counter = Counter()
+    reported: Counter = Counter()
     for (split, *_), record in records.items():
         counts[split] += record["count"]
         non_finite.update(record["non_finite"])

@@ -98,16 +98,14 @@ class RowReader:
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> dict:
-        row = {"labels": {}}
+        row: dict = {"labels": {}}
         for name, rows in self._plain.items():
             chunk, position = rows.locate(index)
             row[name] = rows.chunks[chunk][position].as_py()
-        for name, column in self._ragged.items():
-            value = column[index]
-            if value is None and name != "spans":
-                size = self.dataset.features[name].feature.length
-                value = np.zeros((0, size), dtype=np.float32)
-            row[name] = value
+        for name, ragged in self._ragged.items():
+            row[name] = ragged[index]
+            if row[name] is None and name != "spans":
+                row[name] = np.zeros((0, self.dataset.features[name].feature.length), dtype=np.float32)
         return row
 
 
@@ -157,5 +155,9 @@ class RowDataset:
 
     def lengths(self) -> list[int]:
         """Steps of the longest stream of each row; the words of a row that has nothing but a transcript."""
-        steps = lambda row: max((len(row[m]) for m in MODALITIES if row.get(m) is not None), default=0)  # noqa: E731
-        return [steps(row) or len((row.get("transcript") or "").split()) for row in self]
+        rows = (self[i] for i in range(len(self)))
+        return [
+            max((len(row[m]) for m in MODALITIES if row.get(m) is not None), default=0)
+            or len((row.get("transcript") or "").split())
+            for row in rows
+        ]

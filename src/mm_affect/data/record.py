@@ -65,7 +65,7 @@ class CorpusRecord:
     padding: dict[str, str] | str | None = None
     dropped: list[DroppedClip] = field(default_factory=list)
     reported: dict[str, int] = field(default_factory=dict)
-    counts: dict[str, int | None] = field(default_factory=dict)
+    counts: Mapping[str, int | None] = field(default_factory=dict)
     non_finite: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self):

@@ -52,7 +52,8 @@ def find_row(
 
 
 def _read_until(clip: str, layout: CorpusLayout) -> tuple[dict, CorpusRecord, str]:
-    corpus, ids = layout.describe(), []
+    corpus = layout.describe()
+    ids: list[str] = []
     absent: dict = dict.fromkeys(("transcript", "spans", "audio_file", "video_file", "start", "end"))
     absent |= {modality: np.zeros((0, corpus.sizes.get(modality, 1)), np.float32) for modality in MODALITIES}
     for split in corpus.counts:

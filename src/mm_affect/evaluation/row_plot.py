@@ -10,6 +10,7 @@ from textwrap import shorten
 
 import numpy as np
 
+from ..data.record import CorpusRecord
 from ..data.show import format_labels
 from ..features.media import iter_frames, probe, read_audio
 from ..files import write_atomically
