@@ -143,9 +143,8 @@ class TalkingFacesLayout(CorpusLayout):
         modalities = self.options["modalities"]
         if "audio" not in modalities:
             row["audio_file"] = None
-        if "visual" not in modalities and (
-            row["audio_file"] or "audio" not in modalities
-        ):  # or else its audio track is read
+        needs_audio_track = "audio" in modalities and row["audio_file"] is None
+        if "visual" not in modalities and not needs_audio_track:
             row["video_file"] = None
         if entry and "text" in modalities:
             row["transcript"] = entry["transcript"]

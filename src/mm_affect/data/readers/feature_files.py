@@ -15,9 +15,7 @@ from .hdf5 import import_h5py
 
 FEATURE_SUFFIXES = (".npy", ".npz", ".csv", ".h5", ".safetensors")
 PREFERRED_NAME = "features"  # the array to read from a file that holds several
-MAX_CLIP_BYTES = (
-    2**30
-)  # per clip (ten hours of COVAREP); files that declare more are refused before memory is allocated
+MAX_CLIP_BYTES = 2**30  # ten hours of COVAREP; files that declare more are refused before memory is allocated
 
 
 def read_features(path: str | Path, size: int | None = None) -> np.ndarray:
