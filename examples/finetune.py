@@ -1,9 +1,9 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Fine-tune a checkpoint on rows with transformers' Trainer: the ten lines to start from when `mm-affect train` is too much.
+"""Fine-tune a checkpoint on rows with the Trainer of transformers: a short starting point for your own training script.
 
     python examples/finetune.py --model demo_output/run --data demo_output/rows --output finetuned --epochs 3
 
-The rows must have been made with the checkpoint's extractors. The epoch with the least validation loss is kept.
+The rows must come from the extractors of the checkpoint. The epoch with the lowest validation loss is kept.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from mm_affect.training.trainer import AffectTrainer
 
 
 def finetune(model: str, data: str, output: str, epochs: int, learning_rate: float, seed: int) -> dict:
-    """Fine-tune, save model and processor in `output`, and return the validation metrics of the kept epoch."""
+    """Fine-tune a checkpoint, save the model and its processor in `output`, and return the metrics of the best epoch."""
     set_seed(seed)
     network, processor = load_checkpoint(model)
     corpus, splits = read_corpus(data), load(data)
@@ -51,9 +51,9 @@ def finetune(model: str, data: str, output: str, epochs: int, learning_rate: flo
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--data", required=True)
-    parser.add_argument("--output", required=True)
+    parser.add_argument("--model", required=True, help="folder or Hub name of the checkpoint")
+    parser.add_argument("--data", required=True, help="folder of rows")
+    parser.add_argument("--output", required=True, help="folder to write")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--learning-rate", type=float, default=1e-4)
     parser.add_argument("--seed", type=int, default=0)

@@ -1,14 +1,14 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Ask a model for emotions it was never trained on: EMO-EMB learns four, and answers two more by the vectors of their words.
+"""Zero-shot emotion recognition: EMO-EMB is trained on four emotions, and predicts two more by their word vectors.
 
     python examples/zero_shot.py --rows demo_output/rows [--word-vectors glove.840B.300d.txt] [--epochs 15]
 
-The rows are those of `make demo`; the labels of the two emotions are used for measuring only. Without a file of word vectors,
-each emotion word is placed by the pleasure, arousal and dominance that people gave it (Russell & Mehrabian, 1977), which
-is little, but tells how emotions resemble each other, and hashed vectors do not.
+The rows are those of `make demo`; the labels of the two emotions are used for evaluation only. Without a file of word
+vectors, the vector of each emotion is its rating of pleasure, arousal and dominance (Russell & Mehrabian, 1977): only three
+numbers, but unlike hashed vectors they are close for similar emotions.
 
-Expected on the synthetic corpus: areas under the ROC curve of about 0.9 for disgust and 0.7 for fear, which were never seen (0.5 is
-chance), and above 0.9 for the seen ones.
+Expected on the synthetic corpus: areas under the ROC curve of about 0.9 for disgust and 0.7 for fear, the unseen emotions (0.5
+is chance), and above 0.9 for the seen ones.
 """
 
 import argparse
@@ -38,7 +38,7 @@ disgust -0.60 0.35 0.11
 
 
 def zero_shot(rows: str, word_vectors: str, epochs: int, seed: int) -> dict[str, float]:
-    """Train on the seen emotions; the area under the ROC curve of every emotion on the test split, by its name."""
+    """Train on the seen emotions, and return the test AUC of every emotion."""
     set_seed(seed)
     corpus, splits = read_corpus(rows), load(rows)
     fields, train = corpus.label_fields, RowDataset(splits["train"])
@@ -63,33 +63,33 @@ def zero_shot(rows: str, word_vectors: str, epochs: int, seed: int) -> dict[str,
             seed=seed,
         )
         AffectTrainer(model, arguments, train, processor=processor, label_fields=fields).train()
-    found = {}
-    for labels, asked in ((SEEN, model), (UNSEEN, model.with_labels("emotion", UNSEEN, vectors(list(UNSEEN))))):
-        answers = predict(
-            asked.eval(), AffectCollator(processor, asked.config.tasks, fields), RowDataset(splits["test"])
+    aucs: dict[str, float] = {}
+    for labels, predictor in ((SEEN, model), (UNSEEN, model.with_labels("emotion", UNSEEN, vectors(list(UNSEEN))))):
+        predictions = predict(
+            predictor.eval(), AffectCollator(processor, predictor.config.tasks, fields), RowDataset(splits["test"])
         )
-        scores = compute_metrics(asked.config.tasks, answers)
-        found |= {label: scores[f"emotion.auc.{label}"] for label in labels}
-    return found
+        scores = compute_metrics(predictor.config.tasks, predictions)
+        aucs |= {label: scores[f"emotion.auc.{label}"] for label in labels}
+    return aucs
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", required=True)
-    parser.add_argument("--word-vectors", help="a file in GloVe's format")
+    parser.add_argument("--rows", required=True, help="folder of rows")
+    parser.add_argument("--word-vectors", help="text file in GloVe format")
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        own = Path(folder) / "words.txt"
-        own.write_text(PLEASURE_AROUSAL_DOMINANCE)
+        ratings = Path(folder) / "ratings.txt"
+        ratings.write_text(PLEASURE_AROUSAL_DOMINANCE)
         try:
-            found = zero_shot(options.rows, options.word_vectors or str(own), options.epochs, options.seed)
+            aucs = zero_shot(options.rows, options.word_vectors or str(ratings), options.epochs, options.seed)
         except (ValueError, OSError) as error:
             print(f"zero_shot: {error}", file=sys.stderr)
             return 1
-    for label, score in found.items():
-        print(f"{label:10} {'seen' if label in SEEN else 'never seen':12} AUC {score:.3f}")
+    for label, auc in aucs.items():
+        print(f"{label:10} {'seen' if label in SEEN else 'unseen':12} AUC {auc:.3f}")
     return 0
 
 

@@ -1,8 +1,8 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""The demo as a Space: the page of `mm-affect demo`, with its model named by the variable MM_AFFECT_MODEL.
+"""The page of `mm-affect demo` as a Space; the variable MM_AFFECT_MODEL names its model.
 
-MM_AFFECT_SAMPLES may name a folder of this Space with a corpus (manifest and media), whose clips can then be picked.
-Expected: the page, and nothing else; run it here with `MM_AFFECT_MODEL=demo_output/run python examples/space/app.py`.
+MM_AFFECT_SAMPLES optionally names a folder of this Space with a corpus (manifest and media), which provides sample clips.
+Expected: the page and nothing else; run it locally with `MM_AFFECT_MODEL=demo_output/run python examples/space/app.py`.
 """
 
 import os
