@@ -1,4 +1,4 @@
-# Two commands matter: `make demo` and `make test`. Both set up everything they need in .venv.
+# `make demo`, `make test-fast`, `make test` and `make check` set up everything they need in .venv.
 VENV ?= .venv
 PYTHON := $(VENV)/bin/python
 TRANSFORMERS := 5.23.0
@@ -6,7 +6,7 @@ export TOKENIZERS_PARALLELISM = false
 export HF_HUB_OFFLINE ?= 1
 export HF_HUB_DISABLE_TELEMETRY = 1
 
-.PHONY: setup demo test check style cards table clean
+.PHONY: setup demo test test-fast check style cards table clean
 
 setup: $(VENV)/.installed
 
@@ -22,6 +22,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: setup
 	OMP_NUM_THREADS=1 $(PYTHON) examples/demo.py
 
+# The inner loop: without the tests that train runs, start processes or build packages.
+test-fast: setup
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not full"
+
+# Everything.
 test: setup
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 

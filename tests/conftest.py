@@ -19,6 +19,19 @@ torch.set_num_threads(1)
 logging.disable_progress_bar()
 
 
+# Files that `make test-fast` leaves out: they train runs, start processes or a browser, build packages or read real recordings. Single
+# tests of other files carry the marker `full` themselves.
+FULL = {
+    f"test_{name}.py"
+    for name in """
+    backbone_benchmark cards cli compare cost_benchmark data_attacks data_publish demo demo_page docs embedding
+    examples experiments exporting extraction extraction_job faces grid hub_round_trip joint_training label_subset
+    packaging parallel planted_faults pretraining_runs realdata remote_code reproduce sample sugrm_plots
+    sugrm_training tables tailor_plots text_encoder training transformers_common vgg16 warm_start weak_labels
+    """.split()
+}
+
+
 def pytest_addoption(parser):
     """Add `--architecture-seconds`."""
     parser.addoption(
@@ -29,7 +42,8 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    """Names of the markers that transformers' own common tests carry (`test_transformers_common.py`)."""
+    """Declare `full` and the markers that transformers' own common tests carry (`test_transformers_common.py`)."""
+    config.addinivalue_line("markers", "full: left out by `make test-fast`")
     for marker in (
         "accelerate_tests",
         "flash_attn_test",
@@ -40,6 +54,13 @@ def pytest_configure(config):
         "torch_compile_test",
     ):
         config.addinivalue_line("markers", f"{marker}: set by transformers' own tests")
+
+
+def pytest_collection_modifyitems(items):
+    """Mark the tests of the files that take long."""
+    for item in items:
+        if item.path.name in FULL:
+            item.add_marker(pytest.mark.full)
 
 
 def architecture_of(item) -> str | None:

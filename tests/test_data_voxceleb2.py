@@ -289,6 +289,7 @@ print(small, read(sys.argv[2]), held() - before)
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
+@pytest.mark.full
 def test_memory_does_not_grow_with_the_tree(tmp_path):
     """After a small tree, one of twelve times the clips, lines and dropped clips costs less than 8 MB more."""
     for speakers in (5, 60):

@@ -189,6 +189,7 @@ def loaded_by(statement: str) -> set[str]:
     return set(result.stdout.split())
 
 
+@pytest.mark.full
 def test_the_package_imports_nothing_optional():
     """The core runs without the extras; what transformers itself loads where it is installed does not count."""
     theirs = loaded_by("import transformers.modeling_utils, transformers.processing_utils, transformers.pipelines")
@@ -293,6 +294,7 @@ def test_light_imports_load_neither_torch_nor_transformers(module):
     assert not loaded_after(f"import {module}")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("first", ["mm_affect", "transformers"])
 def test_the_auto_classes_know_ours_in_either_order_of_import(first):
     second = {"mm_affect": "transformers", "transformers": "mm_affect"}[first]

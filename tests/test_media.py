@@ -281,6 +281,7 @@ def test_a_missing_library_is_named_with_the_command_that_installs_it(clip, monk
         probe(clip)
 
 
+@pytest.mark.full
 def test_memory_does_not_grow_with_the_file(tmp_path):
     sound = write_wav(tmp_path / "long.wav", np.zeros(600 * 16000, np.float32))
     video = write_clip(tmp_path / "long.mkv", 600, frame_times=range(600))

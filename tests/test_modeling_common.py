@@ -530,6 +530,7 @@ class ModelTesterMixin:
         plain = model(**make_inputs(model.config))
         assert plain.attentions is None and plain.hidden_states is None
 
+    @pytest.mark.full
     def test_overfits_one_batch(self):
         """The tasks' losses vanish; the architecture's own may have a floor."""
         model = self.model()

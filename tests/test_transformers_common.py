@@ -239,8 +239,10 @@ class CommonTests(common_tests()):
             assert not hasattr(model.config, name), name
         assert "inputs_embeds" not in inspect.signature(model.forward).parameters
         assert not [name for name in dir(model) if name.startswith("get_") and name.endswith("_features")]
-        attentions = any(isinstance(module, torch.nn.MultiheadAttention) for module in model.modules())
-        assert self.has_attentions or (not attentions and not (model._can_record_outputs or {}).get("attentions"))
+        with torch.no_grad():
+            model.set_attn_implementation("eager")
+            _, inputs = self.model_tester.prepare_config_and_inputs_for_common()
+            assert self.has_attentions or not model(**inputs, output_attentions=True).attentions
 
     def _prepare_for_class(self, inputs_dict, model_class, return_labels=False):
         inputs = copy.deepcopy(inputs_dict)

@@ -54,6 +54,7 @@ def test_modules_that_are_not_checked_yet_exist():
     assert not [name for name in listed if not (ROOT / "src" / f"{name.replace('.', '/')}.py").is_file()]
 
 
+@pytest.mark.full
 def test_the_import_warns_of_nothing():
     """Where every warning is an error."""
     command = [
