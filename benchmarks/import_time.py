@@ -1,13 +1,17 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""What `import mm_affect` costs in a fresh interpreter where transformers is imported already.
+"""Cost of importing mm_affect and of `mm-affect COMMAND --help`, in fresh interpreters.
 
-`import transformers` alone loads almost nothing: it fetches each class when it is first named. Two baselines
-therefore: `used`, where `AutoModel` and `AutoProcessor` were named, as every program does that loads a model; and
-`unused`, where the import of mm_affect also has to load what these two would have loaded.
+Two tables of processor time, which other programs on the machine disturb less than wall time:
+
+- Help: every subcommand's `--help`, beside `python -c pass`. Nothing of torch, transformers, datasets or pyarrow is loaded.
+- Import: added by `import mm_affect` where transformers is imported already. `import transformers` alone loads almost nothing: it
+  fetches each class when it is first named. Two baselines therefore: `used`, where `AutoModel` and `AutoProcessor` were
+  named, as every program does that loads a model; and `unused`, where the import of mm_affect also has to load what these
+  two would have loaded.
 
     python benchmarks/import_time.py
 
-Expected: at most 0.5 s after `used`.
+Expected: at most 0.5 s for every help, and at most 0.5 s after `used`.
 """
 
 import argparse
@@ -15,6 +19,9 @@ import os
 import statistics
 import subprocess
 import sys
+import time
+
+from mm_affect.cli.main import COMMANDS
 
 
 BASELINES = {
@@ -27,31 +34,70 @@ begin = time.perf_counter(), time.process_time()
 import mm_affect
 print(time.perf_counter() - begin[0], time.process_time() - begin[1])
 """
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 
 
-def added(baseline: str) -> tuple[float, ...]:
-    """Wall and processor seconds of the import after `baseline`."""
+def measure_import(baseline: str) -> tuple[float, ...]:
+    """Return wall and processor seconds of the import after `baseline`."""
     command = [sys.executable, "-c", baseline + STOPWATCH]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    output = subprocess.run(command, check=True, env=environment, capture_output=True, text=True).stdout
+    output = subprocess.run(command, check=True, env=ENVIRONMENT, capture_output=True, text=True).stdout
     return tuple(float(number) for number in output.split())
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
+def measure_process(words: list[str]) -> tuple[float, float]:
+    """Return wall and processor seconds of a whole Python process."""
+    before, begin = os.times(), time.perf_counter()
+    subprocess.run([sys.executable, *words], check=True, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
+    after = os.times()
+    processor = after.children_user - before.children_user + after.children_system - before.children_system
+    return time.perf_counter() - begin, processor
+
+
+def print_help_times(rounds: int) -> None:
+    """Print the median processor time of `python -c pass`, `--version` and the help of every command."""
+    names = ["", *(name for group in COMMANDS.values() for name in group)]
+    processes = {"python -c pass": ["-c", "pass"], "mm-affect --version": ["-m", "mm_affect.cli", "--version"]}
+    for name in names:
+        processes[" ".join(f"mm-affect {name} --help".split())] = ["-m", "mm_affect.cli", *name.split(), "--help"]
+    times: dict[str, list[tuple[float, float]]] = {title: [] for title in processes}
+    for number in range(rounds + 1):  # the first one warms the page cache
+        for title, words in processes.items():
+            measured = measure_process(words)
+            if number:
+                times[title].append(measured)
+    base = statistics.median(processor for _, processor in times["python -c pass"])
+    print(
+        f"processor seconds, median (least to greatest) of {rounds} rounds in turns; ratio to `python -c pass`; wall"
+    )
+    for title, measured in times.items():
+        wall, taken = (sorted(clock) for clock in zip(*measured, strict=True))
+        median = statistics.median(taken)
+        spread = f"({taken[0]:.3f} to {taken[-1]:.3f})"
+        print(f"{title:34} {median:6.3f} s {spread:16} {median / base:5.1f} x {statistics.median(wall):7.3f} s wall")
+
+
+def print_import_times(rounds: int) -> None:
+    """Print what `import mm_affect` adds where transformers is imported already."""
     for baseline in BASELINES.values():  # once, so that the page cache is warm
-        added(baseline)
-    rounds = [{name: added(baseline) for name, baseline in BASELINES.items()} for _ in range(options.rounds)]
-    print(f"added by `import mm_affect`: median (least to greatest) of {options.rounds} rounds in turns")
+        measure_import(baseline)
+    measured = [{name: measure_import(baseline) for name, baseline in BASELINES.items()} for _ in range(rounds)]
+    print(f"\nadded by `import mm_affect`: median (least to greatest) of {rounds} rounds in turns")
     for name, baseline in BASELINES.items():
         for clock, measure in enumerate(("wall", "processor")):
-            taken = [one[name][clock] for one in rounds]
+            taken = [one[name][clock] for one in measured]
             print(
                 f"{name:7s} {statistics.median(taken):6.3f} s {measure:9s} ({min(taken):.3f} to {max(taken):.3f})"
                 f"   after `{baseline}`"
             )
+
+
+def main() -> None:
+    """Measure and print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    print_help_times(options.rounds)
+    print_import_times(options.rounds)
 
 
 if __name__ == "__main__":
