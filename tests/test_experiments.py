@@ -281,14 +281,14 @@ def test_changed_rows_cannot_resume(tmp_path, no_plots):
 
 def test_another_config_cannot_resume(tmp_path, no_plots):
     run(tmp_path / "run", training={"epochs": 1})
-    with pytest.raises(ValueError, match="differs from this config, so the run cannot be resumed"):
+    with pytest.raises(ValueError, match="differs from this config, so the run can neither be resumed nor reused"):
         run(tmp_path / "run", resume=True, training={"epochs": 2})
 
 
 def test_an_earlier_run_is_replaced_only_when_asked_to(tmp_path, no_plots):
     run(tmp_path / "run", training={"epochs": 1})
     before = (tmp_path / "run" / "results.json").read_bytes()
-    with pytest.raises(FileExistsError, match="holds an earlier run; resume it, overwrite it, or choose another"):
+    with pytest.raises(FileExistsError, match="holds an earlier run; add --resume .*--overwrite .*choose another"):
         run(tmp_path / "run")
     with pytest.raises(ValueError):
         run(tmp_path / "run", overwrite=True, model={"encoder": "lstmm"})

@@ -112,7 +112,7 @@ def test_weights_of_8_bits_are_smaller_and_still_tell_the_same(tmp_path):
 def test_a_folder_is_replaced_on_request_only(exported, tmp_path, monkeypatch, capsys):
     kept = {path.name: path.read_bytes() for path in exported.iterdir()}
     assert main(["export", "--model", str(sample_run()), "--output", str(exported)]) == 1
-    assert "is there already" in capsys.readouterr().err
+    assert "already exists; replace it" in capsys.readouterr().err
     monkeypatch.setattr(exporting, "trace", lambda model, int8: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         main(["export", "--model", str(sample_run()), "--output", str(exported), "--overwrite"])

@@ -232,7 +232,7 @@ def test_a_folder_that_is_something_else_is_left_alone(corpus, tmp_path):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"retry_failed": True}, "--retry-failed needs --resumable"),
+        ({"retry_failed": True}, "--retry-failed needs --resume"),
         ({"most_failures": 5.0}, "--most-failures is 5.0; expected a fraction"),
         ({"shard_clips": 0}, "--shard-clips is 0"),
         ({"workers": 0}, "--workers 0; both must be at least 1"),

@@ -201,7 +201,7 @@ def test_an_older_sample_corpus_is_replaced_on_request_and_an_empty_folder_fille
     folder = tmp_path / "corpus"
     folder.mkdir()
     make_sample_corpus(folder, clips=7, progress=False)
-    with pytest.raises(FileExistsError, match="holds a sample corpus already"):
+    with pytest.raises(FileExistsError, match="already holds a sample corpus"):
         make_sample_corpus(folder, clips=6, progress=False)
     make_sample_corpus(folder, clips=6, progress=False, overwrite=True)
     assert len(list((folder / "media").iterdir())) == 6

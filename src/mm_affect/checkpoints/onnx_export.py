@@ -105,7 +105,9 @@ def export_onnx(
     """
     folder = Path(folder)
     if folder.exists() and not overwrite:
-        raise FileExistsError(f"{folder} is there already; give another folder, or say that it be overwritten.")
+        raise FileExistsError(
+            f"{folder} already exists; replace it (`--overwrite`, in Python `overwrite=True`), or choose another folder."
+        )
     if folder.exists() and not (folder / "model.onnx").is_file():
         raise FileExistsError(f"{folder} holds something else than a graph and is left alone; give another folder.")
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -104,8 +104,8 @@ class AffectBuilder(datasets.ArrowBasedBuilder):
         self._counts[split] = found
         if expected is not None and found != expected and not self.config.allow_partial:
             raise ValueError(
-                f"{corpus.name}: found {found} rows in {split}, expected {expected}; complete the files, or pass "
-                "allow_partial=True to go on with these counts."
+                f"{corpus.name}: found {found} rows in {split}, expected {expected}; complete the files, or "
+                "accept these counts (`--allow-partial`, in Python `allow_partial=True`)."
             )
 
     def _download_and_prepare(self, dl_manager, verification_mode, **options) -> None:

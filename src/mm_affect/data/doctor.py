@@ -176,6 +176,6 @@ def _read(
                 progress(split, report.counts[split])
         if expected not in (None, report.counts[split]) and not layout.options["allow_partial"]:
             report.problems.append(
-                f"{split} has {report.counts[split]} rows, and {expected} are expected; complete the files, or read "
-                "it with allow_partial."
+                f"{split} has {report.counts[split]} rows, and {expected} are expected; complete the files, or "
+                "accept these counts (`--allow-partial`, in Python `allow_partial=True`)."
             )

@@ -180,7 +180,7 @@ def _assemble(building: Path, layout: CorpusLayout, corpus: CorpusRecord, parts:
         if expected is not None and counts[split] != expected and not layout.options["allow_partial"]:
             raise ValueError(
                 f"{corpus.name}: found {counts[split]} rows in {split}, expected {expected}; complete the files, or "
-                "go on with these counts by allow_partial."
+                "accept these counts (`--allow-partial`, in Python `allow_partial=True`)."
             )
     for split in counts:
         shards = [

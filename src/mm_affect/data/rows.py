@@ -70,7 +70,7 @@ def check_target(folder: Path, overwrite: bool) -> None:
         raise FileExistsError(f"{folder} exists and holds no mm_affect rows; it is left alone: choose another folder.")
     if folder.exists() and not overwrite:
         raise FileExistsError(
-            f"{folder} already holds rows; pass overwrite=True to replace them, or choose another folder."
+            f"{folder} already holds rows; replace them (`--overwrite`, in Python `overwrite=True`), or choose another folder."
         )
 
 

@@ -196,7 +196,10 @@ def claim_output(config: RunConfig, corpus: RunCorpus, resume: bool, overwrite: 
         elif overwrite:
             shutil.rmtree(output)
         else:
-            raise FileExistsError(f"{output} holds an earlier run; resume it, overwrite it, or choose another folder.")
+            raise FileExistsError(
+                f"{output} holds an earlier run; add --resume to continue it, --overwrite to replace it (in Python `resume=True`, "
+                "`overwrite=True`), or choose another folder."
+            )
     output.mkdir(parents=True, exist_ok=True)
     config.save(recorded)
     write_atomically(output / "rows.json", json.dumps(rows, indent=1))
@@ -216,14 +219,14 @@ def check_unchanged(config: RunConfig, rows: dict) -> None:
     recorded, known = (Path(config.output_dir) / name for name in ("run.json", "rows.json"))
     if replace(RunConfig.load(recorded), seeds=config.seeds) != config:  # seeds may be added
         raise ValueError(
-            f"{recorded} differs from this config, so the run cannot be resumed, nor stand for it; use its own "
-            "config, or overwrite it."
+            f"{recorded} differs from this config, so the run can neither be resumed nor reused; use its own "
+            "config, or replace the run (`--overwrite`, in Python `overwrite=True`)."
         )
     if not known.is_file() or json.loads(known.read_text()) != rows:
         raise ValueError(
             f"{' or '.join(filter(None, (config.rows, config.pretrained)))} has changed since the run in "
-            f"{config.output_dir} began, so it cannot be resumed, nor "
-            "stand for it; overwrite it."
+            f"{config.output_dir} began, so it can neither be resumed nor "
+            "reused; replace it (`--overwrite`, in Python `overwrite=True`)."
         )
 
 

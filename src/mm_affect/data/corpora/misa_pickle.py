@@ -68,7 +68,9 @@ class MisaPickleLayout(CorpusLayout):
         present = {split: self.folder / name for split, name in FILES.items() if (self.folder / name).is_file()}
         missing = [name for split, name in FILES.items() if split not in present]
         if missing and not self.options["allow_partial"]:
-            raise ValueError(f"{self.folder} has no {missing[0]}; get it, or pass allow_partial=True.")
+            raise ValueError(
+                f"{self.folder} has no {missing[0]}; add the file, or leave it out (`--allow-partial`, in Python `allow_partial=True`)."
+            )
         return {split: _read_clips(path) for split, path in present.items()}
 
     @cached_property

@@ -35,7 +35,7 @@ def get_splits(contents: dict, path: Path, needed: tuple[str, ...], allow_partia
     if missing_splits and not (allow_partial and splits):
         raise ValueError(
             f"{path} has no split `{missing_splits[0]}`; it holds {_format_keys(contents)}. Get the whole file"
-            + (", or pass allow_partial=True." if splits else ".")
+            + (", or leave it out (`--allow-partial`, in Python `allow_partial=True`)." if splits else ".")
         )
     for split, part in splits.items():
         where = f"{path}, split `{FILE_SPLITS[split]}`"

@@ -260,7 +260,7 @@ def _check_place(folder: Path, overwrite: bool) -> None:
         )
     if not overwrite:
         raise FileExistsError(
-            f"{folder} holds a sample corpus already; give a new folder, or say overwrite (--overwrite)."
+            f"{folder} already holds a sample corpus; replace it (`--overwrite`, in Python `overwrite=True`), or give a new folder."
         )
 
 

@@ -118,7 +118,9 @@ def extract_corpus(
         FileExistsError: If `output` is not empty, or there is unfinished work of another plan.
     """
     if retry_failed and not resumable:
-        raise ValueError("--retry-failed needs --resumable; without it no failures of an earlier run are kept.")
+        raise ValueError(
+            "--retry-failed needs --resume (in Python `resumable=True`); without it no failures of an earlier run are kept."
+        )
     if not 0 <= most_failures <= 1:
         raise ValueError(f"--most-failures is {most_failures}; expected a fraction of the clips, from 0 to 1.")
     if min(shard_clips, workers) < 1:
