@@ -16,7 +16,7 @@ from mm_affect.evaluation.metrics import acc5, acc7
 from mm_affect.features.faces import FaceDescriptor
 from mm_affect.features.label_encoding import label_encoder
 from mm_affect.features.log_mel import LogMelExtractor
-from mm_affect.features.processor import sanitize
+from mm_affect.features.normalization import sanitize
 from mm_affect.features.word_vectors import HashedWordVectors, WordVectors, tokenize
 from mm_affect.label_field import LabelField
 
@@ -98,7 +98,7 @@ def test_one_row_answers_as_in_a_batch(processor, rows, model):
 
 def test_a_step_of_nan_is_a_masked_step_and_not_counted(caplog):
     values = np.array([[1, 2], [np.nan, np.nan], [3, 4]], np.float32)
-    cleaned, mask, replaced = sanitize(values, "visual")
+    cleaned, mask, replaced = sanitize(values)
     assert mask.tolist() == [True, False, True] and replaced == 0
     np.testing.assert_array_equal(cleaned[mask], values[[0, 2]])
     with caplog.at_level(logging.WARNING):
@@ -108,7 +108,7 @@ def test_a_step_of_nan_is_a_masked_step_and_not_counted(caplog):
 
 def test_other_values_that_are_not_finite_become_zero_with_a_warning(caplog):
     values = np.array([[1, np.nan, np.inf], [np.inf, -np.inf, np.inf], [np.nan] * 3], np.float32)
-    cleaned, mask, replaced = sanitize(values, "audio")
+    cleaned, mask, replaced = sanitize(values)
     assert mask.tolist() == [True, True, False] and replaced == 5
     np.testing.assert_array_equal(cleaned, [[1, 0, 0], [0, 0, 0], [0, 0, 0]])
     transformers_logger = logging.getLogger("transformers")

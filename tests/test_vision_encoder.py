@@ -25,7 +25,7 @@ from transformers import (
     ViTModel,
 )
 
-from mm_affect.features.extractors import extractor_of, visual_extractor
+from mm_affect.features.extractors import build_extractor, build_visual_extractor
 from mm_affect.features.vision_encoder import VisionEncoder
 
 
@@ -106,9 +106,9 @@ def test_the_description_brings_the_extractor_back(vit, monkeypatch, tmp_path):
     assert len(pickle.dumps(extractor)) < 2000
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match="no pretrained model at tiny_vit; .*MM_AFFECT_WEIGHTS"):
-        extractor_of("visual", description)
+        build_extractor("visual", description)
     monkeypatch.setenv("MM_AFFECT_WEIGHTS", str(vit.parent))
-    again = extractor_of("visual", description)
+    again = build_extractor("visual", description)
     assert again.describe() == description
     np.testing.assert_array_equal(again(frames), extractor(frames))
     settings = json.loads((vit / "preprocessor_config.json").read_text()) | {"image_mean": [0, 0, 0]}
@@ -160,8 +160,8 @@ def test_folders_that_are_no_vision_encoder_are_refused(vit, tmp_path):
 
 
 def test_the_choice_of_an_extractor(vit):
-    assert visual_extractor("faces", rate=5).rate == 5
-    chosen = visual_extractor(str(vit), crop="frame", rate=2)
+    assert build_visual_extractor("faces", rate=5).rate == 5
+    chosen = build_visual_extractor(str(vit), crop="frame", rate=2)
     assert isinstance(chosen, VisionEncoder) and (chosen.rate, chosen.crop) == (2, "frame")
     for options, words in {
         ("vgg16",): "no weights of its own",
@@ -171,4 +171,4 @@ def test_the_choice_of_an_extractor(vit):
         (str(vit), None, "nose"): "`crop` is 'nose'",
     }.items():
         with pytest.raises(ValueError, match=words):
-            visual_extractor(*options)
+            build_visual_extractor(*options)

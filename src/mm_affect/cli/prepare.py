@@ -63,10 +63,10 @@ def _add_visual_options(parser: argparse.ArgumentParser) -> None:
 
 def _visual_extractor(arguments: argparse.Namespace) -> "Extractor | None":
     """Return the visual extractor that the options name; None for the default one."""
-    from ..features.extractors import visual_extractor
+    from ..features.extractors import build_visual_extractor
 
     options = (arguments.visual, arguments.visual_weights, arguments.visual_crop, arguments.visual_rate)
-    return None if options == ("faces", None, None, 10.0) else visual_extractor(*options)
+    return None if options == ("faces", None, None, 10.0) else build_visual_extractor(*options)
 
 
 def extract_features(arguments: argparse.Namespace) -> None:

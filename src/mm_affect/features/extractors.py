@@ -14,7 +14,7 @@ KINDS = (LogMelExtractor, FaceDescriptor, VGG16Extractor, VisionEncoder, HashedW
 EXTRACTORS = {kind.name: kind for kind in KINDS}
 
 
-def extractor_of(modality: str, description: dict | None):
+def build_extractor(modality: str, description: dict | None):
     """The extractor that is described. Raises `ValueError` if there is none that can be run here."""
     if description is None or description["name"] not in EXTRACTORS:
         name = "an unknown extractor" if description is None else repr(description["name"])
@@ -25,7 +25,7 @@ def extractor_of(modality: str, description: dict | None):
     return EXTRACTORS[description["name"]].from_description(description)
 
 
-def visual_extractor(
+def build_visual_extractor(
     name: str, weights: str | Path | None = None, crop: str | None = None, rate: float = 10.0
 ) -> FaceDescriptor | VGG16Extractor | VisionEncoder:
     """An extractor of pictures.

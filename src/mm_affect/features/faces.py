@@ -116,7 +116,7 @@ class FaceDescriptor:
         cv2 = opencv()
         box, previous = None, None
         for frame in frames:
-            gray = cv2.cvtColor(checked(frame), cv2.COLOR_RGB2GRAY)
+            gray = cv2.cvtColor(check_frame(frame), cv2.COLOR_RGB2GRAY)
             box = self._finder(gray, box)
             if box is None:
                 previous = None
@@ -157,7 +157,7 @@ def opencv():
     return cv2
 
 
-def checked(frame: np.ndarray) -> np.ndarray:
+def check_frame(frame: np.ndarray) -> np.ndarray:
     """The frame, if it is one: uint8 `(height, width, 3)`. Raises ValueError otherwise."""
     if not isinstance(frame, np.ndarray) or frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
         got = f"{frame.dtype} {frame.shape}" if isinstance(frame, np.ndarray) else type(frame).__name__

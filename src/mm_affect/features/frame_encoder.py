@@ -1,7 +1,7 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Frames through a pretrained network, one row of features per frame: what the extractors with weights of others share.
 
-The weights stay in their file. A description knows them by name and sha256, so it is the same on every machine; a local file
+The weights stay in their file. A description knows them by name and sha256, so it is the same on every machine; a resolve_path file
 is looked for in the folder that the environment variable `MM_AFFECT_WEIGHTS` names.
 """
 
@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from .faces import FaceFinder, checked, cut_out, opencv
-from .pretrained_files import local, sha256_of
+from .faces import FaceFinder, check_frame, cut_out, opencv
+from .pretrained_files import compute_sha256, resolve_path
 
 
 SURROUNDINGS = 1.3  # a crop is this many times as wide as the face that was found
@@ -49,9 +49,9 @@ class FrameEncoder:
             raise ValueError(f"`rate` is {rate}; it must be a positive number of frames per second.")
         check_choice("crop", crop, ("face", "frame"))
         self.rate, self.crop = float(rate), crop
-        self.weights = Path(weights).resolve().name if local(weights).exists() else str(weights)
+        self.weights = Path(weights).resolve().name if resolve_path(weights).exists() else str(weights)
         self._paths = self._files(weights)
-        self._sha256 = sha256_of(self._paths)
+        self._sha256 = compute_sha256(self._paths)
         self._finder = FaceFinder()
 
     @cached_property
@@ -106,7 +106,7 @@ class FrameEncoder:
         """The square that the network sees of each frame, `(side, side, 3)`; None without a face."""
         cv2, side, box = opencv(), self.network.side, None
         for frame in frames:
-            height, width = checked(frame).shape[:2]
+            height, width = check_frame(frame).shape[:2]
             if self.crop == "frame":
                 yield cut_out(frame, (width / 2, height / 2, min(height, width)), side)
                 continue

@@ -119,7 +119,7 @@ class LogMelExtractor(FeatureExtractionMixin):
         needed = advance - self._shift + self._length  # samples under the frames of one block
         rest = np.zeros(0, np.float32)
         for chunk in chunks:
-            rest = np.concatenate([rest, checked(chunk)])
+            rest = np.concatenate([rest, check_waveform(chunk)])
             begin = 0
             while len(rest) - begin >= needed:
                 yield self._stacked(self._log_mel(rest[begin : begin + needed]))
@@ -174,7 +174,7 @@ def mel_filters(num_mel_bins: int, fft_length: int, sampling_rate: int) -> np.nd
     return filters
 
 
-def checked(waveform: np.ndarray) -> np.ndarray:
+def check_waveform(waveform: np.ndarray) -> np.ndarray:
     """The waveform as float32, or a `ValueError` that says what is wrong with it."""
     waveform = np.asarray(waveform)
     if waveform.ndim != 1 or not np.issubdtype(waveform.dtype, np.floating):

@@ -89,7 +89,7 @@ def iter_audio(
     size = max(1, round(chunk_seconds * sampling_rate))
     waiting = np.zeros(0, np.float32)
     empty = True
-    for samples in resampled(blocks(source, start, end), sampling_rate):
+    for samples in resample_blocks(blocks(source, start, end), sampling_rate):
         waiting = np.concatenate([waiting, samples])
         while len(waiting) >= size:
             yield waiting[:size]
@@ -171,7 +171,7 @@ def _cut_off(source: Source, readable: float, duration: float) -> MediaError:
     )
 
 
-def resampled(blocks: Iterable[tuple[float, np.ndarray]], sampling_rate: int) -> Iterator[np.ndarray]:
+def resample_blocks(blocks: Iterable[tuple[float, np.ndarray]], sampling_rate: int) -> Iterator[np.ndarray]:
     """Pairs (rate, samples) -> samples at `sampling_rate`; the rate may change on the way."""
     stream, current = None, sampling_rate
     for rate, samples in blocks:

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from huggingface_hub import snapshot_download
 from safetensors import SafetensorError
+from transformers import AutoTokenizer
 
 
 PLACE = "MM_AFFECT_WEIGHTS"  # environment variable: the folder that holds files which a description knows by name only
@@ -16,21 +17,21 @@ FETCHED = ["*.json", "*.safetensors", "*.txt", "*.model"]  # of a Hub repository
 NOT_READ = ("masked_spec_embed",)  # what models have for training only, and many files lack
 
 
-def local(name: str | Path) -> Path:
+def resolve_path(name: str | Path) -> Path:
     """The path that is meant by `name`: itself, or its place in the folder that `MM_AFFECT_WEIGHTS` names."""
     placed = Path(os.environ.get(PLACE, ".")) / name
     return placed if placed.exists() and not Path(name).exists() else Path(name)
 
 
-def folder_of(name: str | Path) -> Path:
+def find_model_folder(name: str | Path) -> Path:
     """The folder of a pretrained model: a local one, or that of a Hub repository (with `@revision` behind its name, if not the
     newest), which is fetched once.
 
     Raises:
         ValueError: there is none.
     """
-    if local(name).is_dir():
-        return local(name)
+    if resolve_path(name).is_dir():
+        return resolve_path(name)
     repository, _, revision = str(name).partition("@")
     try:
         return Path(snapshot_download(repository, revision=revision or None, allow_patterns=FETCHED))
@@ -42,7 +43,7 @@ def folder_of(name: str | Path) -> Path:
         ) from error
 
 
-def weights_in(folder: Path) -> list[Path]:
+def list_weights(folder: Path) -> list[Path]:
     """The weights of a model's folder. Raises `ValueError` if it has none as safetensors."""
     found = sorted(folder.glob("*.safetensors"))
     if not found:
@@ -50,7 +51,7 @@ def weights_in(folder: Path) -> list[Path]:
     return found
 
 
-def sha256_of(paths: Iterable[Path]) -> str:
+def compute_sha256(paths: Iterable[Path]) -> str:
     """sha256 over the bytes of these files, one after the other."""
     found = hashlib.sha256()
     for path in paths:
@@ -88,3 +89,15 @@ def load_whole(kind, folder: Path, may_lack: tuple[str, ...] = (), **options) ->
                 "network is no substitute, so copy the whole folder again."
             )
     return model.eval().requires_grad_(False), absent
+
+
+def load_tokenizer(name, **kwargs):
+    """The tokenizer in a folder or repository. Raises `ValueError` if its files, its words included, are not there."""
+    missing = f"{name} has no tokenizer that can be read; it needs all files of one, such as tokenizer.json"
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, **kwargs)
+    except (OSError, ValueError, TypeError) as error:
+        raise ValueError(f"{missing} ({str(error).splitlines()[0]}).") from error
+    if len(tokenizer) <= len(set(tokenizer.all_special_ids)):  # what transformers makes of a config without words
+        raise ValueError(f"{missing} (it knows no words).")
+    return tokenizer

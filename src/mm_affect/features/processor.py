@@ -6,15 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import AutoTokenizer, BatchFeature
+from transformers import BatchFeature
 from transformers.processing_utils import ProcessorMixin
 from transformers.utils import cached_file, logging
 
 from ..traveling_code import TravelingCode
 from ..vocabulary import MODALITIES
-from .extractors import extractor_of
+from .extractors import build_extractor
 from .log_mel import LogMelExtractor
 from .media import iter_audio, iter_frames, probe
+from .normalization import fit_statistics, load_scale, sanitize
+from .pretrained_files import load_tokenizer
 from .word_vectors import VECTORS_FILE, VOCABULARY_FILE, WordVectors, tokenize
 
 
@@ -72,10 +74,7 @@ class AffectProcessor(TravelingCode, ProcessorMixin):
         self.statistics = dict(statistics or {})
         self.padding_side = padding_side
         self._made = {}  # extractors that carry data of their own, such as a vocabulary
-        self._scale = {
-            m: (np.asarray(s["mean"], np.float32), np.asarray(s["std"], np.float32))
-            for m, s in self.statistics.items()
-        }
+        self._scale = load_scale(self.statistics)
 
     def _check_tokens(self, features: bool) -> None:
         if features:
@@ -151,7 +150,7 @@ class AffectProcessor(TravelingCode, ProcessorMixin):
     def extractor(self, modality: str):
         """The extractor of one modality, made from its description when first used."""
         if modality not in self._made:
-            self._made[modality] = extractor_of(modality, self.extractors.get(modality))
+            self._made[modality] = build_extractor(modality, self.extractors.get(modality))
         return self._made[modality]
 
     # raw rows to feature rows ------------------------------------------------------------------------------------
@@ -211,19 +210,9 @@ class AffectProcessor(TravelingCode, ProcessorMixin):
             keep: modalities whose statistics stay as they are, such as those of pretrained weights.
         """
         fitted = [m for m, way in self.normalization.items() if way == "standard" and m not in keep]
-        sums = {m: np.zeros((3, self.feature_sizes[m])) for m in fitted}
-        for row in rows:
-            for m, total in sums.items():
-                values, mask, _ = sanitize(self._values(row, m), m)
-                values = values[mask].astype(np.float64)
-                total += np.stack([np.full(values.shape[1], len(values)), values.sum(0), (values**2).sum(0)])
-        for m, (count, total, squares) in sums.items():
-            count = np.maximum(count, 1)
-            mean = total / count
-            deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
-            deviation[deviation < 1e-6] = 1.0  # a feature that never moves
-            self.statistics[m] = {"mean": mean.tolist(), "std": deviation.tolist()}
-            self._scale[m] = (mean.astype(np.float32), deviation.astype(np.float32))
+        sizes = {m: self.feature_sizes[m] for m in fitted}
+        self.statistics |= fit_statistics(({m: self._values(row, m) for m in fitted} for row in rows), sizes)
+        self._scale = load_scale(self.statistics)
         return self
 
     def __call__(self, rows: dict | list[dict], augment=None) -> BatchFeature:
@@ -251,7 +240,7 @@ class AffectProcessor(TravelingCode, ProcessorMixin):
         for modality in self.feature_sizes:
             sequences = []
             for row in rows:
-                values, mask, count = sanitize(self._values(row, modality), modality)
+                values, mask, count = sanitize(self._values(row, modality))
                 replaced += count
                 if modality in self._scale:
                     mean, deviation = self._scale[modality]
@@ -341,27 +330,3 @@ class AffectProcessor(TravelingCode, ProcessorMixin):
         if (self.extractors.get("audio") or {}).get("name") == LogMelExtractor.name:
             kept["feature_extractor"] = self.extractors["audio"]
         return copy.deepcopy(kept) | {"processor_class": type(self).__name__}
-
-
-def load_tokenizer(name, **kwargs):
-    """The tokenizer in a folder or repository. Raises `ValueError` if its files, its words included, are not there."""
-    missing = f"{name} has no tokenizer that can be read; it needs all files of one, such as tokenizer.json"
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(name, **kwargs)
-    except (OSError, ValueError, TypeError) as error:
-        raise ValueError(f"{missing} ({str(error).splitlines()[0]}).") from error
-    if len(tokenizer) <= len(set(tokenizer.all_special_ids)):  # what transformers makes of a config without words
-        raise ValueError(f"{missing} (it knows no words).")
-    return tokenizer
-
-
-def sanitize(values: np.ndarray, modality: str) -> tuple[np.ndarray, np.ndarray, int]:
-    """Values without NaN or inf, the mask of measured steps, and how many values were replaced by 0.
-
-    A step that is NaN throughout was not measured (a frame without a face): it is masked, not counted.
-    """
-    finite = np.isfinite(values)
-    if finite.all():
-        return values, np.ones(len(values), bool), 0
-    mask = ~np.isnan(values).all(1)
-    return np.where(finite, values, np.float32(0)), mask, int((~finite[mask]).sum())

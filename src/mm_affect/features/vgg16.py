@@ -22,7 +22,7 @@ from torch import nn
 from transformers.utils import cached_file
 
 from .frame_encoder import FrameEncoder, check_choice
-from .pretrained_files import PLACE, local
+from .pretrained_files import PLACE, resolve_path
 
 
 WEIGHTS_FILE = "model.safetensors"
@@ -120,10 +120,10 @@ def find_weights(weights: str | Path) -> Path:
     Raises:
         ValueError: there is none.
     """
-    if local(weights).is_file():
-        return local(weights)
+    if resolve_path(weights).is_file():
+        return resolve_path(weights)
     try:
-        return Path(cached_file(str(local(weights)), WEIGHTS_FILE))
+        return Path(cached_file(str(resolve_path(weights)), WEIGHTS_FILE))
     except OSError as error:
         raise ValueError(
             f"There are no VGG-16 weights at {weights}; expected a safetensors file (one that is known by its name only is "

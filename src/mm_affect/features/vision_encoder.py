@@ -14,7 +14,7 @@ from torch import nn
 from transformers import AutoImageProcessor, AutoModel
 
 from .frame_encoder import FrameEncoder
-from .pretrained_files import folder_of, load_whole, weights_in
+from .pretrained_files import find_model_folder, list_weights, load_whole
 
 
 PREPARATION = "preprocessor_config.json"
@@ -86,9 +86,9 @@ class VisionEncoder(FrameEncoder):
         return [f"pooled_{i}" for i in range(self.size)]
 
     def _files(self, weights: str | Path) -> list[Path]:
-        self._folder = folder_of(weights)
+        self._folder = find_model_folder(weights)
         settings = [self._folder / name for name in ("config.json", PREPARATION)]
-        return [*(path for path in settings if path.is_file()), *weights_in(self._folder)]
+        return [*(path for path in settings if path.is_file()), *list_weights(self._folder)]
 
     def _load(self) -> PooledVision:
         return PooledVision(self._folder)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..features.media import Source, probe, resampled
+from ..features.media import Source, probe, resample_blocks
 from ..features.processor import AffectProcessor
 from ..vocabulary import MODALITIES
 
@@ -130,7 +130,7 @@ def extract_audio(samples: Any, rate: float | None, processor: AffectProcessor) 
     """Extract features `(steps, size)` of a waveform in any shape that `to_mono` reads; the default rate is the extractor's."""
     extractor = processor.extractor("audio")
     rate = extractor.sampling_rate if rate is None else rate
-    return extractor(np.concatenate(list(resampled([(rate, to_mono(samples))], extractor.sampling_rate))))
+    return extractor(np.concatenate(list(resample_blocks([(rate, to_mono(samples))], extractor.sampling_rate))))
 
 
 def to_mono(samples: Any) -> np.ndarray:

@@ -24,7 +24,7 @@ from ..checkpoints.loading import find_checkpoint
 from ..data import RowReader
 from ..data.ragged import RowDataset, ragged_array
 from ..data.record import CorpusRecord
-from ..features.pretrained_files import sha256_of, weights_in
+from ..features.pretrained_files import compute_sha256, list_weights
 from ..features.processor import AffectProcessor
 from ..models.modeling import AffectPreTrainedModel
 from ..vocabulary import MODALITIES
@@ -99,7 +99,7 @@ class Embedder:
             "rate": None if self.pooled else (corpus.extractors.get("audio") or {}).get("rate"),
             "model": folder.resolve().name if Path(checkpoint).exists() else str(checkpoint),
             "model_type": self.model.config.model_type,
-            "weights_sha256": sha256_of(weights_in(folder)),
+            "weights_sha256": compute_sha256(list_weights(folder)),
             "modalities": list(self.modalities),
         }
 

@@ -27,8 +27,8 @@ from transformers.models.auto.modeling_auto import (
 )
 
 from ..features.media import iter_audio
-from ..features.pretrained_files import folder_of, load_whole, sha256_of, weights_in
-from ..features.processor import AffectProcessor, load_tokenizer
+from ..features.pretrained_files import compute_sha256, find_model_folder, list_weights, load_tokenizer, load_whole
+from ..features.processor import AffectProcessor
 from ..models.configuration import AffectConfig
 
 
@@ -55,7 +55,7 @@ class SpeechRecognizer(ABC):
     """Base class of recognizers; `name` and `sha256` identify the model."""
 
     def __init__(self, model: Any, name: str, folder: Path):
-        self.model, self.sha256 = model, sha256_of(weights_in(folder))
+        self.model, self.sha256 = model, compute_sha256(list_weights(folder))
         self.name = folder.resolve().name if Path(name).exists() else name
 
     @abstractmethod
@@ -172,7 +172,7 @@ def load_recognizer(name: str) -> SpeechRecognizer:
     """
     from accelerate import PartialState
 
-    folder = folder_of(name)
+    folder = find_model_folder(name)
     try:
         config = AutoConfig.from_pretrained(folder)
     except (OSError, ValueError) as error:

@@ -27,7 +27,7 @@ from ..data.ragged import RowDataset
 from ..data.record import CorpusRecord
 from ..data.schema import check_label
 from ..evaluation.results import read_results
-from ..features.pretrained_files import sha256_of, weights_in
+from ..features.pretrained_files import compute_sha256, list_weights
 from ..features.processor import AffectProcessor
 from ..label_field import LabelField, WeakLabels
 from ..messages import did_you_mean
@@ -166,7 +166,7 @@ def read_label_source(checkpoint: str | Path, task: Task, confidence: float | No
     """
     folder = find_checkpoint(checkpoint)
     name = folder.resolve().name if Path(checkpoint).exists() else str(checkpoint)
-    weights_sha256 = sha256_of(weights_in(folder))
+    weights_sha256 = compute_sha256(list_weights(folder))
     metric = CONFIDENCE_METRICS[task.problem_type]
     if confidence is not None:
         return LabelSource(name, weights_sha256, task.name, metric, float(confidence))

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedTokenizerBase
 
-from ..features.processor import load_tokenizer
+from ..features.pretrained_files import load_tokenizer
 
 
 def load_text_config(name: str) -> PreTrainedConfig:

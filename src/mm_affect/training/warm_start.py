@@ -14,7 +14,7 @@ from safetensors import safe_open
 from transformers import AutoConfig
 
 from ..checkpoints.hub import pull
-from ..features.pretrained_files import sha256_of
+from ..features.pretrained_files import compute_sha256
 from ..features.processor import AffectProcessor
 from ..models.configuration import AffectConfig
 from ..models.modeling import AffectPreTrainedModel
@@ -54,7 +54,7 @@ class Checkpoint(NamedTuple):
 
     def sha256(self) -> str:
         """Return the SHA-256 of the weight files, one after the other."""
-        return sha256_of(self.files)
+        return compute_sha256(self.files)
 
     def processor(self) -> dict:
         """Return the fields of the processor saved with the weights; empty without one."""

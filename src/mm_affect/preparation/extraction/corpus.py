@@ -53,7 +53,7 @@ def default_processor(
         source: a corpus folder; its transcripts select the word vectors that are kept.
         word_vectors: text file in GloVe format; without it every word gets a fixed random vector ("hashed_words"), which
             identifies the word and carries no meaning.
-        visual: visual extractor in place of the face descriptor, as `extractors.visual_extractor` builds it.
+        visual: visual extractor in place of the face descriptor, as `extractors.build_visual_extractor` builds it.
 
     Raises:
         ValueError: If `visual` is given, and the corpus has visual feature files.
