@@ -3,6 +3,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from importlib import resources
 
 import numpy as np
@@ -100,6 +102,13 @@ def test_options_are_checked(tmp_path, options, message):
     write_sdk(tmp_path, VIDEOS)
     with pytest.raises(ValueError, match=message):
         find_layout("cmu_mosi", tmp_path, **options)
+
+
+def test_the_registry_imports_no_data_libraries():
+    heavy = ("datasets", "pyarrow", "pandas", "h5py", "scipy", "torch", "transformers")
+    code = f"import sys, mm_affect.data.corpora.registry; print(*[m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
 
 
 # load ------------------------------------------------------------------------------------------------------------
