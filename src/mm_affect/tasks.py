@@ -99,6 +99,11 @@ class Task:
 
     @classmethod
     def from_dict(cls, task: "Task | dict") -> "Task":
+        """Return the task of a dict of its fields; a `Task` is returned as it is.
+
+        Raises:
+            ValueError: if a field is unknown.
+        """
         if isinstance(task, Task):
             return task
         known = [field.name for field in fields(cls)]
@@ -108,10 +113,12 @@ class Task:
         return cls(**task)
 
     def to_dict(self) -> dict:
+        """Return the fields as values of JSON."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     @property
     def num_outputs(self) -> int:
+        """Number of logits: 1 for a regression, one per label otherwise."""
         return 1 if self.problem_type == "regression" else len(self.labels)
 
     def scores(self, logits: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Embeddings of a model as one modality of new rows, on which any other model can be trained: the "general embeddings" of
-Khare et al. (2021).
+"""Embeddings of a model as one modality of new rows, on which any other model can be trained.
+
+They are the "general embeddings" of Khare et al. (2021).
 
 A sequence is the joint embedding, with one step per step of the modality that it starts from. A pooled embedding, which
 every model has, is its fusion view, with one step per row. A row without any modality that the model reads has no steps.
