@@ -33,7 +33,7 @@ IDS = [clip for fold in (1, 2, 3) for clip in load_folds("mustard")[f"fold_{fold
 @pytest.fixture
 def layout(tmp_path, monkeypatch):
     """A tree of 24 + 6 clips, in four parts for each split."""
-    monkeypatch.setattr(shards, "UNKNOWN_PARTS", 4)
+    monkeypatch.setattr(shards, "DEFAULT_PARTS", 4)
     write_voxceleb2(tmp_path / "vox")
     return find_layout("voxceleb2", tmp_path / "vox", validation=0.25)
 

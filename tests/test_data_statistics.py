@@ -36,7 +36,7 @@ def test_counts_are_those_of_the_rows():
 
 
 def test_correlations_are_those_of_numpy_over_rows_that_know_both(monkeypatch):
-    monkeypatch.setattr(module, "PART", 5)  # sums over many parts
+    monkeypatch.setattr(module, "BATCH_ROWS", 5)  # sums over many parts
     found = label_statistics(tiny_rows())["correlations"]
     assert found["names"] == ["sentiment", "sarcasm.yes", "emotion.happy", "emotion.sad"]
     emotion = np.array([[np.nan] * 2 if value is np.nan else value for value in known("emotion")])

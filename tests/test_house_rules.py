@@ -53,6 +53,13 @@ ROOMS = {
         "experiments",
     },
 }
+DATA_FLOORS = (
+    {"schema", "record", "ragged", "alignment", "licenses", "readers", "synthetic"},
+    {"splits", "manifest_files", "manifest", "builder"},
+    {"corpora", "rows", "own_corpus"},
+    {"loading", "doctor", "parallel_build"},
+    {"show", "statistics", "align_rows", "dataset_card"},
+)
 HEAVY = {"torch", "transformers"}  # what `data` and the ground must do without
 OPTIONAL = ("av", "cv2", "evaluate", "gradio", "matplotlib", "ray", "sklearn", "soundfile", "soxr")
 
@@ -130,6 +137,16 @@ def test_rooms_import_downwards():
         assert room not in used, f"{room} reaches itself"
     for room in {"data", "registration"} | reached["data"]:
         assert not uses[room] & (HEAVY - ({"transformers"} if room == "registration" else set())), room
+
+
+def test_files_of_data_import_downwards():
+    """The order within the room: a file uses files of its own floor and of those below."""
+    floors = {name: number for number, names in enumerate(DATA_FLOORS) for name in names}
+    for path in (SOURCE / "data").rglob("*.py"):
+        here = path.relative_to(SOURCE / "data").with_suffix("").parts[0]
+        for module in imported_modules(path) if here != "__init__" else ():
+            if module.startswith("mm_affect.data."):
+                assert floors[module.split(".")[2]] <= floors[here], f"{name_of(path)} imports {module}"
 
 
 def test_architectures_do_not_import_each_other():
@@ -292,6 +309,14 @@ def loaded_after(statement: str) -> set[str]:
 @pytest.mark.parametrize("module", ["mm_affect", "mm_affect.data", "mm_affect.cli.main", "mm_affect.training.config"])
 def test_light_imports_load_neither_torch_nor_transformers(module):
     assert not loaded_after(f"import {module}")
+
+
+@pytest.mark.parametrize("module", ["schema", "record", "corpora.registry", "corpora.layouts"])
+def test_light_modules_of_data_load_no_reader_of_files(module):
+    code = f"import sys, mm_affect.data.{module}; print(*[m for m in ('datasets', 'pyarrow', 'h5py') if m in sys.modules])"
+    environment = {"PYTHONPATH": str(SOURCE.parent), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert not result.stdout.split()
 
 
 @pytest.mark.full

@@ -16,8 +16,8 @@ from mm_affect.data.synthetic.corpus import (
     TOPICS,
     make_sample_corpus,
     plan_clip,
+    render_audio,
     render_frames,
-    render_sound,
 )
 from mm_affect.data.synthetic.voice import RATE
 from mm_affect.features.faces import FaceDescriptor
@@ -114,7 +114,7 @@ def test_each_modality_is_lacking_somewhere_and_the_files_agree(corpus, rows):
 
 def test_spans_follow_the_words_within_the_clip(rows):
     for index, row in enumerate(rows):
-        sound, expected = render_sound(0, plan_clip(0, index))
+        sound, expected = render_audio(0, plan_clip(0, index))
         if not row["transcript"]:
             assert row["spans"] == ""
             continue
@@ -137,7 +137,7 @@ def test_the_mouth_opens_with_the_voice():
     rates = []
     for index in (0, 1, 2):
         clip = plan_clip(0, index)
-        sound, _ = render_sound(0, clip)
+        sound, _ = render_audio(0, clip)
         rows = FaceDescriptor()(render_frames(0, clip, sound))
         dark = rows[:, FaceDescriptor().dimension_names.index("mouth.darkness")]
         starts = np.arange(len(rows)) * (RATE // 10)

@@ -176,7 +176,7 @@ def add_data_statistics_arguments(parser: argparse.ArgumentParser, words: list[s
 
 def print_statistics(arguments: argparse.Namespace) -> None:
     """Print samples per class and correlations of labels."""
-    from ..data.statistics import as_csv, in_cells, label_statistics, statistics_tables
+    from ..data.statistics import format_cells, format_csv, label_statistics, statistics_tables
     from ..evaluation.results import format_markdown_table
     from ..files import write_atomically
 
@@ -184,11 +184,11 @@ def print_statistics(arguments: argparse.Namespace) -> None:
     tables = statistics_tables(label_statistics(arguments.corpus))
     markdown = {}
     for name, table in tables.items():
-        header, *lines = in_cells(table)
+        header, *lines = format_cells(table)
         markdown[name] = format_markdown_table(header, lines)
     text = f"Samples per class\n\n{markdown['counts']}\n\nPearson correlation\n\n{markdown['correlations']}"
     print(text)
     if arguments.output is not None:
         write_atomically(arguments.output, text + "\n")
         for name, table in tables.items():
-            write_atomically(arguments.output.with_name(f"{arguments.output.stem}_{name}.csv"), as_csv(table))
+            write_atomically(arguments.output.with_name(f"{arguments.output.stem}_{name}.csv"), format_csv(table))

@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Word alignment of rows: frames at their own rates to one step of sound and picture for each word."""
+"""Word alignment of rows: audio and visual frames become one step for each word."""
 
 import json
 import shutil
@@ -24,23 +24,23 @@ PROCESSOR_FILE = "processor_config.json"
 def align_rows(source: str | Path, output: str | Path, reducer: str = "mean", overwrite: bool = False) -> CorpusRecord:
     """Align the audio and visual frames of rows to their words, and write these rows; return their record.
 
-    Frame i covers the seconds i / rate to (i + 1) / rate from the clip's start, as extractors make it; `spans` count
-    from there too. A word without a measured frame is a step of NaN, and a missing modality is one such step for every
-    word: masked, hence missing for a model too, yet as long as the others, which word-aligned streams must be. Rows
-    without `spans` are left out, and recorded under `dropped`. Memory does not grow with the rows.
+    Frame i covers the seconds i / rate to (i + 1) / rate from the start of the clip; `spans` are relative to the same
+    start. A word without a measured frame becomes a step of NaN, and a missing modality becomes one such step for
+    every word: the steps are masked, and all streams have the same length. Rows without `spans` are dropped and
+    recorded under `dropped`. Memory is constant in the number of rows.
 
-    The new corpus.json says how it was done under `alignment`. Neither it nor the processor beside it has extractors
-    of the aligned modalities: a raw clip has no word times, so a model of these rows cannot extract it.
+    The record has the reducer and the extractors of the frames under `alignment`. Neither the record nor the processor
+    beside it has extractors of the aligned modalities: a raw clip has no word times, so it cannot be extracted.
 
     Args:
         source: a folder of rows whose audio and visual features have extractors with a rate.
-        output: the folder to write; it appears when complete.
+        output: folder to write; it appears when complete.
         reducer: `"mean"`, `"max"`, `"first"` or `"last"` of the frames that a word overlaps; see `alignment.align`.
-        overwrite: replace the rows that `output` holds.
+        overwrite: replace earlier rows in `output`.
 
     Raises:
         ValueError: features without a rate, text whose steps are not its words, or no row with `spans`.
-        FileExistsError: `output` holds something.
+        FileExistsError: `output` is not empty.
     """
     if reducer not in REDUCERS:
         raise ValueError(f"Reducer {reducer!r} is unknown; expected one of {', '.join(REDUCERS)}.")
@@ -80,7 +80,7 @@ def align_rows(source: str | Path, output: str | Path, reducer: str = "mean", ov
 
 
 def _rates(source: Path, corpus: CorpusRecord) -> dict[str, float]:
-    """Steps per second of the modalities that are aligned."""
+    """Return the steps per second of the modalities to align."""
     if corpus.alignment:
         raise ValueError(f"{source} is aligned to words already, with the reducer {corpus.alignment['reducer']!r}.")
     present = [m for m in FRAMES if m in corpus.sizes]
@@ -114,11 +114,13 @@ def _aligned(row: dict, rates: dict[str, float], reducer: str) -> dict:
 
 
 def _copy_processor(source: Path, folder: Path) -> None:
-    """The processor of the rows, if one is beside them, without the extractors of the aligned modalities."""
+    """Copy the processor of the rows, if there is one, without the extractors of the aligned modalities."""
     if not (source / PROCESSOR_FILE).is_file():
         return
     processor = json.loads((source / PROCESSOR_FILE).read_text(encoding="utf-8"))
-    processor["extractors"] = {m: told for m, told in processor["extractors"].items() if m not in FRAMES}
+    processor["extractors"] = {
+        modality: extractor for modality, extractor in processor["extractors"].items() if modality not in FRAMES
+    }
     (folder / PROCESSOR_FILE).write_text(json.dumps(processor, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     for path in source.glob("word_vectors.*"):  # what the text extractor of a vector file needs
         shutil.copyfile(path, folder / path.name)

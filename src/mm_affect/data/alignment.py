@@ -1,9 +1,9 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Alignment by time: frames to the words they overlap, and words or frames to the segments they lie in.
+"""Alignment by time: frames to the words that they overlap, and words or frames to segments.
 
 The rule is that of the CMU Multimodal SDK (`mmdataset.align`): two intervals overlap if they share more than 10
-microseconds, so that neighbors that only touch do not, and intervals without length overlap nothing. All words are
-treated at once: after sorting by start, what a word may overlap is one range of frames, found by bisection.
+microseconds, so that neighbors that only touch do not, and empty intervals overlap nothing. All words are processed at
+once: after sorting by start, the frames that a word may overlap are one range, which bisection yields.
 """
 
 from collections.abc import Iterator
@@ -14,16 +14,26 @@ from scipy.sparse import csr_array
 
 EPSILON = 1e-5  # seconds
 REDUCERS = ("mean", "max", "first", "last")
-BLOCK = 2**14  # frames at a time: what a processor keeps near, however long the video
+BLOCK = 2**14  # frames at a time, so that the working set stays in the cache
 
 
 def align(features: np.ndarray, intervals: np.ndarray, words: np.ndarray, reducer: str = "mean") -> np.ndarray:
-    """What was measured during each word: float32 (words, size) from frames (n, size) at `intervals` (n, 2) seconds.
+    """Reduce the frames that overlap each word to one step per word.
 
-    `words` are (words, 2) seconds; neither they nor the frames need to be in order, and frames may overlap each other.
-    `first` and `last` are the frames that start first and last. A frame that is NaN throughout was not measured and
-    does not count; a word that overlaps no measured frame is NaN throughout. Other non-finite values pass into their
-    word, as in the SDK.
+    Neither words nor frames need to be sorted, and frames may overlap each other. A frame of NaN was not measured and is
+    ignored; a word without a measured frame is a step of NaN. Other non-finite values propagate, as in the SDK.
+
+    Args:
+        features: frames, float32 `(n, size)`.
+        intervals: start and end of each frame in seconds, `(n, 2)`.
+        words: start and end of each word in seconds, `(words, 2)`.
+        reducer: `"mean"`, `"max"`, `"first"` or `"last"` (by start) of the frames of a word.
+
+    Returns:
+        Steps, float32 `(words, size)`.
+
+    Raises:
+        ValueError: the reducer is unknown, a shape is wrong, or a time is not finite.
     """
     if reducer not in REDUCERS:
         raise ValueError(f"Reducer {reducer!r} is unknown; expected one of {', '.join(REDUCERS)}.")
@@ -41,17 +51,20 @@ def align(features: np.ndarray, intervals: np.ndarray, words: np.ndarray, reduce
 
 
 def inside(segments: np.ndarray, intervals: np.ndarray) -> list[np.ndarray]:
-    """For each segment of (segments, 2) seconds the indices of the `intervals` (n, 2) that it overlaps, by start.
+    """Return for each segment the indices of the intervals that it overlaps, sorted by start.
 
-    With word intervals: the words of each segment. With frame intervals: its frames. What lies across a border
-    belongs to both sides, as in the SDK.
+    An interval across the border of two segments belongs to both, as in the SDK.
+
+    Args:
+        segments: start and end of each segment in seconds, `(segments, 2)`.
+        intervals: start and end of each word or frame in seconds, `(n, 2)`.
     """
     segments, intervals = _checked(segments, "segments"), _checked(intervals, "intervals")
-    found = [np.zeros(0, dtype=np.int64)] * len(segments)
+    overlapping = [np.zeros(0, dtype=np.int64)] * len(segments)
     for members, indices, starts in _overlaps(segments, intervals):
         for member, part in zip(members, np.split(indices, starts[1:]), strict=True):
-            found[member] = part
-    return found
+            overlapping[member] = part
+    return overlapping
 
 
 def _checked(intervals: np.ndarray, name: str) -> np.ndarray:
@@ -67,16 +80,16 @@ def _checked(intervals: np.ndarray, name: str) -> np.ndarray:
 
 
 def _measured(features: np.ndarray) -> np.ndarray:
-    """The indices of the frames that are not NaN throughout."""
+    """Return the indices of the frames that are not all NaN."""
     missing = np.isnan(features[:, 0]) if features.shape[1] else np.zeros(len(features), dtype=bool)
     missing[missing] = np.isnan(features[missing]).all(axis=1)
     return np.flatnonzero(~missing)
 
 
 def _overlaps(words: np.ndarray, frames: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Blocks of (words that overlap any frame, the frames of all of them in a row, where each word's frames start).
+    """Yield blocks of words that overlap any frame, their frames concatenated, and the offset of each word in these.
 
-    A word's frames come in the order of their starts.
+    The frames of a word are sorted by start.
     """
     if not len(frames):
         return
@@ -105,7 +118,7 @@ def _overlaps(words: np.ndarray, frames: np.ndarray) -> Iterator[tuple[np.ndarra
 
 
 def _reduced(features: np.ndarray, frames: np.ndarray, starts: np.ndarray, reducer: str) -> np.ndarray:
-    """One row of `features` for each run of `frames` that begins at `starts`."""
+    """Reduce each run of `frames` that begins at an offset of `starts` to one step."""
     if reducer == "first":
         return features[frames[starts]]
     counts = np.diff(np.append(starts, len(frames)))

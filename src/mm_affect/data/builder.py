@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""AffectBuilder: the base of every corpus builder, and the one place where rows become Arrow tables."""
+"""Base class of the corpus builders, and the conversion of rows to Arrow tables."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -25,9 +25,11 @@ TABLE_BYTES = 64 * 2**20
 
 @dataclass
 class CorpusConfig(datasets.BuilderConfig):
-    """`manifest_hash` is part of the cache key, so that a changed file never yields a stale data set.
+    """Configuration of a corpus builder.
 
-    `allow_partial` accepts counts that differ from the documented ones.
+    Args:
+        manifest_hash: part of the cache key, so that a changed file never yields a stale dataset.
+        allow_partial: accept counts that differ from the documented ones.
     """
 
     version: datasets.Version | str | None = "2.0.0"
@@ -36,11 +38,10 @@ class CorpusConfig(datasets.BuilderConfig):
 
 
 class AffectBuilder(datasets.ArrowBasedBuilder):
-    """A corpus as a `datasets` builder. A subclass gives `describe` and `read_rows`; the rest is here.
+    """Base class of `datasets` builders of a corpus. Subclasses implement `describe` and `read_rows`.
 
-    After `download_and_prepare`, `record` is the corpus' description with its counts per split, dropped clips and
-    replaced values. Pass `dataset_name` where two builders share a module: `datasets` names the cache after the
-    module.
+    After `download_and_prepare`, `record` has the counts per split, the dropped clips and the replaced values. Pass
+    `dataset_name` where two builders share a module: `datasets` names the cache after the module.
     """
 
     BUILDER_CONFIG_CLASS = CorpusConfig
@@ -60,7 +61,7 @@ class AffectBuilder(datasets.ArrowBasedBuilder):
         raise NotImplementedError
 
     def read_rows(self, split: str) -> Iterator[dict]:
-        """The rows of one split."""
+        """Iterate over the rows of one split."""
         raise NotImplementedError
 
     @property
@@ -69,7 +70,7 @@ class AffectBuilder(datasets.ArrowBasedBuilder):
         return CorpusRecord.read(Path(self._output_dir))
 
     def download_and_prepare(self, *arguments, **options) -> None:
-        """As in `datasets`, but a fault in the corpus is raised as itself, not wrapped."""
+        """Prepare the dataset; unlike `datasets`, raise an error in the corpus as it is, not wrapped."""
         try:
             super().download_and_prepare(*arguments, **options)
         except DatasetGenerationError as error:
@@ -88,23 +89,23 @@ class AffectBuilder(datasets.ArrowBasedBuilder):
     def _split_generators(self, dl_manager) -> list[datasets.SplitGenerator]:
         # One split name, not a list: counts are kept by this object, so `datasets` must not divide the work over
         # processes.
-        for found in (self.dropped, self._counts, self._non_finite):
-            found.clear()
+        for collected in (self.dropped, self._counts, self._non_finite):
+            collected.clear()
         counts = self.describe().counts
         return [datasets.SplitGenerator(name=split, gen_kwargs={"split": split}) for split in counts]
 
     def _generate_tables(self, split: str) -> Iterator[tuple[Key, pa.Table]]:
         corpus = self.describe()
-        expected, found = corpus.counts[split], 0
+        expected, count = corpus.counts[split], 0
         for number, rows in enumerate(in_tables(self.read_rows(split))):
             table, replaced = to_table(rows, corpus.label_fields, corpus.sizes)
-            found += len(rows)
+            count += len(rows)
             self._non_finite.update(replaced)
             yield Key(0, number), table
-        self._counts[split] = found
-        if expected is not None and found != expected and not self.config.allow_partial:
+        self._counts[split] = count
+        if expected is not None and count != expected and not self.config.allow_partial:
             raise ValueError(
-                f"{corpus.name}: found {found} rows in {split}, expected {expected}; complete the files, or "
+                f"{corpus.name}: found {count} rows in {split}, expected {expected}; complete the files, or "
                 "accept these counts (`--allow-partial`, in Python `allow_partial=True`)."
             )
 
@@ -122,7 +123,7 @@ class AffectBuilder(datasets.ArrowBasedBuilder):
 
 
 def in_tables(rows: Iterable[dict]) -> Iterator[list[dict]]:
-    """Rows in lists of at most `TABLE_ROWS` rows and about `TABLE_BYTES` bytes, so that memory stays constant."""
+    """Yield lists of at most `TABLE_ROWS` rows and about `TABLE_BYTES` bytes, so that memory is constant."""
     held, size = [], 0
     for row in rows:
         held.append(row)
@@ -137,10 +138,13 @@ def in_tables(rows: Iterable[dict]) -> Iterator[list[dict]]:
 def to_table(
     rows: list[dict], label_fields: list[LabelField], sizes: dict[str, int]
 ) -> tuple[pa.Table, dict[str, int]]:
-    """Row dicts as one Arrow table, and how many stray non-finite values were replaced by 0, by modality.
+    """Convert rows to an Arrow table; return it and the number of replaced non-finite values by modality.
 
-    A key that a row lacks is null (a modality: zero steps). Raises `ValueError`, naming the row's id, for features of
-    the wrong shape, a label outside its field, or spans that do not match the words.
+    A missing key is null (a modality: zero steps).
+
+    Raises:
+        ValueError: features have a wrong shape, a label is outside of its field, or spans do not match the words; the
+            message names the id of the row.
     """
     schema = features(label_fields, sizes).arrow_schema
     replaced: Counter = Counter()

@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""A license as the front matter of a card on the Hub names it: one of the Hub's identifiers, or `other` with a name."""
+"""Licenses in the front matter of cards: an identifier of the Hub, or `other` with a name."""
 
 import re
 
@@ -11,7 +11,7 @@ HUB_LICENSES = (
 
 
 def license_of_card(license: str) -> dict[str, str]:
-    """`license`, and `license_name` where the Hub has no identifier for these words."""
+    """Return `license`, and `license_name` where the Hub has no identifier for the license."""
     identifier = license.strip().lower().replace(" ", "-")
     return (
         {"license": identifier} if identifier in HUB_LICENSES else {"license": "other", "license_name": slug(license)}
@@ -19,5 +19,5 @@ def license_of_card(license: str) -> dict[str, str]:
 
 
 def slug(text: str) -> str:
-    """The text in small letters, figures, dots and hyphens, at most 60 of them."""
+    """Return the text in lower-case letters, digits, dots and hyphens, with at most 60 characters."""
     return re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-")[:60].rstrip("-") or "unnamed"

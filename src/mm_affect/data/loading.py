@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Load the rows of a folder, an own corpus or a published corpus."""
+"""Load the rows of a folder, of an own corpus, or of a published corpus."""
 
 from pathlib import Path
 
@@ -55,8 +55,8 @@ def load(
     files = {split: shard_files(source, split) for split, count in counts.items() if count}
     if not files:
         raise ValueError(f"{source} holds no rows in any split; write it again.")
-    found = {split: sum(pq.read_metadata(path).num_rows for path in paths) for split, paths in files.items()}
-    for split, count in found.items():
+    rows = {split: sum(pq.read_metadata(path).num_rows for path in paths) for split, paths in files.items()}
+    for split, count in rows.items():
         if count != counts[split]:
             raise ValueError(
                 f"{source}: {count} rows in {split}, but corpus.json says {counts[split]}; write it again."

@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""A corpus folder (manifest.csv, .jsonl or .parquet, corpus.json, feature files) read into checked records."""
+"""Manifests: a corpus folder (manifest.csv, .jsonl or .parquet, corpus.json, feature files) as checked records."""
 
 import hashlib
 import json
@@ -26,11 +26,14 @@ SPLIT_SEED = 0
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a corpus folder says.
+    """Contents of a corpus folder.
 
-    `records` hold `id`, `group`, `split`, `transcript`, `spans`, `audio_file`, `video_file`, `start`, `end`, `labels`
-    as a row does, and `features`: modality -> path of its feature file. `corpus` is corpus.json (empty if there is
-    none), with the split protocol filled in.
+    Args:
+        path: the manifest file.
+        records: one dict per clip with `id`, `group`, `split`, `transcript`, `spans`, `audio_file`, `video_file`,
+            `start`, `end` and `labels` as in a row, and `features`: modality -> path of its feature file.
+        label_fields: label fields, declared or inferred.
+        corpus: contents of corpus.json (empty if there is none), with the split protocol filled in.
     """
 
     path: Path
@@ -39,10 +42,10 @@ class Manifest:
     corpus: dict
 
     def hash(self) -> str:
-        """sha256 over the manifest, corpus.json and every file they lead to.
+        """Return the sha256 of the manifest, corpus.json and every file that they name.
 
-        Files under 1 MB count by their content, larger ones by size and time of change, so that a repaired file always
-        changes the hash.
+        Files under 1 MB are hashed by content, larger ones by size and modification time, so that a repaired file
+        always changes the hash.
         """
         digest = hashlib.sha256()
         declared = self.path.with_name("corpus.json")
@@ -57,31 +60,40 @@ class Manifest:
 
 
 def manifest_hash(folder: str | Path) -> str:
-    """`read_manifest(folder).hash()`."""
+    """Return the hash of the manifest in `folder`; see `Manifest.hash`."""
     return read_manifest(folder).hash()
 
 
 def find_manifest(folder: str | Path) -> Path:
-    """The one manifest in `folder`, or a sentence that says why there is none."""
+    """Return the path of the manifest in `folder`.
+
+    Raises:
+        FileNotFoundError: the folder does not exist, or has no manifest.
+        ValueError: it has several manifests.
+    """
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(
             f"{folder} is not a folder; expected a folder that holds one of {', '.join(MANIFEST_NAMES)}."
         )
-    found = [folder / name for name in MANIFEST_NAMES if (folder / name).is_file()]
-    if not found:
+    paths = [folder / name for name in MANIFEST_NAMES if (folder / name).is_file()]
+    if not paths:
         raise FileNotFoundError(f"{folder} holds no manifest; expected one of {', '.join(MANIFEST_NAMES)}.")
-    if len(found) > 1:
-        raise ValueError(f"{folder} holds {' and '.join(path.name for path in found)}; keep one and remove the rest.")
-    return found[0]
+    if len(paths) > 1:
+        raise ValueError(f"{folder} holds {' and '.join(path.name for path in paths)}; keep one and remove the rest.")
+    return paths[0]
 
 
 def read_manifest(folder: str | Path) -> Manifest:
-    """Every row of the manifest in `folder`, checked; each fault is one sentence naming file and row.
+    """Read and check the manifest in `folder`.
 
-    Labels: the fields declared under `label_fields` in corpus.json if it has them, and no others; else one field for
-    each column that is not in `COLUMNS`, by the rules of `schema.infer_label_field`. Without a `split` column whole
-    groups are divided 70/15/15. A row without a `group` is its own group.
+    Label fields are those declared under `label_fields` in corpus.json; without a declaration every column that is not
+    in `COLUMNS` is one, see `schema.infer_label_field`. Without a `split` column, whole groups are divided 70/15/15. A
+    row without a `group` is its own group.
+
+    Raises:
+        FileNotFoundError: there is no manifest, or a file that it names does not exist.
+        ValueError: a row or a column is invalid; the message names the file and the row.
     """
     path = find_manifest(folder)
     corpus = read_corpus_json(path.with_name("corpus.json"))
@@ -92,17 +104,17 @@ def read_manifest(folder: str | Path) -> Manifest:
     label_cells = [_label_cells(cells) for _, cells in lines]
     declared = corpus.get("label_fields")
     fields = _declared_fields(path, declared, label_cells) if declared is not None else _inferred_fields(label_cells)
-    found = _feature_files(path.parent)
+    feature_files = _feature_files(path.parent)
     records: list[dict] = []
     seen: dict[str, str] = {}
     for (where, cells), labels in zip(lines, label_cells, strict=True):
-        record = _read_record(path.parent, where, cells, found)
+        record = _read_record(path.parent, where, cells, feature_files)
         if record["id"] in seen:
             raise ValueError(f"{where}: id `{record['id']}` was used in {seen[record['id']]}; ids must be unique.")
         seen[record["id"]] = where
         record["labels"] = {field.name: parse_label(labels.get(field.name), field, where) for field in fields}
         records.append(record)
-    for modality, files in found.items():
+    for modality, files in feature_files.items():
         if files and not any(modality in record["features"] for record in records):
             raise ValueError(
                 f"{path.parent / modality} holds {len(files)} feature files, such as {min(files.values()).name}, but "
@@ -125,7 +137,7 @@ def _check_columns(path: Path, lines: list[tuple[str, dict]]) -> None:
 
 
 def _label_cells(cells: dict) -> dict:
-    """The label columns, with `emotion.happy`, `emotion.sad`, ... gathered into one dict `emotion`."""
+    """Return the label columns; `emotion.happy`, `emotion.sad`, ... become one dict `emotion`."""
     labels: dict = {}
     for name, cell in cells.items():
         field, dot, label = name.partition(".")
@@ -152,9 +164,9 @@ def _declared_fields(path: Path, fields: list[LabelField], label_cells: list[dic
 
 
 def _feature_files(folder: Path) -> dict[str, dict[str, Path]]:
-    """Modality -> id -> feature file, from one walk over each modality's folder."""
-    found: dict[str, dict[str, Path]] = {modality: {} for modality in MODALITIES}
-    for modality, files in found.items():
+    """Return modality -> id -> feature file, from one walk over the folder of each modality."""
+    feature_files: dict[str, dict[str, Path]] = {modality: {} for modality in MODALITIES}
+    for modality, files in feature_files.items():
         for parent, _, names in os.walk(folder / modality):
             for path in (Path(parent, name) for name in names):
                 if path.suffix in FEATURE_SUFFIXES:
@@ -164,10 +176,10 @@ def _feature_files(folder: Path) -> dict[str, dict[str, Path]]:
                             f"{path} and {files[clip].name} are both features of clip `{clip}`; keep one."
                         )
                     files[clip] = path
-    return found
+    return feature_files
 
 
-def _read_record(folder: Path, where: str, cells: dict, found: dict[str, dict[str, Path]]) -> dict:
+def _read_record(folder: Path, where: str, cells: dict, feature_files: dict[str, dict[str, Path]]) -> dict:
     clip = _text(cells.get("id"))
     if not clip:
         raise ValueError(f"{where} has no id; every row needs one.")
@@ -179,7 +191,7 @@ def _read_record(folder: Path, where: str, cells: dict, found: dict[str, dict[st
     start, end = (_seconds(cells.get(name), name, where) for name in ("start", "end"))
     if end is not None and end <= (start or 0.0):
         raise ValueError(f"{where}: end {end:g} s is not after start {start or 0:g} s.")
-    features = {modality: files[clip] for modality, files in found.items() if clip in files}
+    features = {modality: files[clip] for modality, files in feature_files.items() if clip in files}
     media = {f"{name}_file": _media(folder, cells.get(name), name, where) for name in ("audio", "video")}
     if transcript is None and not features and not any(media.values()):
         raise ValueError(

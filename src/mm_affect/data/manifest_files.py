@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""The files of a corpus folder read as they are: each row with the place to name in an error, unchecked."""
+"""Readers of the files of a corpus folder: unchecked rows, each with the place that error messages name."""
 
 import csv
 import json
@@ -16,16 +16,22 @@ BATCH_ROWS = 4096  # of a Parquet file, read at once
 
 
 def read_lines(path: Path) -> Iterator[tuple[str, dict]]:
-    """(place, cells by column) of every row of a csv, jsonl or Parquet file; a place reads "manifest.csv line 4".
+    """Yield the place ("manifest.csv line 4") and the cells of every row of a csv, jsonl or Parquet file.
 
-    csv cells are texts; jsonl and Parquet cells are what the file holds. Raises `ValueError` for a file that is
-    damaged.
+    csv cells are strings; jsonl and Parquet cells have the types of the file.
+
+    Raises:
+        ValueError: the file is damaged.
     """
     return {".csv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}[path.suffix](path)
 
 
 def read_corpus_json(path: Path) -> dict:
-    """corpus.json with its label fields checked; empty if there is none."""
+    """Read corpus.json and check its label fields; the result is empty if there is no file.
+
+    Raises:
+        ValueError: the file is not valid JSON, or a value is invalid.
+    """
     if not path.exists():
         return {}
     try:

@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""OwnCorpus: the builder of a folder that a user brings (manifest, media and/or feature files)."""
+"""Builder of own corpora: folders of a user with a manifest, media files or feature files."""
 
 import re
 from collections import Counter
@@ -15,9 +15,9 @@ from .schema import SPLITS
 
 
 class OwnCorpus(AffectBuilder):
-    """Rows of an own-corpus folder; the manifest is read and checked when the builder is made.
+    """Builder of an own corpus; the manifest is read and checked at construction.
 
-    A row holds the features of the files `<modality>/<id>.*`, and the absolute paths of its media for extraction.
+    A row has the features of the files `<modality>/<id>.*`, and the absolute paths of its media for extraction.
     """
 
     def __init__(self, data_dir: str | Path, cache_dir: str | Path | None = None, **options):
@@ -32,6 +32,7 @@ class OwnCorpus(AffectBuilder):
         )
 
     def describe(self) -> CorpusRecord:
+        """Return the record of the corpus before its rows are read."""
         corpus = self.manifest.corpus
         counts = Counter(record["split"] for record in self.manifest.records)
         return CorpusRecord(
@@ -46,6 +47,7 @@ class OwnCorpus(AffectBuilder):
         )
 
     def read_rows(self, split: str) -> Iterator[dict]:
+        """Iterate over the rows of one split."""
         for record in self.manifest.records:
             if record["split"] == split:
                 features = {

@@ -1,9 +1,9 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""A published corpus to a folder of Parquet rows: by several processes, in parts that survive an interruption.
+"""Conversion of a published corpus to Parquet rows by several processes, in parts that survive an interruption.
 
-Work in progress stands beside the folder as `.<name>.building`: a plan, and one folder for each finished part with a
-record of its files and their hashes. The next build goes on from there if its plan is the same (same files, options,
-description and parts) and takes only parts that are what their record says; anything else is done again.
+Unfinished work is in `.<name>.building` beside the folder: a plan, and one folder per finished part with a record of its
+files and their hashes. The next build resumes if its plan is the same (files, options, description and parts), and
+reuses the parts that match their record; all others are built again.
 """
 
 import hashlib
@@ -28,8 +28,8 @@ from .rows import check_target, put_in_place, write_split
 
 
 SHARD_ROWS = 2000
-MOST_PARTS = 64  # of one split
-UNKNOWN_PARTS = 32  # of a split whose size nobody has documented
+MAX_PARTS = 64  # of one split
+DEFAULT_PARTS = 32  # of a split without a documented size
 PLAN, DONE = "plan.json", "part.json"
 
 
@@ -41,12 +41,22 @@ def build_rows(
     beside: Callable[[Path, CorpusRecord], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> CorpusRecord:
-    """Write the rows of every split of `layout` to `folder`, as `write_rows` lays them out; return their record.
+    """Write the rows of every split of a layout to a folder in the format of `write_rows`; return their record.
 
-    An interrupted build is continued, or replaced if anything changed since. `folder` appears when it is complete;
-    before that `beside` is called with it and the record, to put more files in it. `progress` is called with the
-    number of parts that are done, and of all. Raises `ValueError` if a split has another number of rows than is
-    documented, unless the layout has the option `allow_partial`.
+    An interrupted build is resumed, or replaced if its inputs changed.
+
+    Args:
+        layout: the layout to read.
+        folder: folder to write; it appears when complete.
+        workers: number of processes.
+        overwrite: replace earlier rows in `folder`.
+        beside: called with the folder, before it appears, and the record, to add more files.
+        progress: called with the number of finished parts and of all parts.
+
+    Raises:
+        ValueError: a split does not have the documented number of rows, unless the layout has the option
+            `allow_partial`.
+        FileExistsError: `folder` is not empty, unless it holds rows and `overwrite` is True.
     """
     folder = Path(os.path.abspath(folder))
     check_target(folder, overwrite)
@@ -73,7 +83,7 @@ def build_rows(
 def _parts(layout: CorpusLayout, count: int | None) -> int:
     if not layout.shardable:
         return 1
-    return UNKNOWN_PARTS if count is None else max(1, min(MOST_PARTS, -(-count // SHARD_ROWS)))
+    return DEFAULT_PARTS if count is None else max(1, min(MAX_PARTS, -(-count // SHARD_ROWS)))
 
 
 def _name(part: tuple[str, int, int]) -> str:
@@ -120,13 +130,13 @@ def _build_parts(
 
 
 def _start_worker() -> None:
-    """Ctrl-C is for the parent alone, which lets running parts finish. If the parent is killed, so is the worker."""
+    """Leave Ctrl-C to the parent, which lets running parts finish; end with the parent if it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 def end_with_parent() -> None:
-    """Waits for the end of the process that started this one, then ends it: run it in a thread of a worker."""
+    """Wait for the end of the parent process, then end this one; runs in a thread of a worker."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -155,7 +165,7 @@ def _build_part(layout: CorpusLayout, part: tuple[str, int, int], corpus: Corpus
 
 
 def _finished(folder: Path) -> dict | None:
-    """The record of a part, if the part is what the record says."""
+    """Return the record of a finished part, or None if the part is missing or damaged."""
     try:
         record = json.loads((folder / DONE).read_text(encoding="utf-8"))
         whole = record["files"] == {path.name: _sha256(path) for path in folder.glob("*.parquet")}

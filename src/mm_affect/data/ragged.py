@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Ragged float32 sequences in Arrow: written without Python lists, read back as numpy views without a copy.
+"""Ragged float32 sequences in Arrow, written from numpy arrays and read as numpy views without a copy.
 
 The column type is `list<fixed_size_list<float>[size]>`. A view costs microseconds because it is two offsets into the
 memory-mapped file; `datasets`' own numpy format costs a hundred times more (`benchmarks/read_rows_speed.py`).
@@ -15,7 +15,7 @@ from ..vocabulary import MODALITIES
 
 
 def ragged_array(sequences: list, size: int) -> pa.ListArray:
-    """Arrays of shape (steps, size), or None for null, as one Arrow column."""
+    """Build an Arrow column from arrays of shape (steps, size), or None for null."""
     present = [sequence for sequence in sequences if sequence is not None]
     steps = [0 if sequence is None else len(sequence) for sequence in sequences]
     if sum(steps) >= 2**31:
@@ -28,9 +28,9 @@ def ragged_array(sequences: list, size: int) -> pa.ListArray:
 
 
 def replace_non_finite(values: np.ndarray) -> tuple[np.ndarray, int]:
-    """`values` (steps, size) with stray NaN and infinity set to 0, and how many there were.
+    """Replace non-finite values by 0 in `values` (steps, size); return the result and their number.
 
-    A step that is NaN throughout stays: it is a step that could not be measured, and becomes a masked one.
+    A step of NaN alone is kept: it could not be measured, and is masked later.
     """
     bad = ~np.isfinite(values)
     if not bad.any():
@@ -40,9 +40,9 @@ def replace_non_finite(values: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 class RaggedColumn:
-    """Column `column` of a `datasets.Dataset`: `ragged[i]` is a read-only float32 view (steps, size), None for null.
+    """A ragged column of a `datasets.Dataset`; item i is a read-only float32 view (steps, size), or None for null.
 
-    Follows the row order of `select`, `shuffle` and `filter`. Views are read-only: copy them into a batch.
+    The row order of `select`, `shuffle` and `filter` applies.
     """
 
     def __init__(self, dataset: datasets.Dataset, column: str):
@@ -79,10 +79,10 @@ class RaggedColumn:
 
 
 class RowReader:
-    """A `datasets.Dataset` as a sequence of row dicts, fast enough to feed training from one process.
+    """Sequence of the rows of a `datasets.Dataset` as dicts, fast enough to feed training from one process.
 
-    `reader[i]` holds the modalities as float32 views (steps, size), `spans` as a view (words, 2) or None, and
-    `labels` as a dict of task -> float, class index, list of intensities, or None for unknown.
+    A row has the modalities as float32 views (steps, size), `spans` as a view (words, 2) or None, and `labels` as a
+    dict of label field -> float, class index, list of intensities, or None for unknown.
     """
 
     def __init__(self, dataset: datasets.Dataset):
@@ -110,7 +110,7 @@ class RowReader:
 
 
 class _RowOrder:
-    """Where row i of a data set lies in the chunks of one Arrow column."""
+    """Position of row i of a dataset in the chunks of one Arrow column."""
 
     def __init__(self, dataset: datasets.Dataset, column: str):
         self.chunks = dataset.data.column(column).chunks
@@ -134,11 +134,11 @@ class _RowOrder:
 
 
 class RowDataset:
-    """Rows for a DataLoader, read as views of the memory-mapped file.
+    """Map-style dataset of rows for a DataLoader, read as views of the memory-mapped file.
 
     Args:
         rows: a `datasets.Dataset` of feature rows, or any sequence of row dicts.
-        modalities: the modalities that are kept; the others are missing, without text the transcript, too.
+        modalities: modalities to keep; the others are removed, and the transcript with the text.
     """
 
     def __init__(self, rows, modalities=MODALITIES):
@@ -154,7 +154,7 @@ class RowDataset:
         return {name: value for name, value in self.reader[index].items() if name not in self.hidden}
 
     def lengths(self) -> list[int]:
-        """Steps of the longest stream of each row; the words of a row that has nothing but a transcript."""
+        """Return the length of each row: the steps of its longest stream, or the words of its transcript."""
         rows = (self[i] for i in range(len(self)))
         return [
             max((len(row[m]) for m in MODALITIES if row.get(m) is not None), default=0)

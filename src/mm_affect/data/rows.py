@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Rows on disk: Parquet shards and a corpus.json, written whole or not at all, read memory-mapped or streamed."""
+"""Rows on disk: Parquet shards and corpus.json, written completely or not at all."""
 
 import json
 import os
@@ -29,9 +29,9 @@ def write_rows(
 ) -> CorpusRecord:
     """Write the rows of each split to `folder` as `<split>-00000-of-0000N.parquet`; return the record beside them.
 
-    Rows may come from generators: about 64 MB are held at a time. The folder appears only when it is complete; on any
-    failure, an interruption included, what was there stays and nothing else is left behind. `overwrite` replaces a
-    folder that holds rows; a folder that holds anything else is always refused.
+    Rows may come from generators: about 64 MB are in memory at a time. The folder appears only when it is complete; on
+    any failure, including an interruption, earlier rows stay and no temporary file is left. `overwrite` replaces a
+    folder of rows; a folder with other content is never replaced.
 
     `corpus` is the record of the corpus or its JSON form (`name`, `label_fields`, `sizes`, ...); its `counts` and
     `non_finite` are replaced, and iterables may still fill its `dropped` list while they are read. `beside` is called
@@ -63,7 +63,7 @@ def write_rows(
 
 
 def check_target(folder: Path, overwrite: bool) -> None:
-    """Raise `FileExistsError` unless rows may be written to `folder`."""
+    """Raise `FileExistsError` if rows must not be written to `folder`."""
     if folder.is_dir() and not any(folder.iterdir()):
         return
     if folder.exists() and not is_rows(folder):
@@ -75,7 +75,7 @@ def check_target(folder: Path, overwrite: bool) -> None:
 
 
 def check_different_folders(source: Path, output: Path) -> None:
-    """Raise `ValueError` if rows would be written where they are read from."""
+    """Raise `ValueError` if rows would be written to the folder that they are read from."""
     if source.resolve() == output.resolve():
         raise ValueError(
             f"{output} holds the rows that are read, which stay as they are; give another folder to write to."
@@ -83,7 +83,7 @@ def check_different_folders(source: Path, output: Path) -> None:
 
 
 def is_rows(folder: Path) -> bool:
-    """Whether the folder holds rows, as `write_rows` lays them out."""
+    """Return True if the folder holds rows in the format of `write_rows`."""
     try:
         return json.loads((folder / CORPUS_FILE).read_text(encoding="utf-8")).get("format") == FORMAT
     except (OSError, ValueError, AttributeError):
@@ -128,7 +128,7 @@ def write_split(
 
 
 def put_in_place(temporary: Path, folder: Path) -> None:
-    """Rename the finished folder to its name; what stood there is removed last, and comes back if the rename fails."""
+    """Rename the finished folder to its name; an earlier one is removed last, and restored if the rename fails."""
     if not folder.exists():
         temporary.rename(folder)
         return
@@ -144,7 +144,7 @@ def put_in_place(temporary: Path, folder: Path) -> None:
 
 
 def shard_files(folder: Path, split: str) -> list[str]:
-    """The Parquet files of a split, in order. Raises `ValueError` if one is missing or damaged."""
+    """Return the Parquet files of a split, in order. Raises `ValueError` if one is missing or damaged."""
     paths = sorted(folder.glob(f"{split}-?????-of-?????.parquet"))
     total = int(paths[0].stem[-5:]) if paths else 0
     if len(paths) != max(total, 1):

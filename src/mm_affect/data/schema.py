@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""The columns of a row and the label fields: what a corpus may hold, checked in one place."""
+"""The columns of a row, and the labels of manifests and rows, checked against their label fields."""
 
 import math
 import re
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 SPLITS = ("train", "validation", "test")
-NO_LABEL = "none"  # the cell that says "known, and no class applies"
-MOST_INFERRED_CLASSES = 50
+NO_LABEL = "none"  # cell of a row to which no class applies
+MAX_INFERRED_CLASSES = 50
 RANGE_SLACK = 1e-6  # a bound such as 0.1 comes back from float32 a little larger
 
 
@@ -37,9 +37,15 @@ def describe_weak_labels(field: LabelField) -> str:
 
 
 def check_label(value, field: LabelField, where: str) -> float | int | list[float] | None:
-    """One label as a row holds it (float, class index, list of intensities, or None for unknown).
+    """Check a label; return it as a float, a class index, a list of intensities, or None for unknown.
 
-    `where` names the row in the error, for instance "manifest.csv line 4".
+    Args:
+        value: the label.
+        field: its label field.
+        where: place of the row for error messages, such as "manifest.csv line 4".
+
+    Raises:
+        ValueError: the label does not fit the field.
     """
     if value is None:
         return None
@@ -64,7 +70,7 @@ def check_label(value, field: LabelField, where: str) -> float | int | list[floa
 
 
 def parse_label(cell, field: LabelField, where: str):
-    """A manifest cell (text, number, list of names or numbers, dict of intensities) as the label of a row."""
+    """Parse a manifest cell (text, number, list of names or numbers, dict of intensities) as a label; see `check_label`."""
     name, labels = field.name, field.labels
     if is_empty(cell) or (isinstance(cell, dict) and all(is_empty(number) for number in cell.values())):
         return None
@@ -90,11 +96,13 @@ def parse_label(cell, field: LabelField, where: str):
 
 
 def infer_label_field(name: str, cells: list) -> LabelField:
-    """The label field that a manifest column speaks for.
+    """Infer the label field of a manifest column.
 
-    Numbers with a fraction make a regression; texts, or few whole numbers from 0 up, make classes; `happy|sad`, a list
-    of names, or the columns `name.class` together make a multi-label field. Where the column could mean two things the
-    `ValueError` asks for a declaration in corpus.json.
+    Numbers with a fraction are a regression; texts, or few whole numbers from 0 up, are classes; `happy|sad`, a list of
+    names, or the columns `name.class` together are a multi-label field.
+
+    Raises:
+        ValueError: the column is ambiguous; the message asks for a declaration in corpus.json.
     """
     known = [cell for cell in cells if not is_empty(cell)]
     declare = (
@@ -129,17 +137,16 @@ def infer_label_field(name: str, cells: list) -> LabelField:
             f"Label column `{name}` holds {min(odd)!r} among numbers; leave a cell empty if it is unknown."
         )
     names = sorted({class_name(cell) for cell in known})
-    if len(names) > MOST_INFERRED_CLASSES or (len(names) == len(known) and len(known) > 10):
+    if len(names) > MAX_INFERRED_CLASSES or (len(names) == len(known) and len(known) > 10):
         raise ValueError(f"Column `{name}` holds {len(names)} different texts, too many to be classes: {declare}.")
     return _field(name, "single_label_classification", names)
 
 
 def features(label_fields: list[LabelField], sizes: dict[str, int]) -> "datasets.Features":
-    """The columns of a data set; a modality that the corpus lacks has size 1 and zero steps in every row.
+    """Return the columns of a dataset; a missing modality has size 1 and zero steps in every row.
 
     There is no `labels` column if there are no label fields: Parquet has no empty struct.
     """
-
     import datasets
 
     def ragged(size: int) -> datasets.List:
@@ -163,14 +170,14 @@ def features(label_fields: list[LabelField], sizes: dict[str, int]) -> "datasets
 
 
 def is_empty(cell) -> bool:
-    """Whether a manifest cell says nothing: absent, blank or NaN."""
+    """Return True if a manifest cell is absent, blank or NaN."""
     return (
         cell is None or (isinstance(cell, str) and not cell.strip()) or (isinstance(cell, float) and math.isnan(cell))
     )
 
 
 def class_name(cell) -> str:
-    """The class that a cell names: 1 and 1.0 are "1", true is "true"."""
+    """Return the class name of a cell: 1 and 1.0 are "1", true is "true"."""
     if isinstance(cell, bool):
         return str(cell).lower()
     return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell).strip()
@@ -183,7 +190,7 @@ def _class_index(label: str, field: LabelField, where: str) -> int:
 
 
 def _number(cell):
-    """The number that a cell spells, else the cell itself, so that the error can show it."""
+    """Return a cell as a float, or unchanged if it is not a number, so that the error message can show it."""
     if isinstance(cell, str) and re.fullmatch(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", cell):
         return float(cell)
     return float(cell) if isinstance(cell, int | float) and not isinstance(cell, bool) else cell

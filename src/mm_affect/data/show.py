@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""One row of a corpus, found by its id and put into words."""
+"""Look up one row of a corpus by its id, and format it as text."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +18,7 @@ from .record import CorpusRecord
 from .schema import NO_LABEL
 
 
-COMPARED = 20000  # ids of the corpus that are compared with one that is not there
+MAX_COMPARED_IDS = 20000  # ids that are compared with an unknown one
 WORDS_PER_LINE = 6
 
 
@@ -47,7 +47,7 @@ def find_row(
         place = pc.index(column, clip).as_py()
         if place >= 0:
             return RowReader(rows)[place], corpus, split
-        ids += column.slice(0, COMPARED).to_pylist()
+        ids += column.slice(0, MAX_COMPARED_IDS).to_pylist()
     raise _unknown(clip, ids, str(source))
 
 
@@ -60,7 +60,7 @@ def _read_until(clip: str, layout: CorpusLayout) -> tuple[dict, CorpusRecord, st
         for row in layout.rows(split):
             if row["id"] == clip:
                 return absent | {name: value for name, value in row.items() if value is not None}, corpus, split
-            if len(ids) < COMPARED:
+            if len(ids) < MAX_COMPARED_IDS:
                 ids.append(row["id"])
         dropped = next((lost.reason for lost in layout.dropped if lost.id == clip), None)
         if dropped is not None:

@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Splits and folds that never share a group (a speaker, a video, a dialogue)."""
+"""Splits and folds by group (a speaker, a video, a dialogue): a group is never divided."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,10 +12,18 @@ from .schema import SPLITS
 def split_by_group(
     groups: Sequence[str], fractions: tuple[float, float, float] = (0.7, 0.15, 0.15), seed: int = 0
 ) -> list[str]:
-    """The split of every row, in the order of `groups`: whole groups, sizes near `fractions`, the same for a seed.
+    """Assign whole groups to splits, and return the split of every row.
 
-    The largest groups are placed first, each where most rows are still wanted; groups of equal size come in an order
-    drawn from `seed`. Every split with a fraction above 0 gets at least one group.
+    The largest groups are placed first, each in the split that lacks most rows; groups of equal size are shuffled with
+    `seed`. Every split with a fraction above 0 gets at least one group.
+
+    Args:
+        groups: group of every row.
+        fractions: fractions of the rows in train, validation and test; they sum to 1.
+        seed: random seed.
+
+    Raises:
+        ValueError: the fractions are invalid, or there are fewer groups than splits.
     """
     if len(fractions) != 3 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
         raise ValueError(f"`fractions` is {fractions}; expected three numbers from 0 that sum to 1.")
@@ -29,7 +37,7 @@ def split_by_group(
 
 
 def k_folds_by_group(groups: Sequence[str], k: int = 5, seed: int = 0) -> list[int]:
-    """The fold, from 0 to k - 1, in which every row is tested; whole groups, folds of nearly equal size."""
+    """Return the test fold of every row, from 0 to k - 1; groups are whole, and folds of nearly equal size."""
     if k < 2 or len(set(groups)) < k:
         raise ValueError(
             f"{len(set(groups))} group(s) cannot be divided into {k} folds; `k` must be from 2 to their number."

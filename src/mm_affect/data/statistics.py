@@ -1,8 +1,8 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""What the labels of rows look like: how many samples of each class, and how labels go together.
+"""Statistics of the labels of rows: samples per class, and correlations of labels.
 
 The counts are Table 1, the correlations Table 5 of Dai et al. 2021, "Weakly-supervised Multi-task Learning for Multimodal
-Affect Recognition". Only labels are read, and sums are kept instead of rows, so that memory does not grow with the corpus.
+Affect Recognition". Only labels are read, and sums are accumulated, so that memory is constant in the size of the corpus.
 """
 
 import csv
@@ -17,11 +17,11 @@ from .ragged import RowReader
 
 
 SIGNS = ("below 0", "0", "above 0")  # the classes of a regression, where its range has both signs
-PART = 4096  # rows whose labels are held at a time
+BATCH_ROWS = 4096  # rows whose labels are in memory at a time
 
 
 def label_statistics(source: str | Path) -> dict:
-    """Counts and correlations of the labels of rows.
+    """Compute counts and correlations of the labels of rows.
 
     Returns:
         `counts`: `{task: {class: {split: samples}}}`. A label of a multi-label task is present above 0 (soft weak labels:
@@ -39,8 +39,8 @@ def label_statistics(source: str | Path) -> dict:
     sums = _Sums(len(names))
     for split, rows in splits.items():
         reader = RowReader(rows.select_columns(["labels"]))
-        for start in range(0, len(reader), PART):
-            labels = [reader[i]["labels"] for i in range(start, min(start + PART, len(reader)))]
+        for start in range(0, len(reader), BATCH_ROWS):
+            labels = [reader[i]["labels"] for i in range(start, min(start + BATCH_ROWS, len(reader)))]
             columns = []
             for field in fields:
                 values = _values([label[field.name] for label in labels], field)
@@ -62,7 +62,7 @@ def _variables(field: LabelField) -> list[str]:
 
 
 def _values(labels: list, field: LabelField) -> np.ndarray:
-    """Labels as numbers `(rows, labels)`, classes one-hot, NaN where unknown."""
+    """Return labels as numbers `(rows, labels)`, classes one-hot, NaN where unknown."""
     values = np.full((len(labels), len(field.labels)), np.nan)
     for i, label in enumerate(labels):
         if label is not None and field.problem_type == "single_label_classification":
@@ -76,15 +76,15 @@ def _count(values: np.ndarray, field: LabelField) -> dict[str, int]:
     known = ~np.isnan(values[:, 0])
     if field.problem_type == "regression":
         signs = [int((np.sign(values[known, 0]) == sign).sum()) for sign in (-1, 0, 1)]
-        found = dict(zip(SIGNS, signs, strict=True))
+        counts = dict(zip(SIGNS, signs, strict=True))
     else:
         least = 0.5 if field.weak is not None and field.weak.soft else 0.0
-        found = dict(zip(field.labels, (values[known] > least).sum(0).tolist(), strict=True))
-    return found | {"unknown": int((~known).sum())}
+        counts = dict(zip(field.labels, (values[known] > least).sum(0).tolist(), strict=True))
+    return counts | {"unknown": int((~known).sum())}
 
 
 class _Sums:
-    """Sums over rows from which the correlation of every pair follows; of a pair only rows that know both count."""
+    """Sums over rows that yield the correlation of every pair; a pair is summed over the rows that know both."""
 
     def __init__(self, variables: int):
         self.pairs, self.first, self.squares, self.products = np.zeros((4, variables, variables))
@@ -106,14 +106,14 @@ class _Sums:
 
 
 def statistics_tables(statistics: dict) -> dict[str, list[list]]:
-    """`counts` and `correlations` as tables, their header first; a task without unknown labels has no line for them."""
+    """Return `counts` and `correlations` as tables with a header; a task without unknown labels has no line for them."""
     counts = statistics["counts"]
     splits = list(next(iter(next(iter(counts.values())).values())))
     lines = [
-        [task, name, *(found[split] for split in splits)]
+        [task, name, *(samples[split] for split in splits)]
         for task, classes in counts.items()
-        for name, found in classes.items()
-        if name != "unknown" or any(found.values())
+        for name, samples in classes.items()
+        if name != "unknown" or any(samples.values())
     ]
     names, r = statistics["correlations"]["names"], statistics["correlations"]["r"]
     return {
@@ -122,8 +122,8 @@ def statistics_tables(statistics: dict) -> dict[str, list[list]]:
     }
 
 
-def in_cells(table: list[list]) -> list[list[str]]:
-    """A table as it is printed: two decimals, a dash for what is undefined."""
+def format_cells(table: list[list]) -> list[list[str]]:
+    """Format a table for printing: two decimals, a dash for undefined values."""
 
     def cell(value) -> str:
         if isinstance(value, float):
@@ -133,8 +133,8 @@ def in_cells(table: list[list]) -> list[list[str]]:
     return [[cell(value) for value in line] for line in table]
 
 
-def as_csv(table: list[list]) -> str:
-    """A table as csv, with unrounded numbers; what is undefined is empty."""
+def format_csv(table: list[list]) -> str:
+    """Format a table as csv with unrounded numbers; undefined values are empty."""
     file = io.StringIO()
     lines = [["" if isinstance(value, float) and np.isnan(value) else value for value in line] for line in table]
     csv.writer(file, lineterminator="\n").writerows(lines)

@@ -1,18 +1,18 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""The sample corpus: generated clips of drawn faces that speak babble, with labels whose causes are known.
+"""The sample corpus: generated clips of drawn faces that speak babble, with labels of known causes.
 
-It exists so that every part of mm_affect can be tried on real files without a download. It is synthetic: no figure
-measured on it says anything about people. It is laid out as an own corpus (`manifest.csv`, `corpus.json`, `media/`).
+It allows trying every part of mm_affect on real files without a download. It is synthetic: no score measured on it says
+anything about people. Its files are those of an own corpus (`manifest.csv`, `corpus.json`, `media/`).
 
-How a clip comes about
-----------------------
-Drawn once per clip, independent of each other unless said:
+Generative model
+----------------
+Drawn once per clip, independent of each other unless stated otherwise:
 
     shown       +1 or -1, half each: whether face and voice are pleased or displeased
     sarcastic   yes in one clip of three, independent of `shown`
     topic       parting, quarrel, food or danger: a quarter each
     strength    1 or 2: weak words (good, liked) or strong ones (wonderful, loved)
-    calm        yes in one clip of eight: little is felt
+    calm        yes in one clip of eight: weak expression
     intensity   uniform in 0.5..1; 0.25 if calm
     surprised   yes in one clip of four
     speaker     one of 24: a voice and a face; the `group` of the clip
@@ -26,7 +26,7 @@ Drawn once per clip, independent of each other unless said:
     sentiment   shown * (1.4 * intensity + 0.8 * strength) + noise of deviation 0.15, one decimal, within -3..3
     sarcasm     "sarcastic" or "sincere"
 
-What each modality knows (besides speaker and noise):
+Information in each modality (besides speaker and noise):
 
     text     topic, strength, polarity: which emotion it would be if displeased, and how strong; never what is shown
     voice    arousal (anger, fear: +0.8; happy: +0.2; calm: -0.2; sad, disgust: -0.8) as pitch, loudness, rate,
@@ -61,8 +61,8 @@ from .voice import RATE, Manner, loudness, make_voice, speak
 
 
 NAME = "mm_affect sample corpus"
-OURS = r"manifest\.csv|corpus\.json|media/sample_\d+\.(mp4|wav)"  # the files of the corpus
-VERSION = 1  # goes up whenever the same seed gives other clips
+CORPUS_FILES = r"manifest\.csv|corpus\.json|media/sample_\d+\.(mp4|wav)"  # the files of the corpus
+VERSION = 1  # incremented when the same seed gives different clips
 SPEAKERS = 24
 FRAME_RATE = 10  # frames per second
 SPEAKER_SPLITS = ("train", "train", "train", "train", "validation", "test")  # by speaker number modulo 6
@@ -93,7 +93,7 @@ BROWS = {"sad": 1.0, "anger": -1.0, "disgust": -1.0, "fear": 1.0}
 
 @dataclass(frozen=True)
 class Clip:
-    """Everything that decides a clip before it is rendered; see the module's docstring."""
+    """Random variables of a clip before rendering; see the docstring of the module."""
 
     index: int
     speaker: int
@@ -110,27 +110,30 @@ class Clip:
 
     @property
     def id(self) -> str:
+        """Id of the clip."""
         return f"sample_{self.index:05d}"
 
     @property
     def split(self) -> str:
+        """Split of the speaker."""
         return SPEAKER_SPLITS[self.speaker % len(SPEAKER_SPLITS)]
 
     @property
-    def feeling(self) -> str:
-        """The emotion besides surprise, or "calm"."""
+    def main_emotion(self) -> str:
+        """Emotion besides surprise, or "calm"."""
         if self.calm:
             return "calm"
         return "happy" if self.shown > 0 else self.topic
 
     @property
     def emotions(self) -> list[str]:
-        felt = {self.feeling, "surprise" if self.surprised else None}
-        return [emotion for emotion in EMOTIONS if emotion in felt]
+        """Emotion labels in the order of `EMOTIONS`."""
+        present = {self.main_emotion, "surprise" if self.surprised else None}
+        return [emotion for emotion in EMOTIONS if emotion in present]
 
 
 def plan_clip(seed: int, index: int) -> Clip:
-    """The clip number `index` of the corpus `seed`, without its media; the same whatever the size of the corpus."""
+    """Draw clip `index` of the corpus `seed`, without its media; it does not depend on the size of the corpus."""
     rng = np.random.default_rng([seed, 0, index])
     split = SPEAKER_SPLITS[index % len(SPEAKER_SPLITS)]
     # The place of the clip in its split, so that every split fills its own blocks of 2 x 3 x 4 combinations.
@@ -162,12 +165,12 @@ def plan_clip(seed: int, index: int) -> Clip:
     )
 
 
-def render_sound(seed: int, clip: Clip) -> tuple[np.ndarray, list[list[float]]]:
-    """The clip's voice, float32 (samples,) at 16 kHz, and [start, end] in seconds of every word."""
+def render_audio(seed: int, clip: Clip) -> tuple[np.ndarray, list[list[float]]]:
+    """Synthesize the voice of a clip: float32 (samples,) at 16 kHz, and [start, end] in seconds of every word."""
     voice = make_voice(np.random.default_rng([seed, 2, clip.speaker]))
     rng = np.random.default_rng([seed, 3, clip.index])
     manner = Manner(
-        arousal=AROUSAL[clip.feeling] * (0.6 + 0.4 * clip.intensity) + rng.normal(0, 0.1),
+        arousal=AROUSAL[clip.main_emotion] * (0.6 + 0.4 * clip.intensity) + rng.normal(0, 0.1),
         valence=clip.shown * (0.3 + 0.5 * clip.intensity) + rng.normal(0, 0.4),
         surprise=float(clip.surprised) * rng.uniform(0.7, 1.0),
     )
@@ -175,7 +178,7 @@ def render_sound(seed: int, clip: Clip) -> tuple[np.ndarray, list[list[float]]]:
 
 
 def render_frames(seed: int, clip: Clip, sound: np.ndarray):
-    """The clip's pictures, an iterator over uint8 (144, 144, 3) RGB at 10 frames per second."""
+    """Iterate over the frames of a clip: uint8 (144, 144, 3) RGB at 10 frames per second."""
     look = make_look(np.random.default_rng([seed, 4, clip.speaker]))
     rng = np.random.default_rng([seed, 5, clip.index])
     times = np.arange(round(len(sound) / RATE * FRAME_RATE)) / FRAME_RATE
@@ -183,7 +186,7 @@ def render_frames(seed: int, clip: Clip, sound: np.ndarray):
     # An expression grows over the first 0.6 seconds and then breathes a little.
     course = (0.5 + 0.5 * np.clip(times / 0.6, 0, 1)) * (1 + 0.08 * np.sin(4 * times + phase[0]))
     smile = clip.shown * (0.35 + 0.65 * clip.intensity) + rng.normal(0, 0.15)
-    slope = BROWS.get(clip.feeling, 0.0) * (0.5 + 0.5 * clip.intensity) + rng.normal(0, 0.08)
+    slope = BROWS.get(clip.main_emotion, 0.0) * (0.5 + 0.5 * clip.intensity) + rng.normal(0, 0.08)
     height = (rng.uniform(0.7, 1.0) if clip.surprised else 0.0) + abs(rng.normal(0, 0.05))
     expression = Expression(
         smile=smile * course,
@@ -206,11 +209,21 @@ def make_sample_corpus(
     progress: bool = True,
     overwrite: bool = False,
 ) -> Path:
-    """Writes the sample corpus to `folder` and returns that path.
+    """Write the sample corpus to `folder`, and return its path.
 
-    Clip i depends on `seed` and i alone: neither `clips` nor `workers` (threads) changes it. The corpus is built in a
-    temporary folder beside `folder` and renamed when complete. With `overwrite` an older sample corpus at that place is
-    replaced; any other folder with content, if only one file of yours in it, raises FileExistsError. Needs PyAV and OpenCV: ImportError otherwise.
+    Clip i depends on `seed` and i only, not on `clips` or `workers`. The folder appears when it is complete.
+
+    Args:
+        folder: folder to write.
+        clips: number of clips.
+        seed: random seed, from 0.
+        workers: number of threads.
+        progress: show a progress bar.
+        overwrite: replace an earlier sample corpus in `folder`.
+
+    Raises:
+        FileExistsError: `folder` has other content, or a sample corpus and not `overwrite`.
+        ImportError: PyAV or OpenCV is not installed.
     """
     folder = Path(folder)
     if clips < len(SPEAKER_SPLITS):
@@ -253,7 +266,7 @@ def _check_place(folder: Path, overwrite: bool) -> None:
     if not ours:
         raise FileExistsError(f"{folder} exists and is not a sample corpus; give a new folder, or remove that one.")
     inside = (path for path in folder.rglob("*") if not path.is_dir())
-    others = [path for path in inside if not re.fullmatch(OURS, path.relative_to(folder).as_posix())]
+    others = [path for path in inside if not re.fullmatch(CORPUS_FILES, path.relative_to(folder).as_posix())]
     if others:
         raise FileExistsError(
             f"{folder} also holds {others[0].name}, which is not of the sample corpus; give a new folder."
@@ -301,8 +314,8 @@ def _card(clips: int, seed: int) -> dict:
 
 
 def _write_clip(folder: Path, seed: int, clip: Clip) -> dict:
-    """Renders and writes one clip; returns its row of the manifest."""
-    sound, spans = render_sound(seed, clip)
+    """Render and write one clip; return its row of the manifest."""
+    sound, spans = render_audio(seed, clip)
     media = f"media/{clip.id}.{'wav' if clip.lacks == 'visual' else 'mp4'}"
     if clip.lacks == "visual":
         _write_wav(folder / media, sound)
@@ -336,17 +349,17 @@ def _write_mp4(path: Path, frames, sound: np.ndarray | None) -> None:
     except ImportError as error:
         raise ImportError("Writing the sample corpus needs PyAV: pip install 'mm_affect[video]'") from error
     with av.open(str(path), "w") as container:
-        picture = container.add_stream("libx264", rate=FRAME_RATE, options={"preset": "superfast", "crf": "22"})
-        picture.width = picture.height = SIDE
-        picture.pix_fmt = "yuv420p"
-        picture.thread_count = 1  # the same bytes whatever the machine
+        video = container.add_stream("libx264", rate=FRAME_RATE, options={"preset": "superfast", "crf": "22"})
+        video.width = video.height = SIDE
+        video.pix_fmt = "yuv420p"
+        video.thread_count = 1  # the same bytes whatever the machine
         if sound is not None:
             voice = container.add_stream(
                 "aac", rate=RATE, layout="mono", bit_rate=64_000, options={"aac_coder": "fast"}
             )
         for frame in frames:
-            container.mux(picture.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(picture.encode())
+            container.mux(video.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(video.encode())
         if sound is not None:
             frame = av.AudioFrame.from_ndarray(sound[None], format="fltp", layout="mono")
             frame.sample_rate = RATE

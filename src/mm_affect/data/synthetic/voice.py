@@ -1,9 +1,9 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""The voices of the sample corpus: a small formant synthesizer, from words to a waveform with word times.
+"""The voices of the sample corpus: a small formant synthesizer from words to a waveform with word times.
 
 Source and filter (Fant, 1960): a glottal pulse train and noise, shaped by the formants of the vowels (Peterson and
-Barney, JASA 1952). Spelling is read letter by letter, so the speech is babble with the rhythm of the words.
-The controls change at 5 ms steps; the filter works on the short-time spectrum, so that nothing loops over samples.
+Barney, JASA 1952). Words are spoken letter by letter, so the speech is babble with the rhythm of the words. The controls
+change in steps of 5 ms; the filter is applied to the short-time spectrum, without a loop over samples.
 """
 
 import re
@@ -40,7 +40,7 @@ BANDWIDTHS = (80.0, 110.0, 170.0)  # Hz
 
 @dataclass(frozen=True)
 class Voice:
-    """How a speaker sounds: pitch in Hz, factors for all formants and for the rate, breath from 0 to 1."""
+    """Voice of a speaker: pitch in Hz, factors of the formants and of the rate, breathiness from 0 to 1."""
 
     pitch: float
     formants: float
@@ -50,7 +50,7 @@ class Voice:
 
 @dataclass(frozen=True)
 class Manner:
-    """How a sentence is said: arousal and valence from -1 to 1, surprise from 0 to 1.
+    """Prosody of a sentence: arousal and valence from -1 to 1, surprise from 0 to 1.
 
     Arousal raises pitch, loudness, rate and the high frequencies, and lowers breath. Valence lets the pitch rise
     (positive) or fall (negative) through the sentence, and shortens the vocal tract as a smile does. Surprise widens
@@ -63,7 +63,7 @@ class Manner:
 
 
 def make_voice(rng: np.random.Generator) -> Voice:
-    """A speaker's voice; low voices come with long vocal tracts."""
+    """Draw the voice of a speaker at random; low voices have long vocal tracts."""
     size = rng.uniform(0, 1)
     return Voice(
         pitch=110 * 2 ** (size + rng.uniform(-0.1, 0.1)),
@@ -76,7 +76,7 @@ def make_voice(rng: np.random.Generator) -> Voice:
 def speak(
     words: list[str], voice: Voice, manner: Manner, rng: np.random.Generator
 ) -> tuple[np.ndarray, list[list[float]]]:
-    """The waveform, float32 (samples,) at 16 kHz within -1..1, and [start, end] of every word in seconds."""
+    """Synthesize a waveform, float32 (samples,) at 16 kHz within -1..1, and [start, end] of every word in seconds."""
     phones, word_of = _phones(words)
     seconds = np.array([phone[3] for phone in phones]) * rng.uniform(0.92, 1.08, size=len(phones))
     seconds /= voice.rate * (1 + 0.18 * manner.arousal)
@@ -110,7 +110,7 @@ def speak(
 
 
 def loudness(sound: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """How loud the sound is around each time (seconds, windows of 60 ms): 0 to 1, where 1 is its own loud moments."""
+    """Return the loudness around each time (seconds, windows of 60 ms), 0 to 1 relative to the loud parts of the audio."""
     power = signal.fftconvolve(sound.astype(np.float64) ** 2, np.hanning(int(0.06 * RATE)), mode="same").clip(min=0)
     level = np.sqrt(power[np.clip((times * RATE).astype(int), 0, len(sound) - 1)])
     return np.clip(level / (np.sqrt(np.percentile(power, 95)) + 1e-9), 0, 1)
