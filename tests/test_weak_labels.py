@@ -342,7 +342,7 @@ def test_row_groups_and_shards_stay(label, tmp_path):
         (["--task", "emotion", "--threshold", "1.5"], "expected probabilities from 0 to below 1"),
         (["--task", "sentiment", "--threshold", "0.5"], "(regression) has no threshold"),
         (["--task", "sentiment", "--soft"], "is a regression, whose values have neither probabilities"),
-        (["--task", "emotion", "--soft", "--threshold", "0.4"], "probabilities, which have no threshold"),
+        (["--task", "emotion", "--soft", "--threshold", "0.4"], "Soft labels are probabilities without a threshold"),
         (["--task", "emotion", "--least-confidence", "1"], "expected a probability below 1"),
         (["--task", "emotion", "--modalities", "smell"], "does not read 'smell'; it reads text, audio, visual"),
         (["--task", "emotion", "--confidence", "2"], "has confidence 2.0; expected a number from 0 to 1"),
