@@ -210,7 +210,10 @@ def _replaced(key, value):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: c.pop("valid"), "has no split `valid`; it holds `train`, `test`. Get the whole file, or pass"),
+        (
+            lambda c: c.pop("valid"),
+            "has no split `valid`; it holds `train`, `test`. Get the whole file, or leave it out",
+        ),
         (lambda c: [c.pop(s) for s in list(c)], "has no split `train`; it holds nothing"),
         (_shorter("audio"), "unequal numbers of clips: `text` 3, `audio` 2"),
         (_shorter("labels"), "unequal numbers of clips: `labels` 2, `id` 3"),
