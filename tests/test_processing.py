@@ -303,7 +303,7 @@ def test_halves_are_rounded_to_even_and_the_rest_is_clipped():
     ):
         encode = label_encoder(classes_of_sentiment(count), FIELDS[0])
         assert [encode(v) for v in values] == expected
-    with pytest.raises(ValueError, match="'sentiment' as 4 classes; give it 2 labels, or an odd number"):
+    with pytest.raises(ValueError, match="'sentiment' as 4 classes; expected 2 or an odd number"):
         label_encoder(classes_of_sentiment(4), FIELDS[0])
 
 
@@ -326,7 +326,7 @@ def test_a_class_that_the_task_leaves_out_is_unknown():
 
 
 def test_labels_that_the_corpus_lacks_are_refused():
-    with pytest.raises(ValueError, match="asks for the label 'hapy', .* Did you mean 'happy'"):
+    with pytest.raises(ValueError, match="has the label 'hapy', .* Did you mean 'happy'"):
         label_encoder(Task("emotion", labels=("hapy",)), FIELDS[2])
     with pytest.raises(
         ValueError, match=r"Task 'emotion' \(regression\) cannot be read from the label column 'emotion'"

@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""A task: what one head predicts, from which view, and how much its loss counts."""
+"""Prediction tasks: what a head predicts, from which view, and the weight of its loss."""
 
 from dataclasses import asdict, dataclass, fields
 
@@ -12,29 +12,29 @@ from .vocabulary import PROBLEM_TYPES
 
 @dataclass(frozen=True)
 class Task:
-    """One head: what it predicts, from which view, and how much its loss counts.
+    """One prediction task of a model.
 
     Args:
-        name: key of the task in `labels`, `logits` and `losses`.
+        name: Key of the task in `labels`, `logits` and `losses`.
         problem_type: `"regression"`, `"single_label_classification"` or `"multi_label_classification"`.
-        labels: class names in the order of the logits; empty for a regression, which has one output.
-        view: the view the head reads, `"fusion"` or a modality that the architecture offers as a view.
-        weight: factor of the task's loss in the total (lambda_j of Dai et al. 2021, section 4).
-        column: label column of the rows that the task is read from; default: the task's own name.
-        positive_above: an intensity counts as "present" above this value (multi-label), and a regression column
-            read as two classes is class 1 above it. CMU-MOSEI's convention is 0. (Read as an odd number of classes,
-            lowest first, such a column is rounded: see `label_encoder`.)
-        class_weights: one factor per class: `pos_weight` of the binary cross-entropy (multi-label) or the class
+        labels: Class names in the order of the logits; empty for a regression, which has one output.
+        view: View that the head reads: `"fusion"`, or a modality for which the architecture has a view.
+        weight: Weight of the loss of the task in the total (lambda_j of Dai et al. 2021, section 4).
+        column: Label column that the task is read from; default: the name of the task.
+        positive_above: Intensity above which a label is present (multi-label), or above which a regression column read
+            as two classes is class 1. The convention of CMU-MOSEI is 0. (A column read as an odd number of classes,
+            lowest first, is rounded: see `label_encoder`.)
+        class_weights: Weight of each class: `pos_weight` of the binary cross-entropy (multi-label), or the class
             weights of the cross-entropy (single-label).
-        label_smoothing: of the single-label cross-entropy, in training only.
-        threshold: probability from which a label is predicted (multi-label): one number or one per label.
-        metric_thresholds: thresholds, one per label, of metrics that are measured with their own, by the metrics' names;
-            predictions, and the other metrics, use `threshold`.
-        value_range: lowest and highest meaningful value of a regression, or None.
-        clip: whether the targets of a regression are clipped to `value_range`, in training and in evaluation.
-        regression_loss: `"l1"`, `"l2"` or `"huber"`.
-        generated_from: the regression task from whose labels this task's are generated during training (ULGM of SUGRM,
-            Self-MM); the rows have none, so in evaluation the task is predicted, not measured.
+        label_smoothing: Label smoothing of the single-label cross-entropy, in training only.
+        threshold: Probability above which a label is predicted (multi-label): one number, or one per label.
+        metric_thresholds: Thresholds per label of metrics that use their own, by name of the metric; predictions and
+            other metrics use `threshold`.
+        value_range: Lowest and highest meaningful value of a regression, or None.
+        clip: Clip the targets of a regression to `value_range`, in training and evaluation.
+        regression_loss: Loss of a regression: `"l1"`, `"l2"` or `"huber"`.
+        generated_from: Regression task from whose labels those of this task are generated in training (ULGM of SUGRM,
+            Self-MM). Rows have no such labels, so the task is predicted but not measured in evaluation.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Task:
                 f"Task {self.name!r} has problem_type {self.problem_type!r}; expected one of {', '.join(PROBLEM_TYPES)}."
             )
         if not 0 <= self.weight < float("inf"):
-            raise ValueError(f"Task {self.name!r} has the weight {self.weight}; expected 0 or more.")
+            raise ValueError(f"Task {self.name!r} has weight {self.weight}; expected 0 or more.")
         if self.problem_type == "regression":
             if len(self.labels) > 1:
                 raise ValueError(f"Regression task {self.name!r} has {len(self.labels)} labels; it has one output.")
@@ -99,10 +99,10 @@ class Task:
 
     @classmethod
     def from_dict(cls, task: "Task | dict") -> "Task":
-        """Return the task of a dict of its fields; a `Task` is returned as it is.
+        """Return the task with the fields of a dict; a task is returned unchanged.
 
         Raises:
-            ValueError: if a field is unknown.
+            ValueError: a field is unknown or has a wrong value.
         """
         if isinstance(task, Task):
             return task
@@ -113,16 +113,19 @@ class Task:
         return cls(**task)
 
     def to_dict(self) -> dict:
-        """Return the fields as values of JSON."""
+        """Return the fields as JSON values."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     @property
     def num_outputs(self) -> int:
-        """Number of logits: 1 for a regression, one per label otherwise."""
+        """Return the number of logits: 1 for a regression, one per label otherwise."""
         return 1 if self.problem_type == "regression" else len(self.labels)
 
     def scores(self, logits: np.ndarray) -> np.ndarray:
-        """Logits `(n, outputs)` as scores: values `(n,)`, class probabilities or label probabilities `(n, labels)`."""
+        """Return the scores of logits `(n, outputs)`.
+
+        They are values `(n,)` for a regression, else class or label probabilities `(n, labels)`.
+        """
         logits = np.asarray(logits, np.float64)
         if self.problem_type == "regression":
             return logits[:, 0]
@@ -133,7 +136,7 @@ class Task:
 
     @property
     def source(self) -> str:
-        """The label column the task is read from."""
+        """Return the label column that the task is read from."""
         return self.column or self.name
 
     def to_label_field(self) -> LabelField:

@@ -58,7 +58,7 @@ class TranscriptTokenizer(PreTrainedTokenizer):
         )
 
     def normalize(self, text: str) -> str:
-        """The text as it is compared and tokenized; letters and digits outside the alphabet stay as they are."""
+        """Return the text as it is compared and tokenized; letters and digits outside the alphabet stay."""
         text = unicodedata.normalize("NFC", text.casefold().replace("’", "'").replace("‘", "'"))
         return " ".join("".join(c if c in self.alphabet else self._plain(c) for c in text).split())
 
@@ -71,12 +71,15 @@ class TranscriptTokenizer(PreTrainedTokenizer):
 
     @property
     def vocab_size(self) -> int:
+        """Return the number of tokens."""
         return len(self._tokens)
 
     def get_vocab(self) -> dict[str, int]:
+        """Return the ids of all tokens."""
         return dict(self._ids) | self.added_tokens_encoder
 
     def prepare_for_tokenization(self, text, is_split_into_words=False, **kwargs):
+        """Return the normalized text."""
         return self.normalize(text), kwargs
 
     def _tokenize(self, text, **kwargs):
@@ -89,7 +92,9 @@ class TranscriptTokenizer(PreTrainedTokenizer):
         return self._tokens[index]
 
     def convert_tokens_to_string(self, tokens):
+        """Return the text of tokens."""
         return "".join(tokens)
 
     def save_vocabulary(self, save_directory, filename_prefix=None):
+        """Return no files: the alphabet is in `tokenizer_config.json`."""
         return ()

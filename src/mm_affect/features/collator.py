@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Collate feature rows into the keyword arguments of a model's forward."""
+"""Collation of feature rows into the arguments of a model's forward pass."""
 
 from collections.abc import Iterable
 
@@ -12,14 +12,17 @@ from .processor import AffectProcessor
 
 
 class AffectCollator:
-    """Feature rows to the keyword arguments of a model's forward, `labels` included.
+    """Collates feature rows into the keyword arguments of a model's forward pass, `labels` included.
 
     Args:
-        processor: pads and normalizes.
-        tasks: the model's tasks.
-        label_fields: the corpus' label fields; a task that no field answers gets no labels.
-        augment: see `AffectProcessor.__call__`; for training only.
-        soft: see `label_encoder`; for training only.
+        processor: processor that pads and normalizes.
+        tasks: tasks of the model.
+        label_fields: label fields of the corpus; a task without a field gets no labels.
+        augment: augmentation, in training only; see `AffectProcessor.__call__`.
+        soft: keep labels that are probabilities, in training only; see `label_encoder`.
+
+    Raises:
+        ValueError: no task can be read from the label fields.
     """
 
     def __init__(

@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Every extractor by the name that descriptions know it by, and the choice of one for the picture."""
+"""Registry of extractors by name, and construction of the visual ones."""
 
 from pathlib import Path
 
@@ -15,7 +15,11 @@ EXTRACTORS = {kind.name: kind for kind in KINDS}
 
 
 def build_extractor(modality: str, description: dict | None):
-    """The extractor that is described. Raises `ValueError` if there is none that can be run here."""
+    """Build the extractor of a description.
+
+    Raises:
+        ValueError: there is no description, or no such extractor.
+    """
     if description is None or description["name"] not in EXTRACTORS:
         name = "an unknown extractor" if description is None else repr(description["name"])
         raise ValueError(
@@ -28,16 +32,16 @@ def build_extractor(modality: str, description: dict | None):
 def build_visual_extractor(
     name: str, weights: str | Path | None = None, crop: str | None = None, rate: float = 10.0
 ) -> FaceDescriptor | VGG16Extractor | VisionEncoder:
-    """An extractor of pictures.
+    """Build a visual extractor.
 
     Args:
         name: `"faces"`, `"vgg16"`, or the folder or Hub name of a vision encoder of transformers.
-        weights: of VGG-16: a safetensors file, or a folder or Hub repository with a `model.safetensors`.
-        crop: what networks see of a frame, `"face"` (default) or `"frame"`.
+        weights: weights of VGG-16: a safetensors file, or a folder or Hub repository with a `model.safetensors`.
+        crop: part of a frame that networks see: `"face"` (default) or `"frame"`.
         rate: frames per second.
 
     Raises:
-        ValueError: weights that are missing, wrong, or given where nothing reads them.
+        ValueError: weights are missing or wrong, or an option does not apply to the extractor.
     """
     if name == "vgg16":
         if weights is None:

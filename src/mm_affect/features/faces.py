@@ -47,16 +47,18 @@ Box = tuple[float, float, float]  # center x, center y, side, in pixels of the f
 
 
 class FaceDescriptor:
-    """Frames -> one row of named face measurements per frame.
+    """Frames to one row of named face measurements per frame.
 
-    Called with frames of shape (height, width, 3), uint8, RGB, already sampled at `rate` frames per second, it gives
-    float32 (frames, size). A frame without a face is a whole row of NaN. Frames are read one at a time, so an iterator
-    over a long video costs constant memory; the same frames always give the same numbers.
+    Frames are uint8 RGB `(height, width, 3)`, sampled at `rate` frames per second; the result is float32 `(frames,
+    size)`. A frame without a face is a row of NaN. Frames are read one at a time, so an iterator over a long video
+    takes constant memory. The same frames always give the same features.
 
-    Parameters:
-        rate: steps per second at which the caller gives frames; stated in the description, changes no number.
+    Args:
+        rate: frames per second of the input; recorded in the description, without effect on the features.
 
-    Raises ImportError without OpenCV 4, and ValueError for a frame of another shape or type.
+    Raises:
+        ImportError: OpenCV 4 is not installed.
+        ValueError: `rate` is not positive, or a frame has another shape or type.
 
     Example:
         >>> rows = FaceDescriptor(rate=10.0)(np.zeros((3, 128, 128, 3), np.uint8))
@@ -81,10 +83,11 @@ class FaceDescriptor:
 
     @property
     def size(self) -> int:
+        """Return the number of features per frame."""
         return len(self.dimension_names)
 
     def describe(self) -> dict:
-        """Everything that decides the numbers, as plain JSON values; `from_description` takes it back."""
+        """Return everything that decides the features, as JSON values for `from_description`."""
         return {
             "name": self.name,
             "version": self.version,
@@ -96,7 +99,11 @@ class FaceDescriptor:
 
     @classmethod
     def from_description(cls, description: dict) -> "FaceDescriptor":
-        """The extractor that `description` speaks of; raises ValueError if this version cannot make those features."""
+        """Return the extractor of a description.
+
+        Raises:
+            ValueError: this version cannot compute those features.
+        """
         if "rate" not in description:
             raise ValueError("The description of the face descriptor has no `rate`; give one made by `describe()`.")
         extractor = cls(rate=description["rate"])
@@ -128,7 +135,7 @@ class FaceDescriptor:
 
 
 class FaceFinder:
-    """The largest face of a gray frame `(height, width)`, looked for near the last one first; None without a face."""
+    """Finds the largest face of a gray frame `(height, width)`, first near the previous one; None without a face."""
 
     def __init__(self):
         self._cascade = None
@@ -145,7 +152,11 @@ class FaceFinder:
 
 
 def opencv():
-    """The module `cv2`. Raises ImportError without OpenCV 4."""
+    """Return the module `cv2`.
+
+    Raises:
+        ImportError: OpenCV 4 is not installed.
+    """
     try:
         import cv2
     except ImportError as error:
@@ -158,7 +169,11 @@ def opencv():
 
 
 def check_frame(frame: np.ndarray) -> np.ndarray:
-    """The frame, if it is one: uint8 `(height, width, 3)`. Raises ValueError otherwise."""
+    """Return the frame if it is uint8 `(height, width, 3)`.
+
+    Raises:
+        ValueError: it is not.
+    """
     if not isinstance(frame, np.ndarray) or frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
         got = f"{frame.dtype} {frame.shape}" if isinstance(frame, np.ndarray) else type(frame).__name__
         raise ValueError(f"A frame is {got}; expected are uint8 arrays of shape (height, width, 3), RGB.")
@@ -193,7 +208,7 @@ def _largest(cv2, cascade, gray: np.ndarray, smallest: float, largest: float) ->
 
 
 def _smooth(last: Box | None, new: Box) -> Box:
-    """The new box calmed by the last one; a box that jumped by more than half its side starts afresh."""
+    """Return the new box averaged with the last one; after a jump of more than half its side, the new box."""
     if last is None or max(abs(new[0] - last[0]), abs(new[1] - last[1])) > new[2] / 2:
         return new
     x, y, side = (SMOOTHING * n + (1 - SMOOTHING) * o for n, o in zip(new, last, strict=True))
@@ -201,7 +216,7 @@ def _smooth(last: Box | None, new: Box) -> Box:
 
 
 def cut_out(picture: np.ndarray, box: Box, pixels: int) -> np.ndarray:
-    """The box as `pixels` x `pixels` of the picture; what lies outside the picture repeats its edge."""
+    """Return a box of an image resized to `pixels` x `pixels`; parts outside the image repeat its edge."""
     cv2 = opencv()
     x, y, side = box
     scale = pixels / side

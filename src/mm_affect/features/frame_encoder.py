@@ -1,8 +1,8 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Frames through a pretrained network, one row of features per frame: what the extractors with weights of others share.
+"""Base of extractors that run a pretrained network on frames.
 
-The weights stay in their file. A description knows them by name and sha256, so it is the same on every machine; a resolve_path file
-is looked for in the folder that the environment variable `MM_AFFECT_WEIGHTS` names.
+The weights stay in their files. A description identifies them by name and sha256, so it is the same on every machine;
+a local file is searched for in the folder that the environment variable `MM_AFFECT_WEIGHTS` names.
 """
 
 from collections.abc import Iterable, Iterator
@@ -23,22 +23,23 @@ FRAMES_AT_ONCE = 16
 
 
 class FrameEncoder:
-    """Frames -> one row of a network's features per frame.
+    """Frames to one row of network features per frame.
 
-    Called with frames of shape (height, width, 3), uint8, RGB, already sampled at `rate` frames per second, it gives
-    float32 (frames, size). A frame without a face is a whole row of NaN. Frames are read a few at a time, so an iterator over a
-    long video costs constant memory. `extractor.network.to("cuda")` moves the network.
+    Frames are uint8 RGB `(height, width, 3)`, sampled at `rate` frames per second; the result is float32 `(frames,
+    size)`. A frame without a face is a row of NaN. Frames are read a few at a time, so an iterator over a long video
+    takes constant memory. `extractor.network.to("cuda")` moves the network.
 
-    An extractor gives `name`, `version`, `_files`, which finds the files that decide the numbers, and `_load`, the network in
-    them: its `encode` turns squares of `side` pixels, a list of uint8 RGB `(side, side, 3)`, into float32 `(n, size)`.
+    A subclass has `name`, `version`, `_files`, which returns the files that decide the features, and `_load`, which
+    returns the network. The network has `side`, `size`, and `encode`, from a list of uint8 RGB images `(side, side,
+    3)` to float32 `(n, size)`.
 
     Args:
-        weights: where the weights are: a path, or a name on the Hub.
-        rate: steps per second at which the caller gives frames; stated in the description, changes no number.
-        crop: `"face"`: the face with some of its surroundings, or `"frame"`: the middle square.
+        weights: a path, or a name on the Hub.
+        rate: frames per second of the input; recorded in the description, without effect on the features.
+        crop: `"face"`: the face with some surroundings; `"frame"`: the central square.
 
     Raises:
-        ValueError: there are no weights, or those of another network; a frame of another shape or type.
+        ValueError: weights are missing or belong to another network, or a frame has another shape or type.
         ImportError: OpenCV 4 is not installed.
     """
 
@@ -56,7 +57,7 @@ class FrameEncoder:
 
     @cached_property
     def network(self) -> nn.Module:
-        """The network, read from its files when it is first used."""
+        """Return the network, loaded on first use."""
         return self._load()
 
     def __getstate__(self) -> dict:
@@ -65,22 +66,24 @@ class FrameEncoder:
 
     @property
     def size(self) -> int:
+        """Return the number of features per frame."""
         return self.network.size
 
     def describe(self) -> dict:
-        """Everything that decides the numbers, as plain JSON values; the weights are known by the hash of their files."""
+        """Return everything that decides the features, as JSON values; weights are identified by their hash."""
         described = {"name": self.name, "version": self.version, "size": self.size}
         return described | {key: getattr(self, key) for key in (*self.options, "weights")} | {"sha256": self._sha256}
 
     @classmethod
     def from_description(cls, description: dict, weights: str | Path | None = None) -> "FrameEncoder":
-        """The extractor that `description` speaks of.
+        """Return the extractor of a description.
 
         Args:
-            weights: where the weights are now; default: where the description says.
+            description: result of `describe`.
+            weights: current location of the weights; default: the one in the description.
 
         Raises:
-            ValueError: there are no weights, or others than those described, or this version cannot make those features.
+            ValueError: weights are missing or differ, or this version cannot compute those features.
         """
         lacking = [key for key in (*cls.options, "weights", "sha256") if key not in description]
         if lacking:
@@ -103,7 +106,7 @@ class FrameEncoder:
         return np.concatenate(rows) if rows else np.zeros((0, self.size), np.float32)
 
     def _crops(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray | None]:
-        """The square that the network sees of each frame, `(side, side, 3)`; None without a face."""
+        """Yield the square `(side, side, 3)` of each frame that the network sees; None without a face."""
         cv2, side, box = opencv(), self.network.side, None
         for frame in frames:
             height, width = check_frame(frame).shape[:2]
@@ -123,6 +126,10 @@ class FrameEncoder:
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    """Raise `ValueError` if an option has another value than these."""
+    """Check that an option has one of its values.
+
+    Raises:
+        ValueError: it has another value.
+    """
     if value not in choices:
         raise ValueError(f"`{name}` is {value!r}; expected one of {', '.join(choices)}.")

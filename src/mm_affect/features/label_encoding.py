@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Encode a row's label as the target of a task."""
+"""Encoding of the labels of a row as targets of a task."""
 
 import numpy as np
 
@@ -9,24 +9,26 @@ from ..tasks import Task
 
 
 def label_encoder(task: Task, field: LabelField, soft: bool = False):
-    """A function from a row's label to the task's target: float, class index (-100 = unknown) or list (NaN = unknown).
+    """Return a function from the label of a row to the target of a task.
 
-    A regression column can be read as classes: as two, class 1 above `task.positive_above`; or as an odd number n of
-    them, clipped to +-(n - 1) / 2 and rounded half to even, as in Acc-5 and Acc-7 of sentiment. A column of classes can be
-    read as several labels, of which one is present. Weak labels that are probabilities become the most probable class, or
-    the labels that are more probable than not.
+    Targets are a float, a class index (-100 = unknown) or a list of floats (NaN = unknown). A regression column can
+    be read as two classes, split at `task.positive_above`, or as an odd number n of classes, clipped to +-(n - 1) / 2
+    and rounded half to even, as in Acc-5 and Acc-7 of sentiment. A column of classes can be read as several labels,
+    one of which is present. Weak labels that are probabilities become the most probable class, or the labels with a
+    probability above 0.5.
 
     Args:
-        field: the label field of the corpus that the task reads.
-        soft: weak labels that are probabilities stay such, as training wants them; those of the classes that a single-label
-            task asks for are divided by their sum.
+        task: the task.
+        field: label field of the corpus that the task reads.
+        soft: keep weak labels as probabilities; those of the classes of a single-label task are normalized to a sum
+            of 1.
 
     Raises:
-        ValueError: the field cannot answer the task, or lacks one of its labels.
+        ValueError: the field cannot be read as the task, or lacks one of its labels.
     """
     kind, given = task.problem_type, field.problem_type
     if kind == "regression" and given == "regression":
-        low, high = task.value_range if task.clip else (-np.inf, np.inf)
+        low, high = task.value_range if task.clip and task.value_range else (-np.inf, np.inf)
         return lambda value: np.nan if value is None else min(max(float(value), low), high)
     if kind == "single_label_classification" and given == "regression":
         classes = len(task.labels)
@@ -34,8 +36,8 @@ def label_encoder(task: Task, field: LabelField, soft: bool = False):
             return lambda value: -100 if value is None else int(value > task.positive_above)
         if classes % 2 == 0:
             raise ValueError(
-                f"Task {task.name!r} reads the regression column {field.name!r} as {classes} classes; give it 2 "
-                "labels, or an odd number of them."
+                f"Task {task.name!r} reads the regression column {field.name!r} as {classes} classes; expected 2 "
+                "or an odd number of labels."
             )
         most = classes // 2
         return lambda value: -100 if value is None else most + round(min(max(value, -most), most))
@@ -46,7 +48,7 @@ def label_encoder(task: Task, field: LabelField, soft: bool = False):
     for label in task.labels:
         if label not in field.labels:
             raise ValueError(
-                f"Task {task.name!r} asks for the label {label!r}, which the corpus does not have."
+                f"Task {task.name!r} has the label {label!r}, which the corpus does not have."
                 + did_you_mean(label, field.labels)
             )
     order = [field.labels.index(label) for label in task.labels]

@@ -66,16 +66,17 @@ class LogMelExtractor(FeatureExtractionMixin):
         self.dimension_names = [f"frame{f}_mel{b:02d}" for f in range(stack) for b in range(num_mel_bins)]
 
     def describe(self) -> dict:
-        """Everything that changes the numbers, JSON-able; `from_description` undoes it."""
+        """Return everything that decides the features, as JSON values for `from_description`."""
         parameters = ("sampling_rate", "num_mel_bins", "frame_length_ms", "frame_shift_ms", "stack")
         described = ("name", "version", "rate", "size", "dimension_names", *parameters)
         return {key: getattr(self, key) for key in described}
 
     @classmethod
     def from_description(cls, description: dict) -> "LogMelExtractor":
-        """The extractor that `describe()` described.
+        """Return the extractor of a description.
 
-        Raises `ValueError` when the description is of another extractor, another version, or not of one piece.
+        Raises:
+            ValueError: the description belongs to another extractor or version, or is inconsistent.
         """
         derived = ("name", "version", "rate", "size", "dimension_names")
         try:
@@ -90,13 +91,13 @@ class LogMelExtractor(FeatureExtractionMixin):
         return extractor
 
     def to_dict(self) -> dict:
-        """The description, and what `AutoFeatureExtractor` wants to know."""
+        """Return the description and the type that `AutoFeatureExtractor` reads."""
         code = {"auto_map": self.auto_map} if hasattr(self, "auto_map") else {}
         return self.describe() | code | {"feature_extractor_type": type(self).__name__}
 
     @classmethod
     def from_dict(cls, feature_extractor_dict: dict, return_unused_kwargs: bool = False, **kwargs):
-        """What `to_dict` gave; as `from_description`, which accepts no other numbers."""
+        """Return the extractor of the result of `to_dict`."""
         of_transformers = ("feature_extractor_type", "auto_map")
         extractor = cls.from_description({k: v for k, v in feature_extractor_dict.items() if k not in of_transformers})
         return (extractor, kwargs) if return_unused_kwargs else extractor
@@ -146,7 +147,7 @@ class LogMelExtractor(FeatureExtractionMixin):
 
 
 def povey_window(length: int) -> np.ndarray:
-    """Kaldi's default window: a Hann window to the power 0.85, zero at both ends. `(length,)`, float32."""
+    """Return Kaldi's default window `(length,)`: a Hann window to the power 0.85, in float32."""
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / (length - 1))
     return (hann**0.85).astype(np.float32)
 
@@ -175,7 +176,11 @@ def mel_filters(num_mel_bins: int, fft_length: int, sampling_rate: int) -> np.nd
 
 
 def check_waveform(waveform: np.ndarray) -> np.ndarray:
-    """The waveform as float32, or a `ValueError` that says what is wrong with it."""
+    """Return the waveform as float32.
+
+    Raises:
+        ValueError: it is not one channel of finite floats.
+    """
     waveform = np.asarray(waveform)
     if waveform.ndim != 1 or not np.issubdtype(waveform.dtype, np.floating):
         raise ValueError(

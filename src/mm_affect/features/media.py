@@ -1,13 +1,13 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Decoding of media files: sound as a mono waveform, video as RGB frames, both as streams in bounded memory.
+"""Decoding of media files: audio as a mono waveform and video as RGB frames, both streamed in bounded memory.
 
 WAV, FLAC, Ogg and MP3 are read by soundfile, everything else (mp4, mpg, avi, m4a, webm, mkv ...) by PyAV; without
-soundfile, PCM WAV is read by the standard library. A source is a path, or the bytes of a file. Time 0 is where the
-file starts to play, for sound and video alike: a sound track that begins later is silent until then.
+soundfile, PCM WAV is read by the standard library. A source is a path, or the bytes of a file. Time 0 is the start of
+playback for audio and video: an audio track that begins later is silent until then.
 
-Whatever is wrong with a file raises `MediaError`, one sentence each; generators raise it when they meet the trouble.
-Files that state their length (WAV, FLAC, mp4, mkv, avi ...) are refused when they end early and the missing part was
-asked for; MPEG streams, raw MP3 and Ogg do not state it and end where they end.
+Every fault of a file raises `MediaError` with one sentence; generators raise it when they reach the fault. Files that
+state their length (WAV, FLAC, mp4, mkv, avi ...) are refused if they end early and the missing part was requested;
+MPEG streams, raw MP3 and Ogg do not state it and end where they end.
 """
 
 import importlib
@@ -41,7 +41,7 @@ class MediaError(ValueError):
 
 @dataclass(frozen=True)
 class MediaInfo:
-    """What a file says of itself: `duration` in seconds, `sampling_rate` in Hz, `frame_rate` in frames per second."""
+    """Metadata of a file: `duration` in seconds, `sampling_rate` in Hz, `frame_rate` in frames per second."""
 
     duration: float
     has_audio: bool
@@ -51,7 +51,11 @@ class MediaInfo:
 
 
 def probe(source: Source) -> MediaInfo:
-    """Duration and tracks of a file, without decoding it. Raises `MediaError`."""
+    """Return duration and tracks of a file without decoding it.
+
+    Raises:
+        MediaError: the file cannot be read.
+    """
     if _is_sound_file(source):
         with _open(source) as file:
             sound, _ = _sound_file(file, source)
@@ -70,9 +74,12 @@ def probe(source: Source) -> MediaInfo:
 def read_audio(
     source: Source, sampling_rate: int = 16000, start: float | None = None, end: float | None = None
 ) -> np.ndarray:
-    """The sound of a file, or from `start` to `end` seconds of it: float32 `(samples,)` in [-1, 1] at `sampling_rate`.
+    """Return the audio of a file from `start` to `end` seconds as float32 `(samples,)` in [-1, 1].
 
-    Channels are averaged. Raises `MediaError` when there is no audio track, no such interval, or no such file.
+    Channels are averaged, and the result is resampled to `sampling_rate`.
+
+    Raises:
+        MediaError: there is no such file, no audio track, or no such interval.
     """
     return np.concatenate(list(iter_audio(source, sampling_rate, start, end)))
 
@@ -84,7 +91,7 @@ def iter_audio(
     end: float | None = None,
     chunk_seconds: float = 10.0,
 ) -> Iterator[np.ndarray]:
-    """`read_audio` in chunks of `chunk_seconds` (the last one shorter), in memory that does not grow with the file."""
+    """Yield the audio of `read_audio` in chunks of `chunk_seconds`, in memory that does not grow with the file."""
     blocks = _sound_file_blocks if _is_sound_file(source) else _container_blocks
     size = max(1, round(chunk_seconds * sampling_rate))
     waiting = np.zeros(0, np.float32)
@@ -103,11 +110,13 @@ def iter_audio(
 def iter_frames(
     source: Source, rate: float, start: float | None = None, end: float | None = None
 ) -> Iterator[np.ndarray]:
-    """The pictures that are on the screen at `start + k / rate` seconds: uint8 RGB `(height, width, 3)` each.
+    """Yield the frames on screen at `start + k / rate` seconds, uint8 RGB `(height, width, 3)` each.
 
-    Time stamps decide, so a variable frame rate is no trouble; before the first picture the first one counts, and
-    after the last one has been shown for its duration nothing follows. Rotation stored beside the pictures, as
-    telephones do, is ignored. Raises `MediaError` when there is no video track, no such interval, or no such file.
+    Frames are chosen by their time stamps, so a variable frame rate is fine; before the first frame the first one is
+    used, and the last one ends after its duration. Rotation metadata is ignored.
+
+    Raises:
+        MediaError: there is no such file, no video track, or no such interval.
     """
     with _container(source) as container:
         video = _need_track(container, "video", source)
@@ -172,7 +181,7 @@ def _cut_off(source: Source, readable: float, duration: float) -> MediaError:
 
 
 def resample_blocks(blocks: Iterable[tuple[float, np.ndarray]], sampling_rate: int) -> Iterator[np.ndarray]:
-    """Pairs (rate, samples) -> samples at `sampling_rate`; the rate may change on the way."""
+    """Yield the samples of (rate, samples) pairs at `sampling_rate`; the rate may change between blocks."""
     stream, current = None, sampling_rate
     for rate, samples in blocks:
         if rate != current:

@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Pretrained weights of others: where their files are, which they are, and that they are all there."""
+"""Files of pretrained models: finding, hashing and loading them completely."""
 
 import hashlib
 import os
@@ -18,17 +18,19 @@ NOT_READ = ("masked_spec_embed",)  # what models have for training only, and man
 
 
 def resolve_path(name: str | Path) -> Path:
-    """The path that is meant by `name`: itself, or its place in the folder that `MM_AFFECT_WEIGHTS` names."""
+    """Return the path `name`, or its counterpart in the folder that `MM_AFFECT_WEIGHTS` names."""
     placed = Path(os.environ.get(PLACE, ".")) / name
     return placed if placed.exists() and not Path(name).exists() else Path(name)
 
 
 def find_model_folder(name: str | Path) -> Path:
-    """The folder of a pretrained model: a local one, or that of a Hub repository (with `@revision` behind its name, if not the
-    newest), which is fetched once.
+    """Return the folder of a pretrained model.
+
+    Args:
+        name: a local folder, or a Hub repository, optionally with `@revision`, which is downloaded once.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is no such model.
     """
     if resolve_path(name).is_dir():
         return resolve_path(name)
@@ -44,7 +46,11 @@ def find_model_folder(name: str | Path) -> Path:
 
 
 def list_weights(folder: Path) -> list[Path]:
-    """The weights of a model's folder. Raises `ValueError` if it has none as safetensors."""
+    """Return the safetensors files in the folder of a model.
+
+    Raises:
+        ValueError: there are none.
+    """
     found = sorted(folder.glob("*.safetensors"))
     if not found:
         raise ValueError(f"{folder} has no weights (*.safetensors); give a folder, or a repository, with a model's.")
@@ -52,7 +58,7 @@ def list_weights(folder: Path) -> list[Path]:
 
 
 def compute_sha256(paths: Iterable[Path]) -> str:
-    """sha256 over the bytes of these files, one after the other."""
+    """Return the sha256 of the concatenated contents of files."""
     found = hashlib.sha256()
     for path in paths:
         with open(path, "rb") as file:
@@ -62,14 +68,19 @@ def compute_sha256(paths: Iterable[Path]) -> str:
 
 
 def load_whole(kind, folder: Path, may_lack: tuple[str, ...] = (), **options) -> tuple[torch.nn.Module, list[str]]:
-    """A model of transformers, in float32 and evaluating, of whose weights none is random.
+    """Load a model of transformers in float32 and evaluation mode, and refuse missing weights.
 
     Args:
-        kind: an Auto class, or a model's.
-        may_lack: weights with one of these in their names may be absent; they are returned and must not be used.
+        kind: an Auto class or a model class.
+        folder: folder of the model.
+        may_lack: parts of names of weights that may be missing; these are returned and must not be used.
+        **options: passed to `from_pretrained`.
+
+    Returns:
+        the model and the names of missing weights.
 
     Raises:
-        ValueError: naming weights that are absent, damaged or of another size, or what transformers says against the folder.
+        ValueError: weights are missing, damaged or of another size, or transformers cannot load the folder.
     """
     try:
         model, found = kind.from_pretrained(
@@ -92,7 +103,11 @@ def load_whole(kind, folder: Path, may_lack: tuple[str, ...] = (), **options) ->
 
 
 def load_tokenizer(name, **kwargs):
-    """The tokenizer in a folder or repository. Raises `ValueError` if its files, its words included, are not there."""
+    """Load the tokenizer of a folder or repository.
+
+    Raises:
+        ValueError: its files, vocabulary included, are missing.
+    """
     missing = f"{name} has no tokenizer that can be read; it needs all files of one, such as tokenizer.json"
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, **kwargs)

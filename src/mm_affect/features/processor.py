@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Rows to batches: extract features from raw media, normalize, pad, mask, and encode the labels of the tasks."""
+"""The processor: raw media to features, and features to padded, normalized batches."""
 
 import copy
 from pathlib import Path
@@ -90,23 +90,31 @@ class AffectProcessor(TravelingCode, ProcessorMixin):
 
     @classmethod
     def get_attributes(cls):
-        """No parts that transformers saves and loads: it would ask every processor for a tokenizer."""
+        """Return no attributes: transformers would otherwise require a tokenizer of every processor."""
         return []
 
     # what it reads -----------------------------------------------------------------------------------------------
 
     @property
     def modalities(self) -> list[str]:
+        """Return the modalities of a batch, in their fixed order."""
         return [m for m in MODALITIES if m in self.feature_sizes or (m == "text" and self.tokenizer is not None)]
 
     @property
     def model_input_names(self):
+        """Return the names of the arrays in a batch."""
         tokens = [] if self.tokenizer is None else ["input_ids", "attention_mask"]
         return tokens + [name for m in self.feature_sizes for name in (m, f"{m}_mask")]
 
     @classmethod
     def from_extractors(cls, extractors: dict, feature_sizes: dict | None = None, **options) -> "AffectProcessor":
-        """A processor that runs these extractor objects, given per modality; `feature_sizes` are of further ones."""
+        """Return a processor that runs these extractors.
+
+        Args:
+            extractors: extractor of each modality.
+            feature_sizes: number of features of further modalities.
+            **options: other arguments of the constructor.
+        """
         described = {m: extractor.describe() for m, extractor in extractors.items()}
         sizes = {m: extractor.size for m, extractor in extractors.items()} | (feature_sizes or {})
         processor = cls(sizes, described, **options)
@@ -114,22 +122,22 @@ class AffectProcessor(TravelingCode, ProcessorMixin):
         return processor
 
     def share_extractors(self, extractors: dict) -> None:
-        """Use these extractor objects instead of making them from their descriptions (some hold a vocabulary)."""
+        """Use these extractors instead of building them from descriptions; some hold a vocabulary."""
         self._made |= extractors
 
     def made_extractors(self) -> dict:
-        """The extractor objects that are there already; the others are made when they are first used."""
+        """Return the extractors built so far; others are built on first use."""
         return dict(self._made)
 
     def check_extractors(self, extractors: dict, modalities=MODALITIES) -> None:
-        """Refuse rows whose features were made in another way than this processor's.
+        """Check that the features of rows were extracted like those of this processor.
 
         Args:
-            extractors: descriptions per modality, as the rows' `corpus.json` records them.
-            modalities: the modalities that are compared.
+            extractors: description of the extractor of each modality, from the `corpus.json` of the rows.
+            modalities: modalities to compare.
 
         Raises:
-            ValueError: naming the modality and the first difference.
+            ValueError: they differ; the message names the modality and the first difference.
         """
         for modality in (m for m in self.feature_sizes if m in modalities):
             ours, theirs = self.extractors.get(modality), extractors.get(modality)
@@ -148,7 +156,7 @@ class AffectProcessor(TravelingCode, ProcessorMixin):
             )
 
     def extractor(self, modality: str):
-        """The extractor of one modality, made from its description when first used."""
+        """Return the extractor of a modality, built from its description on first use."""
         if modality not in self._made:
             self._made[modality] = build_extractor(modality, self.extractors.get(modality))
         return self._made[modality]
@@ -156,15 +164,18 @@ class AffectProcessor(TravelingCode, ProcessorMixin):
     # raw rows to feature rows ------------------------------------------------------------------------------------
 
     def extract(self, row: dict, modalities=MODALITIES) -> dict:
-        """A row with features in place of its media, of `modalities` only.
+        """Return a row with features instead of media.
 
-        Audio comes from `audio_file` or, without one, from the sound of `video_file`; a modality without a source, such
-        as the picture of a `video_file` that has only sound, has zero steps. Features that the row has are kept. A video
-        frame without a face is a step of NaN. Decoding streams: a long clip costs little memory. With a tokenizer text is the
-        transcript, as it stands.
+        Audio is read from `audio_file` or else from the audio track of `video_file`. A modality without a source has
+        zero steps. Existing features are kept. A video frame without a face is a step of NaN. Decoding is streamed,
+        so a long clip takes little memory. With a tokenizer, text stays the transcript.
+
+        Args:
+            row: a row with a transcript or media.
+            modalities: modalities to extract; others have zero steps.
 
         Raises:
-            MediaError: a file that is missing, empty, cut off or not media, or an `audio_file` without sound.
+            MediaError: a file is missing, empty, truncated or not media, or an `audio_file` has no audio.
         """
         start, end = row.get("start"), row.get("end")
         features = {}
@@ -203,11 +214,11 @@ class AffectProcessor(TravelingCode, ProcessorMixin):
     # feature rows to a batch -------------------------------------------------------------------------------------
 
     def fit(self, rows, keep=()) -> "AffectProcessor":
-        """Take mean and deviation of every feature from these rows: the training split, and nothing else.
+        """Compute mean and standard deviation of every feature from the training split.
 
         Args:
-            rows: an iterable of feature rows; read once, in constant memory.
-            keep: modalities whose statistics stay as they are, such as those of pretrained weights.
+            rows: feature rows of the training split; read once, in constant memory.
+            keep: modalities whose statistics do not change, such as those of pretrained weights.
         """
         fitted = [m for m, way in self.normalization.items() if way == "standard" and m not in keep]
         sizes = {m: self.feature_sizes[m] for m in fitted}
@@ -252,7 +263,7 @@ class AffectProcessor(TravelingCode, ProcessorMixin):
         return BatchFeature(batch)
 
     def _padded(self, sequences: list[tuple], fill: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-        """Values `(steps, ...)` and masks `(steps,)` of each row as one tensor of each."""
+        """Pad values `(steps, ...)` and masks `(steps,)` of the rows into one tensor each."""
         length, first = max(1, *(len(values) for values, _ in sequences)), sequences[0][0]
         padded = np.full((len(sequences), length, *first.shape[1:]), fill, first.dtype)
         real = np.zeros(padded.shape[:2], bool)
@@ -262,7 +273,7 @@ class AffectProcessor(TravelingCode, ProcessorMixin):
         return torch.from_numpy(padded), torch.from_numpy(real)
 
     def _tokens(self, rows: list[dict]) -> list[np.ndarray]:
-        """The token ids of each row's transcript, none without words."""
+        """Return the token ids of each transcript; none for a row without words."""
         texts = [(row.get("transcript") or "").strip() for row in rows]
         tokens = self.tokenizer(texts, verbose=False)["input_ids"]
         long = [i for i, ids in enumerate(tokens) if len(ids) > self.max_tokens]
@@ -300,8 +311,7 @@ class AffectProcessor(TravelingCode, ProcessorMixin):
     # files -------------------------------------------------------------------------------------------------------
 
     def save_pretrained(self, save_directory, push_to_hub=False, **kwargs):
-        """Write `processor_config.json`, the files of the tokenizer and, for word vectors of a file, the vocabulary that
-        training used."""
+        """Write `processor_config.json`, and the files of the tokenizer and of word vectors."""
         Path(save_directory).mkdir(parents=True, exist_ok=True)
         if self.extractors.get("text", {}).get("name") == WordVectors.name:
             self.extractor("text").save(save_directory)
@@ -311,7 +321,11 @@ class AffectProcessor(TravelingCode, ProcessorMixin):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, **kwargs):
-        """As in transformers. Raises `ValueError` if a processor was saved with a tokenizer that is not there."""
+        """Load a processor as in transformers.
+
+        Raises:
+            ValueError: the processor was saved with a tokenizer that is missing.
+        """
         saved, _ = cls.get_processor_dict(pretrained_model_name_or_path, **kwargs)
         if saved.get("max_tokens") is not None:
             kwargs["tokenizer"] = load_tokenizer(pretrained_model_name_or_path, **kwargs)
@@ -324,8 +338,10 @@ class AffectProcessor(TravelingCode, ProcessorMixin):
         return processor
 
     def to_dict(self):
-        """What `processor_config.json` holds; the tokenizer has files of its own. The extractor of sound is there twice: the
-        second time under the name by which `AutoFeatureExtractor` looks for one."""
+        """Return the content of `processor_config.json`; the tokenizer has its own files.
+
+        The audio extractor is stored a second time under the name that `AutoFeatureExtractor` looks for.
+        """
         kept = {name: vars(self)[name] for name in SAVED if vars(self).get(name) is not None}
         if (self.extractors.get("audio") or {}).get("name") == LogMelExtractor.name:
             kept["feature_extractor"] = self.extractors["audio"]

@@ -59,10 +59,10 @@ class VGG16(nn.Module):
 
     @classmethod
     def from_weights(cls, path: Path, layer: str = "fc7") -> "VGG16":
-        """The network in a safetensors file, as wide as its weights.
+        """Load the network from a safetensors file, with the widths of its weights.
 
         Raises:
-            ValueError: no safetensors file, or not the weights of a VGG-16.
+            ValueError: the file is not a safetensors file, or not the weights of a VGG-16.
         """
         try:
             weights = torchvision_names(load_file(path))
@@ -86,17 +86,18 @@ class VGG16(nn.Module):
         return network.eval().requires_grad_(False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the activations of normalized images `(n, 3, 224, 224)`, `(n, width)`."""
         return self.classifier[: self.depth](self.features(images).flatten(1))
 
     def encode(self, crops: list[np.ndarray]) -> torch.Tensor:
-        """The activations of uint8 RGB pictures `(224, 224, 3)`."""
+        """Return the activations of uint8 RGB images `(224, 224, 3)`, `(n, width)`."""
         images = torch.from_numpy(np.stack(crops)).to(self.features[0].weight.device).float() / 255
         images = (images - images.new_tensor(MEAN)) / images.new_tensor(DEVIATION)
         return self(images.permute(0, 3, 1, 2))
 
 
 def torchvision_names(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The weights by torchvision's names, in float32, without the output layer; timm's are convolutions where these are linear."""
+    """Return weights by their torchvision names, in float32 and without the output layer."""
     named = {}
     for name, values in weights.items():
         for theirs, ours in NAMES_OF_TIMM.items():
@@ -115,7 +116,7 @@ def sorted_by_number(weights: dict[str, torch.Tensor]) -> list[tuple[str, torch.
 
 
 def find_weights(weights: str | Path) -> Path:
-    """The safetensors file that is meant by a path, a folder or the name of a Hub repository.
+    """Return the safetensors file of a path, a folder or a Hub repository.
 
     Raises:
         ValueError: there is none.
@@ -151,6 +152,7 @@ class VGG16Extractor(FrameEncoder):
 
     @property
     def dimension_names(self) -> list[str]:
+        """Return a name for each feature."""
         return [f"{self.layer}_{i}" for i in range(self.size)]
 
     def _files(self, weights: str | Path) -> list[Path]:

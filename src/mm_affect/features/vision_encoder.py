@@ -61,7 +61,7 @@ class PooledVision(nn.Module):
 
     @torch.inference_mode()
     def encode(self, crops: list[np.ndarray]) -> torch.Tensor:
-        """Features `(n, size)` of uint8 RGB pictures."""
+        """Return features `(n, size)` of uint8 RGB images."""
         pixels = self.prepare(images=crops, return_tensors="pt")["pixel_values"].to(self.model.device)
         answer = (self.model.get_image_features if self.two_sided else self.model)(pixel_values=pixels)
         pooled = getattr(answer, "pooler_output", None)
@@ -72,10 +72,10 @@ class PooledVision(nn.Module):
 
 
 class VisionEncoder(FrameEncoder):
-    """Frames -> the pooled output of a vision encoder; see `FrameEncoder`.
+    """Frames to the pooled output of a vision encoder; see `FrameEncoder`.
 
     Args:
-        weights: a folder with config.json, preprocessor_config.json and safetensors, or a name on the Hub.
+        weights: a folder with config.json, preprocessor_config.json and safetensors files, or a name on the Hub.
     """
 
     name = "vision_encoder"
@@ -83,6 +83,7 @@ class VisionEncoder(FrameEncoder):
 
     @property
     def dimension_names(self) -> list[str]:
+        """Return a name for each feature."""
         return [f"pooled_{i}" for i in range(self.size)]
 
     def _files(self, weights: str | Path) -> list[Path]:
