@@ -1,7 +1,7 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""mm_affect: recognizing human affect from text, audio and video.
+"""mm_affect: recognition of human affect from text, audio and video.
 
-Importing it makes every architecture, the processor and the pipeline known to transformers, so that `AutoModel`,
+Importing the package makes every architecture, the processor and the pipeline known to transformers, so that `AutoModel`,
 `AutoProcessor` and `pipeline("affect-recognition")` find them; see `registration`. Public names are imported when they are
 first used, so that `import mm_affect.data` needs neither torch nor transformers.
 """

@@ -1,13 +1,14 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Atomic writes, and values as they were typed."""
+"""Atomic writes, and parsing of values from the command line."""
 
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 
-def as_json(text: str):
-    """What was typed as JSON, or else as text."""
+def as_json(text: str) -> Any:
+    """Parse text as JSON; return the text itself if it is not JSON."""
     try:
         return json.loads(text)
     except json.JSONDecodeError:
@@ -15,7 +16,7 @@ def as_json(text: str):
 
 
 def write_atomically(path: str | Path, content: str | bytes) -> None:
-    """Write a whole file or leave what was there, also when the disk is full or the program is stopped."""
+    """Write a file completely, or leave the old one if the disk is full or the program is stopped."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -1,8 +1,8 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Registration with the Auto classes and the pipelines of transformers, at once or as soon as transformers is imported.
+"""Registration with the Auto classes and pipelines of transformers, at once or as soon as transformers is imported.
 
-Registering needs the classes themselves, and so torch. A process that only reads corpora should not pay for that: where
-transformers is not loaded yet, a finder on `sys.meta_path` waits for its import and registers right behind it.
+Registration needs the classes, and so torch. A process that only reads corpora should not pay for that: if transformers is not
+loaded yet, a finder on `sys.meta_path` waits for its import and registers right after it.
 """
 
 import sys
@@ -10,7 +10,7 @@ from importlib import import_module
 from importlib.abc import MetaPathFinder
 
 
-ARCHITECTURES = {  # module of models/ -> the beginning of the names of its config and model class
+ARCHITECTURES = {  # module of models/ -> prefix of the names of its config and model class
     "bigru": "BiGRU",
     "emo_emb": "EmoEmb",
     "fusion": "Fusion",
@@ -46,7 +46,7 @@ def register_with_transformers() -> None:
 
 
 class _TransformersFinder(MetaPathFinder):
-    """Finds transformers as the other finders do, and registers once it is loaded."""
+    """Find transformers with the other finders, and register once it is loaded."""
 
     def find_spec(self, fullname, path=None, target=None):
         if fullname != "transformers":
@@ -67,7 +67,7 @@ class _TransformersFinder(MetaPathFinder):
 
 
 def _register() -> None:
-    """Import what registers itself, and register the processor, the sound extractor and the tokenizer."""
+    """Import the classes, which register themselves, and register the processor, the audio extractor and the tokenizer."""
     from transformers import AutoFeatureExtractor, AutoProcessor, AutoTokenizer
 
     public = {name: getattr(import_module(f".{module}", __package__), name) for name, module in PUBLIC_NAMES.items()}

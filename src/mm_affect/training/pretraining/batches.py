@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Rows to batches of speech and persons, and the loader that deals them to the processes."""
+"""Collation of rows into batches for pretraining, and the loader that distributes them to the processes."""
 
 from collections.abc import Iterable
 from itertools import islice
@@ -13,16 +13,16 @@ from ...features.processor import AffectProcessor
 from .plan import BatchPlan
 
 
-UNKNOWN = -100  # a speaker or a character that counts in no loss
+UNKNOWN = -100  # a speaker or a character that no loss counts
 
 
 class PretrainingCollator:
-    """Rows to the arguments of `JointEmbeddingsForPreTraining.forward`.
+    """Collate rows into the arguments of `JointEmbeddingsForPreTraining.forward`.
 
     Args:
-        processor: pads and normalizes.
-        tokenizer: of the transcripts.
-        speakers: those that can be identified; the `group` of a row that is none of them is unknown.
+        processor: Pads and normalizes the features.
+        tokenizer: Tokenizer of the transcripts.
+        speakers: Speakers that can be identified; rows with another `group` have an unknown speaker.
     """
 
     def __init__(self, processor: AffectProcessor, tokenizer: TranscriptTokenizer, speakers: list[str]):
@@ -30,7 +30,7 @@ class PretrainingCollator:
         self.classes = {speaker: number for number, speaker in enumerate(speakers)}
 
     def __call__(self, rows: list[dict], hide_words: np.ndarray | None = None) -> dict:
-        """The batch; `hide_words` `(rows,)` says whose words the encoder does not get."""
+        """Return the batch; the encoder gets no text of the rows in the mask `hide_words` `(rows,)`."""
         if hide_words is not None and "text" in self.processor.modalities:
             none = np.zeros((0, self.processor.feature_sizes["text"]), np.float32)
             rows = [row | {"text": none} if hidden else row for row, hidden in zip(rows, hide_words, strict=True)]
@@ -42,7 +42,7 @@ class PretrainingCollator:
 
 
 class PlannedBatches(Dataset):
-    """The batch at each place `(epoch, number)` of the plan, with a seed of its own for what is drawn while it is trained on."""
+    """The batch at each position `(epoch, number)` of the plan, with the seed of the random numbers of its training step."""
 
     def __init__(self, rows, plan: BatchPlan, collator: PretrainingCollator, hide_words: float):
         self.rows, self.plan, self.collator, self.hide_words = rows, plan, collator, hide_words
@@ -55,8 +55,8 @@ class PlannedBatches(Dataset):
         return int(words.generate_state(1)[0]), self.collator([self.rows[n] for n in numbers], hidden)
 
 
-class _Share:
-    """The places of one process: every so many-th."""
+class _ProcessSampler:
+    """Every n-th position, for one of n processes."""
 
     def __init__(self, places: Iterable, process: int, processes: int):
         self.places, self.process, self.processes = places, process, processes
@@ -68,6 +68,6 @@ class _Share:
 def batch_loader(
     batches: PlannedBatches, epoch: int, number: int, process: int, processes: int, workers: int
 ) -> DataLoader:
-    """Batches from a place of the plan on, without end: those of one of so many processes."""
-    share = _Share(batches.plan.walk(epoch, number), process, processes)
-    return DataLoader(batches, sampler=share, batch_size=None, num_workers=workers)
+    """Return a loader of the batches of one process from a position of the plan on, without end."""
+    sampler = _ProcessSampler(batches.plan.walk(epoch, number), process, processes)
+    return DataLoader(batches, sampler=sampler, batch_size=None, num_workers=workers)

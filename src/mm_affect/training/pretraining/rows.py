@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""The rows of a split, numbered in the order of its shards: streamed from Parquet by row group, or memory-mapped."""
+"""Rows of a split in the order of its shards: streamed from Parquet by row group, or memory-mapped."""
 
 from bisect import bisect_right
 from collections import OrderedDict
@@ -19,14 +19,15 @@ from ..run import make_processor
 
 
 class StreamedRows:
-    """A sequence of row dicts that holds no more than the row groups that were read last.
+    """Sequence of row dicts that keeps only the row groups that were read last in memory.
 
     Args:
-        folder, split: of rows as `write_rows` writes them. Shards without a row are no matter.
-        groups_kept: row groups in memory at a time.
+        folder: Folder of rows, as `write_rows` writes it.
+        split: Split of the rows.
+        groups_kept: Maximum number of row groups in memory.
 
     Raises:
-        ValueError: a shard is missing, or its end is damaged; in reading, where a shard is damaged elsewhere.
+        ValueError: A shard is missing or damaged; damage outside its footer is noticed when the row group is read.
     """
 
     def __init__(self, folder: str | Path, split: str, groups_kept: int = 1):
@@ -37,17 +38,17 @@ class StreamedRows:
             self.groups += [(path, number) for number in range(metadata.num_row_groups)]
             counts += [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
         self.starts = np.cumsum([0, *counts])
-        self._read = OrderedDict()
+        self._read: OrderedDict[int, RowReader] = OrderedDict()
 
     def __len__(self) -> int:
         return int(self.starts[-1])
 
     def __getstate__(self):
-        return self.__dict__ | {"_read": OrderedDict()}  # a worker reads for itself
+        return self.__dict__ | {"_read": OrderedDict()}  # every worker process reads for itself
 
     def __getitem__(self, index: int) -> dict:
         if not 0 <= index < len(self):
-            raise IndexError(f"Row {index} of {len(self)} rows.")
+            raise IndexError(f"Row {index} is out of range; there are {len(self)} rows.")
         group = bisect_right(self.starts, index) - 1
         if group not in self._read:
             while len(self._read) >= self.groups_kept:
@@ -68,9 +69,9 @@ class StreamedRows:
 
 
 class MappedRows(RowReader):
-    """The same rows in the same order, from the memory-mapped copy that `datasets` keeps in its cache."""
+    """The same rows in the same order, from the memory-mapped copy in the cache of `datasets`."""
 
-    groups_kept = 0  # none has to be held
+    groups_kept = 0  # none has to be kept
 
     def __init__(self, folder: str | Path, split: str):
         super().__init__(load(folder)[split])
@@ -88,7 +89,7 @@ def _mapped(dataset, starts) -> MappedRows:
 
 
 def open_rows(folder: str | Path, split: str, streaming: bool = True) -> StreamedRows | MappedRows:
-    """The rows of a split; `starts` tells where each row group begins, and where the last ends.
+    """Open the rows of a split; `starts` of the result holds the first row of each row group, and the number of rows.
 
     Raises:
         ValueError: `folder` holds no rows, or none of this split.
@@ -98,15 +99,15 @@ def open_rows(folder: str | Path, split: str, streaming: bool = True) -> Streame
     counts = read_corpus(folder).counts
     if not counts.get(split):
         there = ", ".join(name for name, count in counts.items() if count) or "none"
-        raise ValueError(f"{folder} has no rows of the split {split!r}; of these there are some: {there}.")
+        raise ValueError(f"{folder} has no rows of the split {split!r}; splits with rows: {there}.")
     return StreamedRows(folder, split) if streaming else MappedRows(folder, split)
 
 
 def new_processor(folder: str | Path, modalities: list[str] | None) -> AffectProcessor:
-    """The processor of these rows, with their extractors, for these modalities (default: all of them).
+    """Return the processor of these rows, with their extractors, for these modalities (default: all of them).
 
     Raises:
-        ValueError: the rows lack one of them.
+        ValueError: The rows lack one of the modalities.
     """
     run = {"name": "pretraining", "rows": str(folder), "output_dir": "", "modalities": modalities}
     return make_processor(RunConfig.from_dict(run), read_corpus(folder))

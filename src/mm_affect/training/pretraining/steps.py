@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""One step of the optimizer over batches of any number of processes, and what surrounds it: rate, interruption."""
+"""One optimizer step over the batches of all processes, its learning rate, and interruption between steps."""
 
 import math
 import signal
@@ -13,9 +13,9 @@ from .batches import UNKNOWN
 
 
 def learning_rate(step: int, highest: float, warmup_steps: int) -> float:
-    """Rate of the step, counted from 1: rises to `highest` in `warmup_steps`, then falls with 1 / sqrt(step).
+    """Return the learning rate of a step, counted from 1: it rises to `highest` in `warmup_steps`, then decays with 1 / sqrt(step).
 
-    Source: Vaswani et al. (2017), equation 3, where `highest` is (size of the model * warm-up steps) ** -0.5.
+    Source: Vaswani et al. (2017), equation 3, where `highest` is (model size * warm-up steps) ** -0.5.
     """
     return highest * min(step / warmup_steps, math.sqrt(warmup_steps / step))
 
@@ -29,18 +29,26 @@ def train_step(
     rate: float,
     max_grad_norm: float,
 ) -> dict[str, float]:
-    """One step by the batches of all processes, as if they were one batch: each loss is the mean over all its characters, or
-    clips, wherever they are. What is drawn for a batch is decided by its seed, so it does not depend on who has it.
+    """Take one optimizer step on the batches of all processes, as if they were one batch.
+
+    Each loss is the mean over the characters, or clips, of all processes. The seed of a batch determines its random numbers, so
+    they do not depend on the process that trains on it.
 
     Args:
-        batches: seed and arguments of the model, of this process.
-        weights: of each loss in the total.
+        accelerator: Process of the run.
+        model: Model, as Accelerate prepared it.
+        optimizer: Optimizer, as Accelerate prepared it.
+        batches: Seed and model arguments of each batch of this process.
+        weights: Weight of each loss in the total.
+        rate: Learning rate of the step.
+        max_grad_norm: Gradients are clipped to this norm.
 
     Returns:
-        the losses and their total, the gradient's norm before clipping, and `clips` and `steps` of audio, of all processes.
+        The losses and their total, the norm of the gradient before clipping, and `clips` and `steps` of audio, over all
+        processes.
 
     Raises:
-        ValueError: a loss is not finite.
+        ValueError: A loss is not finite.
     """
     for group in optimizer.param_groups:
         group["lr"] = rate
@@ -63,7 +71,7 @@ def train_step(
     if not math.isfinite(speech + person + float(norm)):
         raise ValueError(
             f"The loss of speech is {speech}, that of persons {person}, the gradient's norm {float(norm)}: training cannot "
-            "go on. Lower `learning_rate`, and resume from the last checkpoint in a new run."
+            "continue. Lower `learning_rate`, and start a new run."
         )
     optimizer.step()
     optimizer.zero_grad()
@@ -73,7 +81,7 @@ def train_step(
 
 
 def _counts(batch: dict) -> list[int]:
-    """Characters, clips of a known speaker, clips and steps of audio."""
+    """Return the numbers of characters, clips of a known speaker, clips, and steps of audio."""
     persons = batch["labels"]["person"]
     return [
         int((batch["characters"] != UNKNOWN).sum()),
@@ -84,12 +92,12 @@ def _counts(batch: dict) -> list[int]:
 
 
 class Interruption:
-    """Within it, Ctrl-C and SIGTERM wait for the end of a step, so that its checkpoint can be written; a second one does not."""
+    """Context in which Ctrl-C and SIGTERM wait for the end of a step, so that it can be saved; a second one interrupts at once."""
 
     def __init__(self):
-        self.signal = None
+        self.signal: int | None = None
 
-    def __enter__(self):
+    def __enter__(self) -> "Interruption":
         self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
 
@@ -103,6 +111,6 @@ class Interruption:
         self.signal = number
 
     def seen(self, accelerator: Accelerator) -> bool:
-        """Whether any process was told to stop."""
-        told = torch.tensor([float(self.signal is not None)], device=accelerator.device)
-        return bool(accelerator.reduce(told, "sum") > 0)
+        """Return True if any process received a signal."""
+        signaled = torch.tensor([float(self.signal is not None)], device=accelerator.device)
+        return bool(accelerator.reduce(signaled, "sum") > 0)

@@ -1,17 +1,20 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""What is there to learn from: one pass over the rows before training, in constant memory but for a few bytes per row."""
+"""Survey of the rows before training: one pass in constant memory, except for a few bytes per row."""
 
 import copy
 import hashlib
 import heapq
 import zlib
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ...features.characters import TranscriptTokenizer
 from ...features.processor import AffectProcessor
+from .options import PretrainingOptions
+from .rows import MappedRows, StreamedRows
 
 
 NO_TRANSCRIPT, NO_AUDIO = "without a transcript", "without audio (none, or shorter than a window)"
@@ -20,17 +23,18 @@ TOO_LONG = "longer than a batch"
 
 @dataclass
 class Survey:
-    """Which rows are trained on, and which are held out.
+    """Training rows and held-out rows.
 
     Args:
-        training, steps: place of each training row among the rows, and its steps of audio; `(rows,)` each.
-        held_out: the rows that are measured on, or as many of them as were asked for.
-        speakers: of the training rows, sorted: what can be identified.
-        left_out: how many rows were left out, by reason.
-        unknown: how often each character outside the alphabet is there; it is read as the unknown token.
-        silent: clips of which every step is the same.
-        longest: ids of the longest transcript, its end token included.
-        digest: tells whether two surveys saw the same rows.
+        training: Index of each training row `(training rows,)`.
+        steps: Audio steps of each training row `(training rows,)`.
+        held_out: Rows of the evaluation.
+        speakers: Speakers of the training rows, sorted: the classes of the identification.
+        left_out: Number of rows that were left out, by reason.
+        unknown: Number of occurrences of each character outside the alphabet, which becomes the unknown token.
+        silent: Number of clips whose audio steps are all equal.
+        longest: Number of ids of the longest transcript, with its end token.
+        digest: Hash of the rows, to detect that they have changed.
     """
 
     training: np.ndarray
@@ -44,36 +48,38 @@ class Survey:
     digest: str
 
     def sentences(self) -> list[str]:
-        """What was found, for the reader of the log."""
-        said = [
+        """Return a summary for the log."""
+        lines = [
             (
-                f"{len(self.training)} clips of {len(self.speakers)} speakers to train on, {len(self.held_out)} held out to measure, "
+                f"{len(self.training)} clips of {len(self.speakers)} speakers to train on, {len(self.held_out)} held out for evaluation, "
                 f"{int(self.steps.sum())} steps of audio."
             )
         ]
-        said += [f"{count} clips left out: {reason}." for reason, count in self.left_out.items()]
+        lines += [f"{count} clips left out: {reason}." for reason, count in self.left_out.items()]
         if self.silent:
-            said.append(f"{self.silent} clips are silent: nothing can be heard in them.")
+            lines.append(f"{self.silent} clips are silent.")
         if self.unknown:
-            shown = ", ".join(f"{c!r} ({n})" for c, n in Counter(self.unknown).most_common(8))
-            said.append(
-                f"Characters outside the alphabet, read as unknown: {sum(self.unknown.values())}, such as {shown}."
+            examples = ", ".join(f"{c!r} ({n})" for c, n in Counter(self.unknown).most_common(8))
+            lines.append(
+                f"Characters outside the alphabet, read as unknown: {sum(self.unknown.values())}, such as {examples}."
             )
-        return said
+        return lines
 
 
 def hash_id(name: str) -> float:
-    """A number from 0 to 1 that the id of a clip decides, whatever else is in the corpus."""
+    """Return a number from 0 to 1 that depends on the id of a clip alone."""
     return zlib.crc32(name.encode()) / 2**32
 
 
 class RowSample:
-    """Of the rows that are added, the `most` whose ids come first by `hash_id`, in memory of their own."""
+    """Copies of those of the added rows, at most `most`, whose ids have the smallest `hash_id`."""
 
     def __init__(self, most: int):
-        self.most, self._heap = most, []
+        self.most = most
+        self._heap: list[tuple[float, str, dict]] = []
 
     def add(self, row: dict) -> None:
+        """Add a row, or leave it out."""
         rank = (-hash_id(row["id"]), row["id"])
         if len(self._heap) < self.most:
             heapq.heappush(self._heap, (*rank, copy.deepcopy(row)))
@@ -81,11 +87,12 @@ class RowSample:
             heapq.heapreplace(self._heap, (*rank, copy.deepcopy(row)))
 
     def rows(self) -> list[dict]:
+        """Return the rows, in a fixed order."""
         return [row for *_, row in sorted(self._heap, key=lambda entry: entry[:2])]
 
 
 def reject_reason(row: dict, tokenizer: TranscriptTokenizer, most_steps: int) -> str | None:
-    """Why a row cannot be learned from, or None."""
+    """Return the reason why a row cannot be used, or None."""
     if not tokenizer.normalize(row["transcript"] or ""):
         return NO_TRANSCRIPT
     if not len(row["audio"]):
@@ -93,20 +100,27 @@ def reject_reason(row: dict, tokenizer: TranscriptTokenizer, most_steps: int) ->
     return TOO_LONG if len(row["audio"]) > most_steps else None
 
 
-def take_survey(rows, processor: AffectProcessor, tokenizer: TranscriptTokenizer, options) -> Survey:
-    """Read every row once; the processor's statistics are taken from the training rows.
+def take_survey(
+    rows: Sequence[dict] | StreamedRows | MappedRows,
+    processor: AffectProcessor,
+    tokenizer: TranscriptTokenizer,
+    options: PretrainingOptions,
+) -> Survey:
+    """Read every row once and fit the processor on the training rows.
 
     Args:
-        rows: a sequence of rows.
-        options: `PretrainingOptions`.
+        rows: Rows of the split.
+        processor: Processor that is fitted.
+        tokenizer: Tokenizer of the transcripts.
+        options: Config of the run.
 
     Raises:
-        ValueError: nothing to train on, nothing held out, or less than two speakers.
+        ValueError: There is nothing to train on, nothing held out, or only one speaker.
     """
     training, steps, speakers, held_out = [], [], set(), RowSample(options.evaluation_clips)
     left_out, unknown, silent, longest, digest = Counter(), Counter(), 0, 0, hashlib.sha256()
 
-    def to_train_on():
+    def training_rows() -> Iterator[dict]:
         nonlocal silent, longest
         for place in range(len(rows)):
             row = rows[place]
@@ -127,7 +141,7 @@ def take_survey(rows, processor: AffectProcessor, tokenizer: TranscriptTokenizer
             speakers.add(row["group"])
             yield row
 
-    processor.fit(to_train_on())
+    processor.fit(training_rows())
     if len(speakers) < 2 or not held_out.rows():
         raise ValueError(
             f"Of {len(rows)} rows, {len(training)} of {len(speakers)} speakers can be trained on and "
@@ -139,8 +153,13 @@ def take_survey(rows, processor: AffectProcessor, tokenizer: TranscriptTokenizer
     return Survey(np.array(training), np.array(steps), kept, *found)
 
 
-def select_unseen_rows(rows, survey: Survey, tokenizer: TranscriptTokenizer, options) -> list[dict]:
-    """Rows of speakers whom the survey did not find: as many as are measured on."""
+def select_unseen_rows(
+    rows: Sequence[dict] | StreamedRows | MappedRows,
+    survey: Survey,
+    tokenizer: TranscriptTokenizer,
+    options: PretrainingOptions,
+) -> list[dict]:
+    """Return rows of speakers that are not in the survey, at most `options.evaluation_clips`."""
     chosen, known = RowSample(options.evaluation_clips), set(survey.speakers)
     for place in range(len(rows)):
         row = rows[place]
