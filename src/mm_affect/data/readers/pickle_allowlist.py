@@ -48,6 +48,7 @@ class AllowedFunction:
         object.__setattr__(self, "function", function)
 
     def __call__(self, *arguments):
+        """Call the function."""
         return self.function(*arguments)
 
     def __setattr__(self, name, value):
