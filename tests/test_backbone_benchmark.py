@@ -18,6 +18,7 @@ from mm_affect.evaluation.results import CorpusSummary, Environment, ModelRecord
 from mm_affect.experiments.backbone_benchmark import BACKBONES, benchmark_config, benchmark_task, format_tables
 from mm_affect.features.processor import AffectProcessor
 from mm_affect.training import run as experiments
+from mm_affect.training.model_building import make_model_config
 
 
 # Tables 7 (IEMOCAP) and 8 (CMU-MOSEI) as printed: learning rate, batch size.
@@ -39,9 +40,9 @@ def trained(monkeypatch):
     """Names and seeds that are trained, in order; cards are left out."""
     cells, train = [], experiments.train_seed
 
-    def train_seed(config, seed, *rest):
-        train(config, seed, *rest)
-        cells.append((config.name, seed))
+    def train_seed(prepared, seed, folder):
+        train(prepared, seed, folder)
+        cells.append((prepared.config.name, seed))
 
     monkeypatch.setattr(experiments, "publish", lambda output, best: None)
     monkeypatch.setattr(experiments, "train_seed", train_seed)
@@ -87,7 +88,7 @@ def test_all_can_be_built_and_are_of_the_papers_size(corpus):
     for name in BACKBONES:
         config = benchmark_config(name, "rows", Path("bench"), task.to_dict(), corpus, {})
         processor = AffectProcessor({"text": 300, "audio": 74, "visual": 35})
-        model = AutoModel.from_config(experiments.make_model_config(config, [task], processor))
+        model = AutoModel.from_config(make_model_config(config, [task], processor))
         assert model.num_parameters() == PARAMETERS[corpus].get(name, model.num_parameters()), name
 
 

@@ -20,6 +20,7 @@ from mm_affect.models.tailor import TailorConfig
 from mm_affect.tasks import Task
 from mm_affect.training import run as experiments
 from mm_affect.training.config import RunConfig
+from mm_affect.training.model_building import make_model_config
 
 
 CONFIGS = Path(__file__).resolve().parent.parent / "examples" / "configs"
@@ -141,10 +142,10 @@ def test_interrupted_runs_are_resumed_when_asked_to(compare, trained, tmp_path, 
     first, second = write_config(tmp_path, "first"), write_config(tmp_path, "second", seeds=[0, 1])
     train_seed = experiments.train_seed
 
-    def interrupt(config, seed, *rest):
+    def interrupt(prepared, seed, folder):
         if seed == 1:
             raise KeyboardInterrupt
-        train_seed(config, seed, *rest)
+        train_seed(prepared, seed, folder)
 
     with monkeypatch.context() as patch:
         patch.setattr(experiments, "train_seed", interrupt)
@@ -154,7 +155,9 @@ def test_interrupted_runs_are_resumed_when_asked_to(compare, trained, tmp_path, 
     assert "second.json: " in errors[0] and "holds an earlier run; resume it" in errors[0]
     seeds = []
     monkeypatch.setattr(
-        experiments, "train_seed", lambda config, seed, *rest: seeds.append(seed) or train_seed(config, seed, *rest)
+        experiments,
+        "train_seed",
+        lambda prepared, seed, folder: seeds.append(seed) or train_seed(prepared, seed, folder),
     )
     assert list(cells(compare(first, second, "--resume")[0])[1]) == ["first", "second"]
     assert seeds == [1] and trained == ["first", "second", "second", "second"]
@@ -245,7 +248,7 @@ def test_every_ablation_changes_the_full_model(name):
     def resolved(path):
         config = RunConfig.load(path)
         tasks = [Task.from_dict(task) for task in config.tasks]
-        return experiments.make_model_config(config, tasks, AffectProcessor(SIZES)).to_dict()
+        return make_model_config(config, tasks, AffectProcessor(SIZES)).to_dict()
 
     full, ablated = resolved(ABLATIONS[-1]), resolved(CONFIGS / "tailor_ablations" / f"{name}.json")
     changed = {field for field in full if full[field] != ablated[field]}
@@ -288,4 +291,4 @@ def test_the_configs_of_the_paper_and_of_its_public_code():
     sizes = AffectProcessor({"text": 300, "audio": 74, "visual": 35})
     for config, kind in ((paper, TailorConfig()), (code, TailorConfig.reference())):
         tasks = [Task.from_dict(task) for task in config.tasks]
-        assert experiments.make_model_config(config, tasks, sizes).to_dict() == kind.to_dict()
+        assert make_model_config(config, tasks, sizes).to_dict() == kind.to_dict()

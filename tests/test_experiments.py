@@ -18,6 +18,7 @@ from mm_affect.evaluation import selection
 from mm_affect.evaluation.evaluator import compute_metrics, predict, tune_task_thresholds
 from mm_affect.evaluation.results import Results
 from mm_affect.models.configuration import AffectConfig
+from mm_affect.training import model_building, prepared_run, seed_training
 from mm_affect.training import run as experiments
 from mm_affect.training.config import RunConfig
 from mm_affect.training.trainer import AffectTrainer
@@ -178,8 +179,8 @@ def test_selection_never_reads_the_test_split(tmp_path, no_plots, monkeypatch):
         return tune_task_thresholds(*args)
 
     closed = {"train": splits["train"], "validation": splits["validation"], "test": Closed()}
-    monkeypatch.setattr(experiments, "load", lambda source: closed)
-    monkeypatch.setattr(experiments, "tune_task_thresholds", tuned)
+    monkeypatch.setattr(prepared_run, "load", lambda source: closed)
+    monkeypatch.setattr(seed_training, "tune_task_thresholds", tuned)
     run(tmp_path / "run", training={"tune_thresholds": "f1_binary"})
     assert events[0] == "tuned" and "test read" in events
 
@@ -355,7 +356,7 @@ def test_a_missing_field_and_files_that_are_no_config(tmp_path):
 def test_the_preset_is_where_the_model_starts_from(tmp_path, monkeypatch):
     def model(**fields):
         config = RunConfig.from_dict(run_config(tmp_path) | fields)
-        return experiments.make_model_config(config, [Task("emotion", labels=("happy",))], AffectProcessor(SIZES))
+        return model_building.make_model_config(config, [Task("emotion", labels=("happy",))], AffectProcessor(SIZES))
 
     assert model(model={}).to_dict() == model(model={}, preset="paper").to_dict()
     code = model(model={"early_size": 7}, preset="reference")
@@ -365,7 +366,7 @@ def test_the_preset_is_where_the_model_starts_from(tmp_path, monkeypatch):
     assert model(model={"corpus": "iemocap"}).early_size == 300, "the paper has settings for two corpora"
     with pytest.raises(ValueError, match="Unknown field 'earli_size' of FusionConfig. Did you mean 'early_size'"):
         model(model={"earli_size": 3}, preset="reference")
-    monkeypatch.setattr(experiments, "CONFIG_MAPPING", {"mm_affect": AffectConfig})
+    monkeypatch.setattr(model_building, "CONFIG_MAPPING", {"mm_affect": AffectConfig})
     with pytest.raises(ValueError, match="architecture 'mm_affect' has no preset 'reference'"):
         model(architecture="mm_affect", model={}, preset="reference")
 

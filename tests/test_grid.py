@@ -45,8 +45,9 @@ def trained(monkeypatch):
     """Stands in for training: the validation score is 1 less the distance of the learning rate from 0.01; a list of what ran."""
     ran = []
 
-    def train_seed(config, seed, folder, splits, corpus, tasks, processor):
-        assert set(splits) == {"train", "validation"}, "the test split plays no part"
+    def train_seed(prepared, seed, folder):
+        config = prepared.config
+        assert prepared.test is None, "the test split plays no part"
         rate = config.training.learning_rate
         ran.append((rate, config.training.batch_size, seed))
         if rate > 1:
@@ -54,7 +55,12 @@ def trained(monkeypatch):
         folder.mkdir(parents=True)
         (folder / "model.safetensors").touch()
         score = 1 - abs(rate - 0.01) - 0.001 * seed - 0.0001 * config.training.batch_size
-        found = {"epochs": 3, "seconds": 2.0, "validation": {"emotion.wacc": score, "loss": 1 - score}}
+        found = {
+            "epochs": 3,
+            "best_epoch": 2,
+            "seconds": 2.0,
+            "validation": {"emotion.wacc": score, "loss": 1 - score},
+        }
         (folder / "seed.json").write_text(json.dumps(found))
 
     monkeypatch.setattr(grid, "train_seed", train_seed)
@@ -122,10 +128,10 @@ def test_a_point_that_fails_does_not_cost_the_others(search, trained):
 def test_an_interrupted_grid_goes_on(search, trained, monkeypatch):
     train = grid.train_seed
 
-    def interrupt(config, *rest):
-        if config.training.learning_rate == 0.001:
+    def interrupt(prepared, seed, folder):
+        if prepared.config.training.learning_rate == 0.001:
             raise KeyboardInterrupt
-        train(config, *rest)
+        train(prepared, seed, folder)
 
     with monkeypatch.context() as patch:
         patch.setattr(grid, "train_seed", interrupt)
@@ -146,10 +152,10 @@ def test_a_real_grid_measures_no_test_split(search, tmp_path):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--grid", "training.learning_rate"], "'training.learning_rate' has no field and values; write FIELD=VALUE"),
+        (["--grid", "training.learning_rate"], "'training.learning_rate' has no field and values; expected FIELD=VALUE"),
         (["--grid", "training.learning_rate="], "has no field and values"),
         (["--grid", SIZES, SIZES], "training.batch_size is given twice"),
-        (["--grid", "seeds=[0],[1]"], "seeds makes no grid"),
+        (["--grid", "seeds=[0],[1]"], "seeds is the same for all points of a grid"),
         (["--grid", "training.batchsize=1,2"], "Unknown config field 'training.batchsize'. Did you mean"),
         (["--grid", "training.batch_size=4,0"], "training.batch_size is 0; it must be 1 or more"),
         (["--grid", "model.early_size=4,x"], "The point model.early_size=x cannot run: .*early_size"),

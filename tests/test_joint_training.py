@@ -17,6 +17,7 @@ from mm_affect import AffectCollator, AffectProcessor, FusionConfig, FusionForAf
 from mm_affect.data import LabelField, RowReader, load, write_rows
 from mm_affect.evaluation.cards import write_card
 from mm_affect.evaluation.results import read_results
+from mm_affect.training import prepared_run
 from mm_affect.training import run as experiments
 from mm_affect.training.config import RunConfig
 from mm_affect.training.joint_corpora import JointRows, join_corpora
@@ -73,7 +74,7 @@ def run(tmp_path, monkeypatch):
 
 def prepare(tmp_path, **fields):
     config = RunConfig.from_dict(run_config(tmp_path / "run", **fields))
-    return experiments.prepare(config, ("train", "validation"))
+    return prepared_run.prepare(config, measure_test=False)
 
 
 def weights_of(folder):
@@ -142,8 +143,7 @@ def test_a_bad_mixture_is_refused(tmp_path, fields, sentence):
 
 
 def test_joint_rows_tell_all_labels_in_the_words_of_the_first_corpus():
-    splits, fields = join_corpora(str(tiny_rows()), [other()])
-    rows = splits["train"]
+    rows, fields = join_corpora(str(tiny_rows()), [other()], None, RowReader(load(tiny_rows())["train"]))
     assert [field.name for field in fields] == ["sentiment", "sarcasm", "emotion", "arguing"]
     assert rows.sizes == [32, 20] and len(rows) == 52
     for row, before in zip(rows, [*make_rows("train"), *other_rows("train", ("happy", "sad"))[:20]], strict=True):
@@ -152,9 +152,13 @@ def test_joint_rows_tell_all_labels_in_the_words_of_the_first_corpus():
         assert {name: given.get(name) for name in ("emotion", "arguing", "sarcasm")} == {
             name: row["labels"].get(name) for name in ("emotion", "arguing", "sarcasm")
         }
-    assert len(splits["validation"]) == 12 and splits["test"]["id"][0] == "test-0", "the target's alone"
     with pytest.raises(IndexError):
         rows[52]
+
+
+def test_validation_and_test_rows_are_those_of_the_target(tmp_path):
+    prepared = prepared_run.prepare(RunConfig.from_dict(run_config(tmp_path / "run", auxiliary=[other()], **JOINT)))
+    assert len(prepared.train) == 52 and len(prepared.validation) == 12 and prepared.test["id"][0] == "test-0"
 
 
 def test_class_indices_are_translated():
@@ -273,7 +277,7 @@ def test_an_auxiliary_corpus_teaches(run, tmp_path):
 
 
 def test_class_weights_count_the_rows_of_all_corpora(tmp_path):
-    task = prepare(tmp_path, auxiliary=[other()], **JOINT)[2][0]
+    task = prepare(tmp_path, auxiliary=[other()], **JOINT).tasks[0]
     rows = [*make_rows("train"), *other_rows("train", ("happy", "sad"))[:20]]
     emotion = np.array([row["labels"]["emotion"] for row in rows if row["labels"]["emotion"]])
     np.testing.assert_allclose(task.class_weights, (len(emotion) - emotion.sum(0)) / emotion.sum(0), atol=1e-4)
@@ -300,11 +304,11 @@ WEAK = {"model": "m", "weights_sha256": "0" * 64, "task": "emotion", "metric": "
     [
         ({"fields": [replace(FIELDS[2], labels=("happy", "angry"))]}, r"labels 'emotion' are multi label .*happy, sad.* and multi"),
         ({"fields": [replace(ARGUING, name="sentiment")]}, r"labels 'sentiment' are regression .* and single label classification"),
-        ({"fields": [replace(FIELDS[0], range=(0.0, 1.0))]}, r"range over \[-3.0, 3.0\] in .* and \[0.0, 1.0\]"),
-        ({"fields": [replace(REVERSED, weak=WEAK)]}, "are strong in .* and predicted by m in .*, and are never mixed"),
-        ({"fields": [ARGUING]}, "No task reads the labels of .*, so it would teach nothing"),
+        ({"fields": [replace(FIELDS[0], range=(0.0, 1.0))]}, r"have the range \[-3.0, 3.0\] in .* and \[0.0, 1.0\]"),
+        ({"fields": [replace(REVERSED, weak=WEAK)]}, "are strong in .* and predicted by m in .*; labels of different sources are not mixed"),
+        ({"fields": [ARGUING]}, "No task reads the labels of .*; remove it from `auxiliary`"),
         ({"extractors": {"audio": {"name": "log_mel", "size": 3, "rate": 10}}}, "audio features of the model do not say"),
-        ({"alignment": {"reducer": "mean", "extractors": {}}}, "are not aligned to words in the same way"),
+        ({"alignment": {"reducer": "mean", "extractors": {}}}, "have different word alignments"),
     ],
 )  # fmt: skip
 def test_corpora_that_do_not_go_together_are_refused(run, tmp_path, corpus, sentence):
@@ -323,7 +327,9 @@ def test_missing_modalities_are_refused(run, tmp_path):
     rows = [row | {"visual": None} for row in other_rows("train")]
     sizes = {m: SIZES[m] for m in ("text", "audio")}
     write_rows(tmp_path / "aux", {"train": rows}, {"name": "a", "label_fields": [ARGUING, REVERSED], "sizes": sizes})
-    with pytest.raises(ValueError, match="has no visual features, which the run reads; leave it out, or narrow"):
+    with pytest.raises(
+        ValueError, match="has no visual features, which the run reads; remove it from `auxiliary`, or remove"
+    ):
         run("run", auxiliary=[str(tmp_path / "aux")], tasks=[EMOTION])
     prepare(tmp_path, auxiliary=[str(tmp_path / "aux")], tasks=[EMOTION], modalities=["text", "audio"])
 

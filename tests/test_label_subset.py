@@ -9,6 +9,8 @@ from corpora import FIELDS, SIZES, make_rows, run_config, tiny_rows
 from test_experiments import no_plots  # noqa: F401
 
 from mm_affect.data import RowReader, load, write_rows
+from mm_affect.evaluation.cards import write_card
+from mm_affect.training import prepared_run
 from mm_affect.training import run as experiments
 from mm_affect.training.config import RunConfig
 from mm_affect.training.label_subset import LabelSubset
@@ -26,7 +28,7 @@ def labeled(rows, column):
 
 
 def prepare(output, **fields):
-    return experiments.prepare(RunConfig.from_dict(run_config(output, **fields)), ("train",))
+    return prepared_run.prepare(RunConfig.from_dict(run_config(output, **fields)), measure_test=False)
 
 
 def test_a_share_of_the_labels_is_kept_and_of_the_rest_nothing():
@@ -76,8 +78,8 @@ def test_they_reach_another_process():
     ("share", "used"), [(0.5, {"emotion", "sentiment"}), ({"emotion": 0.5}, {"emotion", "sentiment"})]
 )
 def test_a_run_trains_on_them_alone(tmp_path, share, used):
-    splits, corpus, tasks, _processor = prepare(tmp_path / "run", tasks=TASKS, label_fraction=share)
-    rows, counts = splits["train"], corpus.labels_used
+    prepared = prepare(tmp_path / "run", tasks=TASKS, label_fraction=share)
+    rows, counts, tasks = prepared.train, prepared.labels_used, prepared.tasks
     assert counts.keys() == used and all({"emotion", "sentiment"} == row["labels"].keys() for row in rows)
     assert len(labeled(rows, "emotion")) == counts["emotion"]["used"] == round(counts["emotion"]["known"] / 2)
     whole = counts["sentiment"]["known"]
@@ -87,12 +89,12 @@ def test_a_run_trains_on_them_alone(tmp_path, share, used):
 
 
 def test_rows_of_labels_that_no_task_reads_stay_out(tmp_path):
-    rows = prepare(tmp_path / "run", tasks=TASKS[:1], label_fraction={"emotion": 0.25})[0]["train"]
+    rows = prepare(tmp_path / "run", tasks=TASKS[:1], label_fraction={"emotion": 0.25}).train
     assert len(rows) == len(labeled(rows, "emotion")) < 10
 
 
 def test_the_seed_of_the_run_draws_no_labels(tmp_path):
-    draws = [prepare(tmp_path / "run", label_fraction=0.3, seeds=[seed])[0]["train"].indices for seed in (0, 7)]
+    draws = [prepare(tmp_path / "run", label_fraction=0.3, seeds=[seed]).train.indices for seed in (0, 7)]
     assert draws[0] == draws[1]
 
 
@@ -101,7 +103,7 @@ def test_results_and_card_say_how_many(tmp_path, no_plots):  # noqa: F811
     results = experiments.run(RunConfig.from_dict(config))
     counts = json.loads((tmp_path / "run" / "results.json").read_text())["corpus"]["labels_used"]
     assert counts == results.corpus.labels_used and results.config["label_fraction"] == {"emotion": 0.25}
-    experiments.write_card(results, tmp_path)
+    write_card(results, tmp_path)
     used, known = counts["emotion"]["used"], counts["emotion"]["known"]
     assert f"| training labels used, `emotion` | {used} of {known} |" in (tmp_path / "README.md").read_text()
 
@@ -121,9 +123,7 @@ def test_auxiliary_corpora_keep_their_labels(tmp_path):
     fields, rows = FIELDS[1:], [row | {"id": f"other-{row['id']}"} for row in make_rows("test")]
     rows = [row | {"labels": {name: row["labels"][name] for name in ("sarcasm", "emotion")}} for row in rows]
     write_rows(tmp_path / "other", {"train": rows}, {"name": "other", "label_fields": fields, "sizes": SIZES})
-    splits, corpus, *_ = prepare(
-        tmp_path, auxiliary=[str(tmp_path / "other")], tasks=TASKS, label_fraction={"emotion": 0.2}
-    )
-    kept = labeled(splits["train"], "emotion")
+    prepared = prepare(tmp_path, auxiliary=[str(tmp_path / "other")], tasks=TASKS, label_fraction={"emotion": 0.2})
+    kept = labeled(prepared.train, "emotion")
     assert {id for id in kept if id.startswith("other-")} == labeled(rows, "emotion")
-    assert len(kept) - len(labeled(rows, "emotion")) == corpus.labels_used["emotion"]["used"] < 10
+    assert len(kept) - len(labeled(rows, "emotion")) == prepared.labels_used["emotion"]["used"] < 10

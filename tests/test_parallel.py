@@ -11,6 +11,7 @@ from corpora import run_config, tiny_run
 from mm_affect.training import run as experiments
 from mm_affect.training.config import RunConfig
 from mm_affect.training.parallel import run_parallel
+from mm_affect.training.run_output import read_finished
 
 
 def test_one_job_stays_here():
@@ -38,11 +39,11 @@ def test_seeds_can_be_added_and_finished_ones_are_not_trained_again(tmp_path, mo
     monkeypatch.setattr(experiments, "publish", lambda output, best: None)
     trained, train = [], experiments.train_seed
     monkeypatch.setattr(
-        experiments, "train_seed", lambda config, seed, *rest: trained.append(seed) or train(config, seed, *rest)
+        experiments, "train_seed", lambda prepared, seed, folder: trained.append(seed) or train(prepared, seed, folder)
     )
     fields = run_config(tmp_path / "run", training={"epochs": 1})
     one, two = (RunConfig.from_dict(fields | {"seeds": seeds}) for seeds in ([0], [0, 1]))
     experiments.run(one)
-    assert experiments.read_finished(one) and experiments.read_finished(two) is None, "one seed does not stand for two"
+    assert read_finished(one) and read_finished(two) is None, "one seed does not stand for two"
     assert list(experiments.run(two, resume=True).seeds) == ["0", "1"] and trained == [0, 1]
-    assert experiments.read_finished(two) and experiments.read_finished(one) is None
+    assert read_finished(two) and read_finished(one) is None

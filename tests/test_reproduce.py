@@ -238,12 +238,11 @@ def test_a_card_without_results_and_no_card_are_one_sentence(says, tmp_path):
     (tmp_path / "README.md").write_text("# A card")
     code, told = says(tmp_path)
     assert code == 1 and told == (
-        f"mm-affect: {tmp_path} has no results.json, so it publishes no results that could be reproduced; name a card that "
-        "has one."
+        f"mm-affect: {tmp_path} has no results.json, so there are no results to reproduce; give a card with results.json."
     )
     for name in ("org/nothing", "no such card", "a/b/c"):
         code, told = says(name)
-        assert code == 1 and f"{name} is not a card (no such folder, nor on the Hub): " in told
+        assert code == 1 and f"{name} is not a card (no such folder, and not on the Hub): " in told
         assert "Traceback" not in told and told.count("mm-affect:") == 1
 
 
@@ -261,7 +260,7 @@ def test_a_card_on_the_hub_at_its_revision(card, tmp_path, monkeypatch):
             ("org/other", "There is no model org/other on the Hub, or it is private"),
         ):
             with pytest.raises(
-                ValueError, match=rf"{name} is not a card \(no such folder, nor on the Hub\): {reason}"
+                ValueError, match=rf"{name} is not a card \(no such folder, and not on the Hub\): {reason}"
             ):
                 reproduce.read_card_results(name)
 
@@ -332,7 +331,7 @@ def test_the_data_of_a_program_are_found_from_the_copy(checkout, says, tmp_path,
 def test_a_command_that_names_files_elsewhere_is_not_run(checkout, says, monkeypatch, word):
     monkeypatch.setattr(reproduce.subprocess, "run", None)
     code, told = says(checkout(f"python benchmarks/tiny.py --config {word}"), "--realdata", "data")
-    assert code == 1 and f"{word} names a file that may be outside the checkout; if you trust it" in told
+    assert code == 1 and f"{word} may be a file outside the checkout. If you trust the card" in told
 
 
 def test_a_program_that_reads_other_data_fails_or_is_absent(checkout, says, tmp_path):

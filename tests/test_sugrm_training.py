@@ -18,7 +18,7 @@ from corpora import COUNTS, FIELDS, SHARED, run_config
 from safetensors.torch import load_file
 from test_experiments import InterruptAfter, measured, no_plots, run, spy  # noqa: F401
 from test_unimodal_labels import Literal
-from transformers import TrainerCallback, TrainingArguments, set_seed
+from transformers import AutoModel, TrainerCallback, TrainingArguments, set_seed
 
 from mm_affect import AffectProcessor
 from mm_affect.cli import main as cli
@@ -26,7 +26,6 @@ from mm_affect.data import write_rows
 from mm_affect.data.ragged import RowDataset
 from mm_affect.models.sugrm import SUGRMConfig, SUGRMForAffect
 from mm_affect.tasks import Task
-from mm_affect.training import run as experiments
 from mm_affect.training.config import RunConfig
 from mm_affect.training.generated_labels import FILE, read_labels
 from mm_affect.training.optimizers import OPTIMIZERS, make_parameter_groups
@@ -265,7 +264,7 @@ def test_results_tell_of_the_measured_tasks_alone(tmp_path, no_plots):  # noqa: 
     results = run(tmp_path / "run", **config(training={"epochs": 1}))
     assert [task["name"] for task in results.tasks] == ["sentiment"]
     assert {name.split(".")[0] for name in results.summary["text"]} == {"sentiment"}
-    again = experiments.AutoModel.from_pretrained(tmp_path / "run")
+    again = AutoModel.from_pretrained(tmp_path / "run")
     assert [task.name for task in again.config.tasks] == ["sentiment", *GENERATED]
 
 
@@ -374,9 +373,7 @@ def test_tables_run_by_one_command(tmp_path, no_plots, capsys):  # noqa: F811
     assert set(read_labels(tmp_path / "3_2_m_v/seeds/seed-0")[0].generated) == {"sentiment_visual"}
     recorded = json.loads((tmp_path / "4_8_ulgm_of_self_mm/run.json").read_text())["training"]["unimodal_labels"]
     assert (recorded["generator"], recorded["update"]) == ("self_mm", "epoch")
-    losses = {
-        task.regression_loss for task in experiments.AutoModel.from_pretrained(tmp_path / "8_3_huber").config.tasks
-    }
+    losses = {task.regression_loss for task in AutoModel.from_pretrained(tmp_path / "8_3_huber").config.tasks}
     assert losses == {"huber"}, "of the generated tasks too"
 
 

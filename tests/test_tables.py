@@ -24,6 +24,7 @@ from mm_affect.evaluation.results import Score, format_score, read_results
 from mm_affect.evaluation.significance import compute_intervals
 from mm_affect.training import run as experiments
 from mm_affect.training.config import RunConfig
+from mm_affect.training.prepared_run import prepare
 
 
 SMALL = {"hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 8, "encoder_layers": 1,
@@ -142,7 +143,7 @@ def test_the_mean_of_two_metrics_selects_epoch_and_seed(results):
 def test_a_mean_that_says_nothing_is_refused(config_file, wrong, words):
     config = RunConfig.load(config_file, {"training.select_by": wrong})
     with pytest.raises(ValueError, match=words):
-        experiments.prepare(config, ("train",))
+        prepare(config, measure_test=False)
 
 
 def test_intervals_are_the_percentiles_of_scores_on_drawn_rows(results):

@@ -18,6 +18,7 @@ from mm_affect.cli.main import main
 from mm_affect.data import RowReader, load, read_corpus
 from mm_affect.features.vgg16 import VGG16, VGG16Extractor
 from mm_affect.training import run as experiments
+from mm_affect.training.config import RunConfig
 
 
 # Configuration D: channels of the convolutions, "M" for the maximum over 2 x 2 pixels.
@@ -221,7 +222,7 @@ def test_extract_with_vgg16_to_a_processor_that_runs_again(file, tmp_path, monke
     monkeypatch.chdir(tmp_path)
     config = run_config(tmp_path / "run", rows=str(tmp_path / "rows"), training={"epochs": 1, "batch_size": 2})
     monkeypatch.setattr(experiments, "publish", lambda *_: None)
-    experiments.run(experiments.RunConfig.from_dict(config))
+    experiments.run(RunConfig.from_dict(config))
     processor = AutoProcessor.from_pretrained(tmp_path / "run")
     with pytest.raises(ValueError, match="no VGG-16 weights at narrow.safetensors"):
         processor.extract({"video_file": str(clip), "end": 0.3}, ["visual"])

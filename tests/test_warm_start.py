@@ -3,6 +3,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,10 +14,12 @@ from transformers import set_seed
 
 from mm_affect import AffectProcessor, Task
 from mm_affect.data import write_rows
+from mm_affect.evaluation.cards import write_card
 from mm_affect.models.joint_embeddings import JointEmbeddingsConfig, JointEmbeddingsForPreTraining
+from mm_affect.training import prepared_run, warm_start
 from mm_affect.training import run as experiments
-from mm_affect.training import warm_start
 from mm_affect.training.config import RunConfig
+from mm_affect.training.run_output import read_finished
 
 
 SMALL = {"hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 8, "encoder_layers": 1}
@@ -56,14 +59,13 @@ def config_from(folder, output="unused", **fields):
 
 
 def prepare(folder, **fields):
-    config = config_from(folder, **fields)
-    return config, *experiments.prepare(config, ("train",))[1:]
+    return prepared_run.prepare(config_from(folder, **fields), measure_test=False)
 
 
 def test_weights_of_the_same_name_are_taken_and_the_rest_is_named(pretrained, capsys):
-    config, corpus, tasks, processor = prepare(pretrained)
-    told, start = capsys.readouterr().err, corpus.pretrained
-    there, model = load_file(pretrained / "model.safetensors"), experiments.make_model(config, tasks, processor)
+    prepared = prepare(pretrained)
+    told, start = capsys.readouterr().err, prepared.warm_start
+    there, model = load_file(pretrained / "model.safetensors"), prepared.make_model()
     same = [name for name, value in model.state_dict().items() if name in there and torch.equal(value, there[name])]
     assert {name.split(".")[0] for name in same} == {"projections", "encoders"}
     assert start["taken"] == sum(there[name].numel() for name in same)
@@ -79,35 +81,35 @@ def test_weights_of_the_same_name_are_taken_and_the_rest_is_named(pretrained, ca
 
 
 def test_seeds_draw_what_is_new_as_they_do_without_pretraining(pretrained):
-    config, _, tasks, processor = prepare(pretrained)
+    prepared = prepare(pretrained)
     scratch = config_from(pretrained, pretrained=None)
     heads = []
-    for run, seed in ((config, 0), (scratch, 0), (config, 1)):
+    for run, seed in ((prepared.config, 0), (scratch, 0), (prepared.config, 1)):
         set_seed(seed)
-        heads.append(experiments.make_model(run, tasks, processor).heads.heads["emotion"].weight)
+        heads.append(replace(prepared, config=run).make_model().heads.heads["emotion"].weight)
     assert torch.equal(heads[0], heads[1]) and not torch.equal(heads[0], heads[2])
 
 
 @pytest.mark.parametrize(("labels", "kept"), [(["happy", "sad"], True), (["sad", "happy"], False)])
 def test_a_head_is_taken_if_its_classes_are_in_the_same_order(tmp_path, labels, kept):
     folder = save_pretrained(tmp_path / "with_emotion", tasks=[EMOTION | {"labels": labels}])
-    config, corpus, tasks, processor = prepare(folder)
-    head = experiments.make_model(config, tasks, processor).heads.heads["emotion"].weight
+    prepared = prepare(folder)
+    head = prepared.make_model().heads.heads["emotion"].weight
     there = load_file(folder / "model.safetensors")["heads.heads.emotion.weight"]
-    assert torch.equal(head, there) == kept == ("heads.heads.emotion" not in corpus.pretrained["new"])
-    assert ("heads.heads.emotion" in corpus.pretrained["dropped"]) != kept
+    assert torch.equal(head, there) == kept == ("heads.heads.emotion" not in prepared.warm_start["new"])
+    assert ("heads.heads.emotion" in prepared.warm_start["dropped"]) != kept
 
 
 def test_the_scale_of_the_features_comes_with_the_weights(pretrained):
-    processor = prepare(pretrained)[-1]
+    processor = prepare(pretrained).processor
     theirs = AffectProcessor.from_pretrained(pretrained).statistics
-    own = prepare(pretrained, pretrained=None)[-1].statistics
+    own = prepare(pretrained, pretrained=None).processor.statistics
     assert {m: processor.statistics[m] for m in HEARD} == theirs and theirs["audio"] != own["audio"]
     assert processor.statistics["text"] == own["text"]
     batch = processor([make_rows("train")[0]])
     expected = AffectProcessor.from_pretrained(pretrained)([make_rows("train")[0]])
     assert torch.equal(batch["audio"], expected["audio"])
-    assert "audio" not in prepare(pretrained, normalization={"audio": "none"})[-1].statistics
+    assert "audio" not in prepare(pretrained, normalization={"audio": "none"}).processor.statistics
 
 
 def test_a_checkpoint_in_parts_and_in_less_precision_is_read(pretrained, tmp_path):
@@ -116,10 +118,10 @@ def test_a_checkpoint_in_parts_and_in_less_precision_is_read(pretrained, tmp_pat
     names = sorted(there)
     for i, part in enumerate((names[::2], names[1::2]), 1):
         save_file({name: there[name].bfloat16() for name in part}, tmp_path / f"model-{i:05d}-of-00002.safetensors")
-    config, corpus, tasks, processor = prepare(tmp_path)
-    weight = experiments.make_model(config, tasks, processor).projections["audio"].weight
+    prepared = prepare(tmp_path)
+    weight = prepared.make_model().projections["audio"].weight
     assert weight.dtype == torch.float32 and torch.equal(weight, there["projections.audio.weight"].bfloat16().float())
-    assert corpus.pretrained["taken"] == prepare(pretrained)[1].pretrained["taken"]
+    assert prepared.warm_start["taken"] == prepare(pretrained).warm_start["taken"]
 
 
 def test_a_run_from_a_checkpoint(pretrained, tmp_path, no_plots):  # noqa: F811
@@ -132,14 +134,14 @@ def test_a_run_from_a_checkpoint(pretrained, tmp_path, no_plots):  # noqa: F811
     trained, there = (load_file(f / "model.safetensors") for f in (tmp_path / "run", folder))
     assert torch.equal(trained["encoders.audio.layers.0.attention_norm.weight"],
                        there["encoders.audio.layers.0.attention_norm.weight"])  # fmt: skip
-    experiments.write_card(results, tmp_path)
+    write_card(results, tmp_path)
     card = (tmp_path / "README.md").read_text()
     assert f"weights from {folder} (sha256 {start['weights_sha256'][:12]})" in card
-    assert experiments.read_finished(config) == results
+    assert read_finished(config) == results
     there["projections.audio.bias"] += 1
     save_file(there, folder / "model.safetensors", {"format": "pt"})
     with pytest.raises(ValueError, match="there has changed since the run"):
-        experiments.read_finished(config)
+        read_finished(config)
 
 
 def refused(folder, words, **fields):
@@ -165,7 +167,7 @@ def test_what_does_not_fit_is_refused(pretrained, tmp_path):
 def test_another_architecture_is_refused(pretrained):
     run = RunConfig.from_dict(run_config("unused", pretrained=str(pretrained)))
     with pytest.raises(ValueError, match="is a mm_affect_joint_embeddings, but this run trains a mm_affect_fusion"):
-        experiments.prepare(run, ("train",))
+        prepared_run.prepare(run, measure_test=False)
 
 
 def test_what_is_no_checkpoint_is_refused(pretrained, tmp_path):

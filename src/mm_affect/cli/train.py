@@ -136,7 +136,8 @@ def train_all(
     jobs: int,
 ) -> list["Results"]:
     """Return the results of every run, trained unless it is finished; `failures` gets the errors of those without."""
-    from ..training.run import read_finished, run
+    from ..training.run import run
+    from ..training.run_output import read_finished
 
     compared = []
     for number, (name, config) in enumerate(configs.items(), 1):
@@ -150,10 +151,10 @@ def train_all(
 
 def add_renormalized(results: "Results", failures: Failures) -> list["Results"]:
     """Return the results and, if the model weighs modalities, those with re-normalized weights."""
-    from ..experiments.renormalized import renormalized
+    from ..experiments.renormalized import renormalize
 
     with report_failure(results.name, failures):
-        return [results, renormalized(results)]
+        return [results, renormalize(results)]
     return [results]
 
 

@@ -6,6 +6,7 @@ memory-mapped file; `datasets`' own numpy format costs a hundred times more (`be
 """
 
 from bisect import bisect_right
+from collections.abc import Sequence
 
 import datasets
 import numpy as np
@@ -78,7 +79,7 @@ class RaggedColumn:
         return values[offsets[row] : offsets[row + 1]]
 
 
-class RowReader:
+class RowReader(Sequence[dict]):
     """Sequence of the rows of a `datasets.Dataset` as dicts, fast enough to feed training from one process.
 
     A row has the modalities as float32 views (steps, size), `spans` as a view (words, 2) or None, and `labels` as a
@@ -97,7 +98,7 @@ class RowReader:
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, index: int) -> dict:
+    def __getitem__(self, index: int) -> dict:  # type: ignore[override]  # rows are read one by one, without slices
         row: dict = {"labels": {}}
         for name, rows in self._plain.items():
             chunk, position = rows.locate(index)
@@ -133,7 +134,7 @@ class _RowOrder:
         return chunk, index - self._starts[chunk]
 
 
-class RowDataset:
+class RowDataset(Sequence[dict]):
     """Map-style dataset of rows for a DataLoader, read as views of the memory-mapped file.
 
     Args:
@@ -150,7 +151,7 @@ class RowDataset:
     def __len__(self) -> int:
         return len(self.reader)
 
-    def __getitem__(self, index: int) -> dict:
+    def __getitem__(self, index: int) -> dict:  # type: ignore[override]  # rows are read one by one, without slices
         return {name: value for name, value in self.reader[index].items() if name not in self.hidden}
 
     def lengths(self) -> list[int]:

@@ -116,9 +116,9 @@ class CorpusSummary(_Record):
     name: str
     synthetic: bool
     license: str | None
-    counts: dict[str, int]
+    counts: dict[str, int | None]
     manifest_hash: str | None
-    split_protocol: str
+    split_protocol: dict[str, Any] | str | None
     extractors: dict[str, dict[str, Any]]
     auxiliary: list[dict[str, Any]] = field(default_factory=list)
     labels_used: dict[str, dict[str, int]] = field(default_factory=dict)

@@ -1,11 +1,10 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""The benchmark of twelve models of Dai et al. (2021): their settings, and tables like the paper's Tables 3 and 6.
+"""The benchmark of the twelve models of Dai et al. (2021): their configs, and tables like Tables 3 and 6 of the paper.
 
-Learning rates and batch sizes are those of the paper's Tables 7 (IEMOCAP) and 8 (CMU-MOSEI); the sizes of each model are
-those of its config's `paper` for the corpus. The rest of the training is the default of `TrainingOptions`, which follows
-the same paper. Where this differs from the paper: its learning rate of 2e-4 for MulT is none of the grid that it
-describes, and is taken as printed; emotions are several labels for every corpus, and a column with one emotion per
-row is read so.
+Learning rates and batch sizes are those of Tables 7 (IEMOCAP) and 8 (CMU-MOSEI); the sizes of each model are those of the
+preset `paper` of its config for the corpus. All other training options are the defaults of `TrainingOptions`, which follow the
+same paper. Differences to the paper: its learning rate of 2e-4 for MulT is not in the grid that it describes, and is used as
+printed; emotions are multi-label for every corpus, so a column with one emotion per row is read as several labels.
 """
 
 from pathlib import Path
@@ -19,12 +18,13 @@ from ..training.config import RunConfig
 
 
 class Backbone(NamedTuple):
-    """One of the twelve.
+    """A model of the benchmark.
 
     Args:
         architecture: `model_type` of its config.
-        model: fields of its config; `{corpus}` stands for the corpus whose settings are used.
-        iemocap, cmu_mosei: learning rate and batch size.
+        model: Fields of its config; `{corpus}` stands for the corpus whose configuration is used.
+        iemocap: Learning rate and batch size for IEMOCAP.
+        cmu_mosei: Learning rate and batch size for CMU-MOSEI.
     """
 
     architecture: str
@@ -57,7 +57,16 @@ BACKBONES = {
 
 
 def benchmark_config(name: str, rows: Path, folder: Path, task: dict, corpus: str, overrides: dict) -> RunConfig:
-    """The run of one of the twelve, below `folder`; `overrides` as for `RunConfig.load`."""
+    """Create the config of the run of one model.
+
+    Args:
+        name: Name of the model, a key of `BACKBONES`.
+        rows: Folder of rows.
+        folder: Folder of the benchmark; the run goes below it.
+        task: Fields of the task, see `benchmark_task`.
+        corpus: Corpus whose learning rate, batch size and sizes are used, one of `CORPORA`.
+        overrides: Overrides of fields, see `RunConfig.load`.
+    """
     backbone = BACKBONES[name]
     learning_rate, batch_size = getattr(backbone, corpus)
     model = {field: corpus if value == "{corpus}" else value for field, value in backbone.model.items()}
@@ -74,10 +83,14 @@ def benchmark_config(name: str, rows: Path, folder: Path, task: dict, corpus: st
 
 
 def benchmark_task(label_fields: list[LabelField], name: str) -> dict:
-    """The task that the models are measured by, from a label column of the rows; one of several classes as several labels.
+    """Return the fields of the task of the benchmark for a label column; three or more classes become multi-label.
+
+    Args:
+        label_fields: Label fields of the rows.
+        name: Name of the label column.
 
     Raises:
-        ValueError: there is no such column.
+        ValueError: If there is no such column.
     """
     fields = {field.name: field for field in label_fields}
     if name not in fields:
@@ -91,9 +104,13 @@ def benchmark_task(label_fields: list[LabelField], name: str) -> dict:
 
 
 def score_columns(list_of_results: list[Results]) -> dict[str, dict[str, str]]:
-    """What the tables show: per metric of the (same) task of these results the columns, header to key of the summary.
+    """Return the columns of the tables by metric, as column header -> key of the summary.
 
-    For several labels these are weighted accuracy and F1 of each label and their mean; else what is usual for the task.
+    For a multi-label task these are weighted accuracy and F1 of each label and their means; otherwise the usual metrics of
+    the problem type.
+
+    Args:
+        list_of_results: Results of runs with the same task.
     """
     task = list_of_results[0].tasks[0]
     name, labels = task["name"], task["labels"]
@@ -107,10 +124,12 @@ def score_columns(list_of_results: list[Results]) -> dict[str, dict[str, str]]:
 
 
 def format_tables(list_of_results: list[Results], failures: dict[str, str], latex: bool = False) -> str:
-    """One table per metric, models by labels, mean ± standard deviation over the seeds, in Markdown or LaTeX (booktabs).
+    """Format one table per metric with mean ± standard deviation over the seeds of each model and label.
 
     Args:
-        failures: why models were not measured; listed below.
+        list_of_results: Results of each model.
+        failures: Model -> error message if it was not measured; listed below the tables.
+        latex: Format in LaTeX (booktabs) instead of Markdown.
     """
     comment = "% " if latex else ""
     where = list_of_results[0].corpus.title

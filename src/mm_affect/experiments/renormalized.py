@@ -1,8 +1,8 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""The same trained models with the weights of absent modalities given to the others: a measurement, not another training.
+"""Measure a trained run again with the modality weights re-normalized over the modalities that are present.
 
-Khare et al. (2021, section 5.3) withhold modalities at test time by the weight 0 and leave the other weights as they are, so that the
-joint embedding shrinks; `renormalize_weights` lets them grow to the same sum. Both are read from one trained model.
+Khare et al. (2021, section 5.3) withhold modalities at test time by the weight 0 and keep the other weights, so that the joint
+embedding shrinks; `renormalize_weights` scales the other weights to the same sum. Neither needs another training.
 """
 
 from dataclasses import replace
@@ -15,20 +15,20 @@ from ..evaluation.evaluator import evaluate_subsets
 from ..evaluation.results import Results
 
 
-def renormalized(results: Results) -> Results:
-    """The results of a finished run, its test split measured again with `renormalize_weights`.
+def renormalize(results: Results) -> Results:
+    """Return the results of a finished run with its test split measured with `renormalize_weights`.
 
     Raises:
-        ValueError: the architecture has no weights of modalities.
+        ValueError: If the architecture has no modality weights.
     """
     output, folder = Path(results.config["output_dir"]), results.config["rows"]
     processor, rows = AutoProcessor.from_pretrained(output), load(folder)["test"]
     seeds = {}
-    for seed, found in results.seeds.items():
+    for seed, result in results.seeds.items():
         model = AutoModel.from_pretrained(output / "seeds" / f"seed-{seed}").eval()
         if not hasattr(model.config, "renormalize_weights"):
-            raise ValueError(f"{type(model).__name__} weighs no modalities, so there is nothing to re-normalize.")
+            raise ValueError(f"{type(model).__name__} has no modality weights to re-normalize.")
         model.config.renormalize_weights = True
-        seeds[seed] = replace(found, test=evaluate_subsets(model, processor, rows, read_corpus(folder).label_fields))
+        seeds[seed] = replace(result, test=evaluate_subsets(model, processor, rows, read_corpus(folder).label_fields))
     best = results.best and replace(results.best, intervals={})
     return replace(results, name=f"{results.name}, weights re-normalized", seeds=seeds, best=best)

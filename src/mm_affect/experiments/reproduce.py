@@ -1,8 +1,8 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""A published card once more: train as its results.json says, and compare what is measured here with what was published.
+"""Reproduce a published card: repeat its run, and compare the scores with the published ones.
 
-A card is made again the way it was made: one of `mm-affect train` from the config in its results, on rows that are checked to
-be its own; one of a program in `benchmarks/` by that program, in a copy of the checkout, so that nothing of yours is replaced.
+A card of `mm-affect train` is reproduced from the config in its results, on rows that are checked to be the same. A card of a
+program in `benchmarks/` is reproduced by that program in a copy of the checkout, so that none of your files are replaced.
 """
 
 import json
@@ -15,12 +15,13 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from scipy import stats
 
 from ..checkpoints.hub import pull_file
 from ..evaluation.metrics import get_primary_metric
-from ..evaluation.results import Results, Score, format_markdown_table, format_score, read_results
+from ..evaluation.results import UNMEASURED, Results, Score, format_markdown_table, format_score, read_results
 from ..training.config import RunConfig
 from ..training.joint_corpora import read_corpora
 from ..training.run import run
@@ -35,14 +36,14 @@ EQUAL, WITHIN, OUTSIDE, UNKNOWN, ABSENT = (
 )
 REPRODUCED = (EQUAL, WITHIN)
 RULE = """\
-Verdict: `each seed equal` if it gives the published value to the last digit, as it does on the same machine with the same
-versions. Otherwise the mean here must lie where the mean of other seeds would with a chance of 95 %, if nothing else differed:
-within t(0.975, n - 1) s sqrt(1/n + 1/k) of the published mean, of n seeds with deviation s, for k seeds here."""
+Verdict: `each seed equal` if every value equals the published one to the last digit, as on the same machine with the same
+versions. Otherwise the mean here must lie in the 95 % prediction interval for the mean of other seeds: within
+t(0.975, n - 1) s sqrt(1/n + 1/k) of the published mean, for n published seeds with standard deviation s and k seeds here."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class ComparisonRow:
-    """One line of the comparison: a metric of one seed, or its mean over the seeds, which carries the verdict."""
+    """One row of the comparison: a metric of one seed, or its mean over the seeds with the verdict."""
 
     metric: str
     seeds: str
@@ -52,70 +53,80 @@ class ComparisonRow:
     verdict: str = ""
 
 
-# the card ---------------------------------------------------------------------------------------------------------
+# Card
 
 
 def read_card_results(card: str) -> Results:
-    """The results of a card: a folder with results.json, that file, or a model on the Hub (named as for `hub.pull`).
+    """Read the results of a card.
+
+    Args:
+        card: A folder with results.json, that file, or the name of a model on the Hub (see `hub.pull`).
 
     Raises:
-        OSError, ValueError: there is no such card, or it has no results.
+        OSError: If there are no results.
+        ValueError: If there is no such card, or its results are invalid.
     """
     path = Path(card)
     if not path.exists():
         try:
             return read_results(pull_file(card, "results.json"))
         except (OSError, ValueError) as error:
-            raise ValueError(f"{card} is not a card (no such folder, nor on the Hub): {error}") from error
+            raise ValueError(f"{card} is not a card (no such folder, and not on the Hub): {error}") from error
     if path.is_dir() and not (path / "results.json").is_file():
         raise FileNotFoundError(
-            f"{card} has no results.json, so it publishes no results that could be reproduced; name a card that has one."
+            f"{card} has no results.json, so there are no results to reproduce; give a card with results.json."
         )
     return read_results(path / "results.json" if path.is_dir() else path)
 
 
 def find_data_differences(card: dict, corpus: dict) -> list[str]:
-    """In what these rows (`corpus`: their corpus.json, with `auxiliary` ones) are not those of the card; empty: in nothing.
+    """List the differences between the rows of a card and rows here, in corpus names and in row counts per split.
 
-    Names and counts of every split are compared. The hash is not: large files count in it by their time of change, so that a true
-    copy has another (`compare_hashes`).
+    Hashes are not compared: they include the modification time of large files, so an exact copy has another hash (see
+    `compare_hashes`).
+
+    Args:
+        card: `corpus` of the card's results.
+        corpus: Identity of the rows here, see `RunCorpora.identify`.
     """
     pairs = [(card, corpus), *zip(card.get("auxiliary", []), corpus.get("auxiliary", []), strict=False)]
-    found = []
+    differences = []
     for theirs, ours in pairs:
         if theirs["name"] != ours["name"]:
-            found.append(f"the corpus is {ours['name']}, and the card's is {theirs['name']}")
+            differences.append(f"the corpus is {ours['name']}, and the card's is {theirs['name']}")
         for split in dict.fromkeys([*theirs["counts"], *ours["counts"]]):
             counts = [side["counts"].get(split, 0) for side in (ours, theirs)]
             if counts[0] != counts[1]:
-                found.append(f"{ours['name']} has {counts[0]:,} rows in {split}, and the card's has {counts[1]:,}")
-    return found
+                differences.append(
+                    f"{ours['name']} has {counts[0]:,} rows in {split}, and the card's has {counts[1]:,}"
+                )
+    return differences
 
 
 def compare_hashes(card: dict, corpus: dict) -> str:
-    """What the hashes of the two say of the data."""
+    """Describe whether the hashes of the rows of a card and of rows here are the same."""
     theirs, ours = card["manifest_hash"], corpus["manifest_hash"]
     if not theirs or not ours:
         return "A hash of the data was not recorded on both sides: names and counts agree, contents were not compared."
     if theirs == ours:
-        return "The data is that of the card, by its hash."
+        return "The data is that of the card: the hashes are equal."
     return (
-        "The data has another hash than the card's: it was changed or made anew, or it is a copy (files above 1 MB count by their "
-        "time of change)."
+        "The data has another hash than the card's: it was changed or written again, or it is a copy (hashes include the "
+        "modification time of files above 1 MB)."
     )
 
 
 def find_environment_differences(card: Results, here: Results) -> list[str]:
-    """Versions, device and fields of the config that are not as when the card was made, in words."""
-    found = [
+    """List the versions, the device and the config fields that differ between the run of a card and the run here."""
+    differences = [
         f"{name} {theirs} → {here.environment.versions.get(name, 'not recorded')}"
         for name, theirs in card.environment.versions.items()
         if here.environment.versions.get(name) != theirs
     ]
     if card.environment.device != here.environment.device:
-        found.append(f"device {card.environment.device} → {here.environment.device}")
+        differences.append(f"device {card.environment.device} → {here.environment.device}")
     ours = flatten(here.config)
-    return found + [
+    return differences + [
         f"config {name} {json.dumps(value)} → {json.dumps(ours.get(name))}"
         for name, value in flatten(card.config).items()
         if name not in ("rows", "output_dir", "seeds") and ours.get(name) != value
@@ -123,14 +134,14 @@ def find_environment_differences(card: Results, here: Results) -> list[str]:
 
 
 def flatten(config: dict, prefix: str = "") -> dict:
-    """The fields of a config by their dotted names, such as `training.epochs`."""
-    found = {}
+    """Return the fields of a config by their dotted names, such as `training.epochs`."""
+    flat: dict[str, Any] = {}
     for name, value in config.items():
-        found |= flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return found
+        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
 
 
-# the run ----------------------------------------------------------------------------------------------------------
+# Run
 
 
 def rerun(
@@ -163,7 +174,7 @@ def rerun(
         {"output_dir": str(output / "run")} | ({"rows": rows} if rows else {}) | ({"seeds": seeds} if seeds else {})
     )
     config = RunConfig.from_dict(card.config, changes)
-    _check_data(card, read_corpora(config.rows, config.auxiliary).to_dict(), config.rows)
+    _check_data(card, read_corpora(config.rows, config.auxiliary).identify(), config.rows)
     run(config, card.command)
     return read_results(Path(config.output_dir) / "results.json")  # as the card was read: undefined scores are None
 
@@ -172,23 +183,25 @@ def _check_data(card: Results, corpus: dict, where: str) -> None:
     differences = find_data_differences(card.corpus.to_dict(), corpus)
     if differences:
         raise ValueError(
-            f"{where} is not the data of {card.name}: {'; '.join(differences)}. Name the rows that it was trained on."
+            f"{where} is not the data of {card.name}: {'; '.join(differences)}. Give the rows that it was trained on."
         )
     print(compare_hashes(card.corpus.to_dict(), corpus), file=sys.stderr)
 
 
 def _rerun_program(card: Results, output: Path, realdata: str | None, seeds: list[int] | None) -> Results:
-    """Run `python benchmarks/...` in a copy of this checkout's programs and configs, where it also keeps its cards."""
+    """Run `python benchmarks/...` in a copy of the programs and configs of this checkout, where it writes its cards."""
     _, program, *options = shlex.split(card.command)
-    if Path(program).parent != Path("benchmarks") or not Path(program).is_file():  # a card may come from anybody
+    if (
+        Path(program).parent != Path("benchmarks") or not Path(program).is_file()
+    ):  # a card may come from an untrusted source
         raise FileNotFoundError(
-            f"{card.name} was made by `{card.command}`, and there is no {program} here; run this in a checkout of mm_affect."
+            f"{card.name} was made by `{card.command}`, but there is no {program} here; run this in a checkout of mm_affect."
         )
     outside = next((word for word in options if _leads_outside(word)), None)
     if outside is not None:
         raise ValueError(
-            f"{card.name} was made by `{card.command}`, and {outside} names a file that may be outside the checkout; if you "
-            "trust it, run the command yourself."
+            f"{card.name} was made by `{card.command}`, and {outside} may be a file outside the checkout. If you trust the "
+            "card, run the command yourself."
         )
     for folder in ("benchmarks", "examples"):
         shutil.copytree(folder, output / folder, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
@@ -212,7 +225,7 @@ def _rerun_program(card: Results, output: Path, realdata: str | None, seeds: lis
 
 
 def _leads_outside(word: str) -> bool:
-    """Whether a word of a command, or what stands behind its `=`, is an absolute path, or has `..` in it."""
+    """Return True if a word of a command, or the value after its `=`, is an absolute path or contains `..`."""
     return ".." in word or any(Path(part).is_absolute() for part in word.split("="))
 
 
@@ -229,27 +242,31 @@ def reproduce(
             return rerun(card, Path(folder), rows, realdata, seeds)
     output = Path(output).resolve()
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise FileExistsError(f"{output} is not empty; name a new folder for what is trained.")
+        raise FileExistsError(f"{output} is not empty; give a new folder.")
     output.mkdir(parents=True, exist_ok=True)
     return rerun(card, output, rows, realdata, seeds)
 
 
-# the comparison ---------------------------------------------------------------------------------------------------
+# Comparison
 
 
 def compare(card: Results, here: Results, every: bool = False) -> list[ComparisonRow]:
-    """Published scores beside those measured here, with all the modalities, per seed and over seeds.
+    """Compare published scores with scores here, with all modalities, per seed and over the seeds.
 
-    `every`: all metrics; default: the primary metric of each task.
+    Args:
+        card: Results of the card.
+        here: Results of the run here.
+        every: Compare all metrics instead of the primary metric of each task.
     """
-    subset, lines = card.full_subset, []
+    subset = card.full_subset
+    lines: list[ComparisonRow] = []
     metrics = [f"{task['name']}.{get_primary_metric(task)[0]}" for task in card.tasks]
     if every:
         metrics += [name for name in card.summary[subset] if name not in metrics]
     for metric in metrics:
-        scores_of_seeds = {seed: found.test.get(subset, {}) for seed, found in card.seeds.items()}
-        published = {seed: scores[metric] for seed, scores in scores_of_seeds.items() if metric in scores}
-        found = {seed: scores.test.get(subset, {}).get(metric) for seed, scores in here.seeds.items()}
+        published_scores = {seed: result.test.get(subset, {}) for seed, result in card.seeds.items()}
+        published = {seed: scores[metric] for seed, scores in published_scores.items() if metric in scores}
+        measured = {seed: result.test.get(subset, {}).get(metric) for seed, result in here.seeds.items()}
         lines += [
             ComparisonRow(
                 metric,
@@ -258,22 +275,26 @@ def compare(card: Results, here: Results, every: bool = False) -> list[Compariso
                 _format_value(value),
                 _difference(value, published.get(seed)),
             )
-            for seed, value in found.items()
+            for seed, value in measured.items()
         ]
-        lines.append(_compare_means(metric, *(side.summary.get(subset, {}).get(metric) for side in (card, here))))
-        lines[-1].verdict = _verdict(published, found)
+        means = (results.summary.get(subset, {}).get(metric, UNMEASURED) for results in (card, here))
+        lines.append(_compare_means(metric, _decide(published, measured), *means))
     return lines
 
 
-def _compare_means(metric: str, published: Score | None, here: Score | None) -> ComparisonRow:
-    counts = [0 if score is None else score.n for score in (published, here)]
-    difference = _difference(here and here.mean, published and published.mean)
+def _compare_means(metric: str, verdict: str, published: Score, here: Score) -> ComparisonRow:
     return ComparisonRow(
-        metric, f"{counts[0]} and {counts[1]} seeds", format_score(published), format_score(here), difference
+        metric,
+        f"{published.n} and {here.n} seeds",
+        format_score(published),
+        format_score(here),
+        _difference(here.mean, published.mean),
+        verdict,
     )
 
 
-def _verdict(published: dict, here: dict) -> str:
+def _decide(published: dict[str, float | None], here: dict[str, float | None]) -> str:
+    """Return the verdict on a metric from its values per seed."""
     if not published:
         return ABSENT
     if all(seed in published and published[seed] == value for seed, value in here.items()):
@@ -295,7 +316,7 @@ def _format_value(value: float | None) -> str:
 
 
 def format_comparison(lines: list[ComparisonRow]) -> str:
-    """The comparison as a GitHub table."""
+    """Format the comparison as a Markdown table."""
     rows = [
         [
             f"`{line.metric}`",
@@ -311,6 +332,6 @@ def format_comparison(lines: list[ComparisonRow]) -> str:
 
 
 def is_reproduced(card: Results, lines: list[ComparisonRow]) -> bool:
-    """Whether the primary metric of every task is as published; other metrics are shown, and do not decide."""
+    """Return True if the primary metric of every task is reproduced; other metrics do not count."""
     primary = {f"{task['name']}.{get_primary_metric(task)[0]}" for task in card.tasks}
     return all(line.verdict in REPRODUCED for line in lines if line.verdict and line.metric in primary)

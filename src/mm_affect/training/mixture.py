@@ -1,7 +1,7 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Mixing of corpora in the batches of joint training: each corpus makes up a fixed proportion of every batch.
 
-Dai et al. 2021 train on the rows of one corpus with labels of several tasks and say nothing of mixing; temperature is that of
+Dai et al. 2021 train on rows of one corpus with labels of several tasks, and do not mix corpora. The temperature is that of
 multilingual training (Devlin et al. 2019, Arivazhagan et al. 2019).
 """
 
@@ -22,11 +22,15 @@ def corpus_proportions(mixture: Mixture, sizes: list[int]) -> np.ndarray:
 
 
 class MixtureSampler(Sampler):
-    """The order of one epoch over several corpora, which follow one another in the data set; the target comes first.
+    """Sampler of one epoch over several corpora that are concatenated in the dataset, the target corpus first.
 
-    An epoch is one pass over the target. Rows of each other corpus are drawn in its proportion, at random
-    and without repetition until all of them have been seen. Corpora take turns in a fixed pattern, so that every stretch of
-    an epoch, hence every batch, has each of them in its proportion, but for rounding. Randomness comes from torch's generator.
+    An epoch is one pass over the target corpus. Rows of each other corpus are drawn in its proportion, at random and without
+    replacement until all of them have been drawn. Corpora take turns in a fixed pattern, so every part of an epoch, and hence
+    every batch, has each of them in its proportion, up to rounding. Random numbers come from torch's generator.
+
+    Args:
+        sizes: Number of rows of each corpus.
+        mixture: Proportions of the corpora.
     """
 
     def __init__(self, sizes: list[int], mixture: Mixture):

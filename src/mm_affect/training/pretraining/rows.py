@@ -15,7 +15,7 @@ from ...data import RowReader, load, read_corpus
 from ...data.rows import is_rows, shard_files
 from ...features.processor import AffectProcessor
 from ..config import RunConfig
-from ..run import make_processor
+from ..model_building import make_processor
 
 
 class StreamedRows:
