@@ -30,6 +30,7 @@ def asked(monkeypatch) -> list[str]:
     checkpoint._pulled.cache_clear()
 
 
+@pytest.mark.full
 def test_a_name_is_asked_for_once_and_a_folder_never(asked):
     assert checkpoint.find_checkpoint(sample_run()) == Path(sample_run()) and asked == []
     for _ in range(2):

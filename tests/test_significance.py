@@ -195,6 +195,7 @@ def test_where_only_the_seeds_differ_it_is_the_paired_t_test():
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.08], ids=["samples", "seeds"])
+@pytest.mark.full
 def test_the_interval_holds_the_truth_in_95_of_100_cases(spread):
     """Five seeds of two equally good models, 200 times; by chance the share is within 0.04 of its expectation."""
     rng = np.random.default_rng(6)

@@ -58,6 +58,7 @@ class TestSPTReferenceShiftedClipped(ModelTesterMixin):
         {"modalities": ["audio"]},
     ],
 )
+@pytest.mark.full
 def test_equals_literal_loops(fields):
     """Windows that wrap or are cut off, shifts, swapped roles, missing modalities, rows shorter than a window; and that
     what is left out because the last hidden state does not depend on it makes no difference, to gradients either."""

@@ -39,6 +39,7 @@ class AffectCollator:
             )
 
     def __call__(self, rows: list[dict]) -> dict:
+        """Return the batch of the rows: features, masks and, by the name of each task, `labels`."""
         batch = dict(self.processor(rows, augment=self.augment))
         batch["labels"] = {}
         for name, (task, encode) in self.encoders.items():

@@ -116,6 +116,7 @@ class FaceDescriptor:
         return extractor
 
     def __call__(self, frames: Iterable[np.ndarray]) -> np.ndarray:
+        """Return one descriptor per frame, float32 `(frames, size)`."""
         rows = list(self._rows(frames))
         return np.stack(rows) if rows else np.zeros((0, self.size), np.float32)
 
@@ -141,6 +142,7 @@ class FaceFinder:
         self._cascade = None
 
     def __call__(self, gray: np.ndarray, last: Box | None) -> Box | None:
+        """Return the box of the face, smoothed over time with `last`, the one of the previous frame."""
         cv2 = opencv()
         if self._cascade is None:
             self._cascade = cv2.CascadeClassifier(str(Path(cv2.data.haarcascades) / CASCADE))

@@ -100,6 +100,7 @@ class FrameEncoder:
         return extractor
 
     def __call__(self, frames: Iterable[np.ndarray]) -> np.ndarray:
+        """Return one feature vector per frame, float32 `(frames, size)`."""
         crops, rows = self._crops(frames), []
         while batch := list(islice(crops, FRAMES_AT_ONCE)):
             rows.append(self._features(batch))
