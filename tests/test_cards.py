@@ -289,7 +289,7 @@ def test_its_example_runs_and_prints_what_it_says(raw, tmp_path, monkeypatch):
     name = re.search(r'name = "(.*?)"', text).group(1)
     (tmp_path / name).symlink_to(folder)
     monkeypatch.chdir(tmp_path)
-    program, expected = re.search(r"```python\n(.*?)```\n\nIt prints\n\n```text\n(.*?)```", text, re.DOTALL).groups()
+    program, expected = re.search(r"```python\n(.*?)```\n\nOutput:\n\n```text\n(.*?)```", text, re.DOTALL).groups()
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         exec(program, {})
@@ -299,7 +299,7 @@ def test_its_example_runs_and_prints_what_it_says(raw, tmp_path, monkeypatch):
 
 def test_a_card_without_weights_says_where_they_come_from(results, tmp_path):
     text = card_of(results, tmp_path)
-    assert "It prints" not in text and "weights are not kept beside this card" in text
+    assert "Output:" not in text and "weights are not stored with this card" in text
     assert "](#how-to-reproduce)" in text and "## How to reproduce" in text
 
 

@@ -45,7 +45,7 @@ def test_what_is_neither_is_one_sentence(monkeypatch):
 
     monkeypatch.setattr(hub, "pull", pull)
     with pytest.raises(
-        ValueError, match=r"org/none is not a checkpoint \(no such folder, nor on the Hub\): There is no"
+        ValueError, match=r"org/none is not a checkpoint \(neither a folder nor on the Hub\): There is no"
     ):
         checkpoint.load_checkpoint("org/none")
 

@@ -362,9 +362,9 @@ def test_what_is_no_checkpoint_of_ours(fails, tmp_path):
     weights = tmp_path / "damaged" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     for folder, sentence in (
-        ("bert", "is a checkpoint of another architecture (bert); give one that mm_affect made"),
-        ("empty", "is not a checkpoint (it has no config.json); give the output folder"),
-        ("absent", "is not a checkpoint (no such folder"),
+        ("bert", "is a checkpoint of another architecture (bert); use a checkpoint of mm_affect"),
+        ("empty", "is not a checkpoint (it has no config.json); use the output folder"),
+        ("absent", "is not a checkpoint (neither a folder"),
         ("damaged", "are damaged"),
     ):
         assert sentence in fails("predict", "--model", tmp_path / folder, "--transcript", "well")
@@ -379,7 +379,7 @@ def test_a_checkpoint_without_a_processor(fails, tmp_path):
         ("evaluate", "--model", seed, "--rows", tiny_rows()),
     ):
         sentence = fails(*command)
-        assert f"{seed} has no processor (it has no processor_config.json); give the output folder" in sentence
+        assert f"{seed} has no processor (it has no processor_config.json); use the output folder" in sentence
 
 
 def test_a_model_without_extractors_says_what_it_needs(fails):

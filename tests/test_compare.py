@@ -208,9 +208,9 @@ def test_columns_follow_the_first_task_of_each_run():
     assert select_columns([emotion], per_label=True)[4:] == [
         f"emotion.f1_binary{label}" for label in ("", ".happy", ".sad")
     ]
-    with pytest.raises(ValueError, match="No run was measured by 'f1_micro'. Did you mean 'emotion.f1_micro'"):
+    with pytest.raises(ValueError, match="No run has the metric 'f1_micro'. Did you mean 'emotion.f1_micro'"):
         select_columns([sentiment], ["f1_micro"])
-    with pytest.raises(ValueError, match="None of these metrics is known per label; choose some of wacc, f1_binary"):
+    with pytest.raises(ValueError, match="None of these metrics has values per label; choose from wacc, f1_binary"):
         select_columns([emotion], ["f1_micro"], per_label=True)
 
 

@@ -188,7 +188,7 @@ def test_a_hostile_pickle_runs_nothing(command, tmp_path, form):
     else:
         state = PUBLIC | {"hostile": Hostile(trace)} if form == "value" else Hostile(trace)
         saved(source, state, _use_new_zipfile_serialization=form != "legacy")
-    assert "only tensors are; save the weights alone" in command(source, tmp_path / "out", code=1)
+    assert "expected only tensors: save only the weights" in command(source, tmp_path / "out", code=1)
     assert [path.name for path in tmp_path.iterdir()] == ["public.bin"]
     torch.load(source, weights_only=False) if form != "plain" else pickle.loads(source.read_bytes())
     assert trace.is_dir(), "the file was hostile"
@@ -200,25 +200,25 @@ def without(*names) -> dict:
 
 LAYER = [name for name in PUBLIC if name.startswith("bert.encoder.layer.0.")]
 BAD_STATES = {
-    "nothing": ({}, "holds nothing instead of named tensors; save the weights alone"),
+    "nothing": ({}, "holds nothing instead of named tensors; save only the weights"),
     "list": (list(PUBLIC.values()), "holds a list instead of named tensors"),
     "tensor": (torch.ones(2), "holds a tensor of torch.float32 instead of named tensors"),
     "nested": ({"state_dict": PUBLIC}, "holds a dict under 'state_dict', where a plain tensor was expected; save"),
     "complex": (PUBLIC | {"a": torch.ones(2) * 1j}, "holds a tensor of torch.complex64 under 'a'"),
-    "integers": (PUBLIC | {"step": torch.tensor(3)}, "also has step, of which"),
+    "integers": (PUBLIC | {"step": torch.tensor(3)}, "also has step, which Tailor does not use"),
     "numbered": ({0: torch.ones(2)}, "holds a tensor of torch.float32 under 0"),
     "sparse": ({"a": torch.eye(2).to_sparse()}, "under 'a', where a plain tensor was expected"),
-    "nan": (PUBLIC | {"text_norm.text_norm2d.bias": torch.full((24,), torch.nan)}, "not finite in text_norm.text_norm2d.bias; give"),
-    "other code": ({"fc.weight": torch.ones(2, 2)}, "no checkpoint of the public code of Tailor; give one"),
-    "ranks": (PUBLIC | {"bert.embeddings.word_embeddings.weight": torch.ones(3)}, "tensors of other ranks, so it is no"),
-    "missing": (without("vat_cross.embeddings.LayerNorm.bias"), "lacks vat_cross.embeddings.LayerNorm.bias; convert the"),
-    "many missing": ({k: v for k, v in PUBLIC.items() if "va_cross" not in k}, r"lacks va_cross\S+, .*\.\.\. \(20 in all\)"),
+    "nan": (PUBLIC | {"text_norm.text_norm2d.bias": torch.full((24,), torch.nan)}, "non-finite values in text_norm.text_norm2d.bias; choose"),
+    "other code": ({"fc.weight": torch.ones(2, 2)}, "not a checkpoint of the public code of Tailor; check the file"),
+    "ranks": (PUBLIC | {"bert.embeddings.word_embeddings.weight": torch.ones(3)}, "tensors of other ranks, so it is not a checkpoint"),
+    "missing": (without("vat_cross.embeddings.LayerNorm.bias"), "lacks vat_cross.embeddings.LayerNorm.bias; convert the unchanged file"),
+    "many missing": ({k: v for k, v in PUBLIC.items() if "va_cross" not in k}, r"lacks va_cross\S+, .*\.\.\. \(20 in total\)"),
     "no layers": ({k: v for k, v in PUBLIC.items() if not k.startswith("audio.encoder")}, "encoder_layers.*positive"),
-    "surplus": (PUBLIC | {"at_cross.a": torch.ones(2)}, "also has at_cross.a, of which Tailor has no use; convert the"),
+    "surplus": (PUBLIC | {"at_cross.a": torch.ones(2)}, "also has at_cross.a, which Tailor does not use; convert the unchanged file"),
     "another pooler": (PUBLIC | {"x.pooler.dense.bias": torch.ones(2)}, "also has x.pooler.dense.bias"),
     "two decoders": (
         PUBLIC | {k.replace("layer.0", "layer.1"): v for k, v in PUBLIC.items() if k.startswith("decoder.decoder")},
-        r"also has decoder.decoder.layer.1\S+, .*\.\.\. \(26 in all\)",
+        r"also has decoder.decoder.layer.1\S+, .*\.\.\. \(26 in total\)",
     ),
     "numbered layers": (
         without(*LAYER) | {name.replace("layer.0", "layer.7"): PUBLIC[name] for name in LAYER},
@@ -226,7 +226,7 @@ BAD_STATES = {
     ),
     "shape": (
         PUBLIC | {"modal_discriminator.3.bias": torch.ones(2), "cross_classifier.dense.bias": torch.tensor(1.0)},
-        r"not fit each other: .*modal_discriminator.3.bias \(2,\) instead of \(3,\).*convert the file as",
+        r"inconsistent shapes: .*modal_discriminator.3.bias \(2,\) instead of \(3,\).*convert the unchanged file",
     ),
     "number": (PUBLIC | {"modal_discriminator.3.bias": torch.tensor(1.0)}, r"modal_discriminator.3.bias \(\) instead"),
     "half module": (PUBLIC | {"module.a": torch.ones(2)}, "also has module.a"),
@@ -249,12 +249,12 @@ def assert_matches(pattern, sentence):
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (b"", "is empty, damaged or no file of weights"),
-        (b"not weights at all", "is empty, damaged or no file of weights"),
-        (b"\x80\x02}", "is empty, damaged or no file of weights"),
-        (b"PK\x03\x04 and no more", "is empty, damaged or no file of weights"),
+        (b"", "is empty, damaged or not a weights file"),
+        (b"not weights at all", "is empty, damaged or not a weights file"),
+        (b"\x80\x02}", "is empty, damaged or not a weights file"),
+        (b"PK\x03\x04 and no more", "is empty, damaged or not a weights file"),
         (b"\x10" + bytes(7) + b"{ and no more", "is damaged"),
-        (pickle.dumps(Task("emotion", labels=("a",))), "is empty, damaged or no file of weights"),
+        (pickle.dumps(Task("emotion", labels=("a",))), "is empty, damaged or not a weights file"),
         (pickle.dumps(Task("emotion", labels=("a",)), protocol=2), "asks for `mm_affect.tasks.Task`"),
     ],
 )
@@ -280,7 +280,7 @@ def test_cut_off_files(command, tmp_path):
 
 def test_a_program_is_refused(command, tmp_path):
     torch.jit.save(torch.jit.trace(nn.Linear(2, 2), torch.ones(1, 2)), tmp_path / "program.pt")
-    assert "is a TorchScript program, and only tensors are" in command(
+    assert "is a TorchScript program; expected only tensors" in command(
         tmp_path / "program.pt", tmp_path / "out", code=1
     )
 
@@ -288,14 +288,14 @@ def test_a_program_is_refused(command, tmp_path):
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["--labels", "happy,sad"], r"has 6 labels, `labels` has 2 \(happy, sad\); name each, in order"),
-        (["--labels", "a,b,c,d,e,"], r"`labels` has 6 \(a, b, c, d, e, \); name each, in order"),
+        (["--labels", "happy,sad"], r"has 6 labels, but `labels` has 2 \(happy, sad\); name every label in order"),
+        (["--labels", "a,b,c,d,e,"], r"`labels` has 6 \(a, b, c, d, e, \); name every label in order"),
         (["--labels", "a,b,c,d,e,a"], "names a label twice"),
         (["--set", "num_attention_heads"], "has no field and value; write FIELD=VALUE"),
         (["--set", "num_attention_head=4"], "Did you mean 'num_attention_heads'"),
         (["--set", "num_attention_heads=5"], "which is not divisible by 5 attention heads"),
         (["--set", "num_attention_heads=four"], "num_attention_heads.*four"),
-        (["--set", "hidden_size=64"], r"already tell `hidden_size` \(32\); leave it out"),
+        (["--set", "hidden_size=64"], r"already determine `hidden_size` \(32\); leave it out"),
         (["--set", "discriminator=linear"], "also has modal_discriminator.3.bias"),
     ],
 )
@@ -316,7 +316,7 @@ def test_the_folder_must_be_new(command, tmp_path):
     command(source, folder, *HEADS)  # into an empty one
     before = sorted(path.name for path in folder.iterdir())
     for taken in (folder, source):
-        assert "exists and is not an empty folder; give a new folder" in command(source, taken, *HEADS, code=1)
+        assert "exists and is not an empty folder; choose a new folder" in command(source, taken, *HEADS, code=1)
     assert sorted(path.name for path in folder.iterdir()) == before and sorted(os.listdir(tmp_path)) == [
         "out",
         source.name,
@@ -339,15 +339,15 @@ def test_trouble_while_writing_leaves_nothing(command, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (lambda weights, name: weights.pop(name), "they lack {name}; copy the whole folder again"),
+        (lambda weights, name: weights.pop(name), "they lack {name}. Copy the whole folder again"),
         (
             lambda weights, name: weights.update(other=torch.ones(2)),
-            "they also have other; copy the whole folder again",
+            "they also have other. Copy the whole folder again",
         ),
-        (lambda weights, name: weights.update({name: torch.ones(2)}), "they have in another size {name}; copy"),
+        (lambda weights, name: weights.update({name: torch.ones(2)}), "they have in another size {name}. Copy"),
         (
             lambda weights, name: [weights.pop(n) for n in sorted(weights)],
-            r"they lack .*, \.\.\. \({count} in all\); copy",
+            r"they lack .*, \.\.\. \({count} in total\). Copy",
         ),
     ],
 )

@@ -154,6 +154,6 @@ def test_pictures_that_cannot_be(tmp_path, capsys):
     write_json(tmp_path, IDS)
     base = ["data", "show", "mustard", IDS[1], "--data-dir", str(tmp_path), "--plot"]
     assert main([*base, str(tmp_path / "row.png")]) == 1
-    assert "neither media that are there nor features" in capsys.readouterr().err
+    assert "neither existing media files nor features" in capsys.readouterr().err
     assert main([*base, str(tmp_path / "row.pdf")]) == 1
-    assert "end it with .png" in capsys.readouterr().err
+    assert "use a path that ends with .png" in capsys.readouterr().err

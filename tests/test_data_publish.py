@@ -260,7 +260,7 @@ def test_the_corpus_is_known_by_its_name_and_others_are_private(built, hub):
 
 def test_data_of_something_else_are_left_alone(built, hub):
     hub.make("me/x", "dataset", {"corpus.json": b"{}", "a.parquet": b"x"})
-    with pytest.raises(ValueError, match="holds something else .such as a.parquet"):
+    with pytest.raises(ValueError, match="holds other files .such as a.parquet"):
         push_rows(built, "me/x", "mustard")
 
 

@@ -11,7 +11,7 @@ from huggingface_hub import DatasetCard
 
 from mm_affect.data import read_corpus
 from mm_affect.data.dataset_card import write_dataset_card
-from mm_affect.data.licenses import license_of_card, slug
+from mm_affect.data.licenses import make_license_fields, slug
 
 
 def card_of(folder, **changes):
@@ -50,7 +50,7 @@ def test_it_says_counts_splits_features_labels_and_where_to_get_them(tmp_path):
             "| emotion | multi label classification | happy, sad |",
         ),
         *(
-            "Where the corpus itself comes from: Ask the authors.",
+            "How to get the corpus: Ask the authors.",
             "python build.py",
             "SYNTHETIC DATA",
             "AI Act, Art. 5(1)(f)",
@@ -71,6 +71,6 @@ def test_its_example_runs(tmp_path, monkeypatch):
 
 
 def test_names_of_licenses():
-    assert license_of_card("Apache-2.0") == {"license": "apache-2.0"}
+    assert make_license_fields("Apache-2.0") == {"license": "apache-2.0"}
     assert slug("  --  ") == "unnamed" and slug("MIT (code); clips: others") == "mit-code-clips-others"
     assert len(slug("long name " * 20)) <= 60 and not slug("a" * 59 + " b").endswith("-")

@@ -125,9 +125,9 @@ def modules(folder, monkeypatch):
 def test_what_is_no_metric_is_refused():
     with pytest.raises(ValueError, match="no metric 'f1'; expected one of mae, .*, eer"):
         AffectMetric("f1")
-    with pytest.raises(ValueError, match="Give the name of a metric"):
+    with pytest.raises(ValueError, match="Expected either the name of a metric"):
         AffectMetric()
-    with pytest.raises(ValueError, match="Give the name of a metric"):
+    with pytest.raises(ValueError, match="Expected either the name of a metric"):
         AffectMetric("mae", task=TASKS["regression"])
     with pytest.raises(ValueError, match="problem type 'ranking'"):
         AffectMetric(task=TASKS["regression"] | {"problem_type": "ranking"})

@@ -125,7 +125,7 @@ def test_a_folder_is_replaced_on_request_only(exported, tmp_path, monkeypatch, c
     (exported / "notes.txt").unlink()
     (tmp_path / "thesis.tex").write_text("years of work")
     assert main(["export", "--model", str(sample_run()), "--output", str(tmp_path), "--overwrite"]) == 1
-    assert "something else" in capsys.readouterr().err and (tmp_path / "thesis.tex").is_file()
+    assert "is not overwritten" in capsys.readouterr().err and (tmp_path / "thesis.tex").is_file()
 
 
 def test_a_missing_package_is_named_with_its_extra(tmp_path, monkeypatch, capsys):

@@ -91,7 +91,9 @@ def test_a_checkpoint_without_a_run_is_pushed_as_it_is(finished, hub):
 @pytest.mark.parametrize("name", [*REQUIRED, *RUN_FILES])
 def test_an_unfinished_run_is_refused(finished, hub, name):
     (finished / name).unlink()
-    with pytest.raises(FileNotFoundError, match=f"no {name}, so it is neither a finished run nor a whole checkpoint"):
+    with pytest.raises(
+        FileNotFoundError, match=f"no {name}, so it is neither a finished run nor a complete checkpoint"
+    ):
         push(finished, NAME)
     assert not hub.requests
 
@@ -107,7 +109,7 @@ def test_weights_that_were_cut_off_are_refused(finished, hub):
 @pytest.mark.parametrize("files", [{"config.json": b'{"model_type": "bert"}'}, {"thesis.pdf": b"x"}])
 def test_what_others_put_there_is_left_alone(finished, hub, files):
     hub.make(NAME, files=files)
-    with pytest.raises(ValueError, match="holds something else .such as .*Push to another name"):
+    with pytest.raises(ValueError, match="holds other files .such as .*Push to another name"):
         push(finished, NAME)
     assert visible(hub) == files
 
@@ -132,8 +134,8 @@ def test_what_is_to_be_private_never_goes_where_everybody_reads(finished, hub):
     ("token", "told"),
     [
         (None, "There is no token for the Hub; run `hf auth login`"),
-        ("hf_wrong", "The Hub does not know this token"),
-        (READER, "This token may not write to org/ef-lf"),
+        ("hf_wrong", "The Hub rejects this token"),
+        (READER, "This token has no permission to write to org/ef-lf"),
     ],
 )
 @pytest.mark.parametrize("exists", [True, False])
@@ -178,7 +180,7 @@ def test_a_hub_that_is_down_for_a_moment_is_tried_again(finished, hub, path, sta
 def test_a_hub_that_stays_busy_is_given_up_on(finished, hub, path, waits):
     """By us, or by huggingface_hub, not by one many times within the other."""
     hub.fail("POST", path, 429, times=99)
-    with pytest.raises(ConnectionError, match="asks for fewer requests .429.; run this again"):
+    with pytest.raises(ConnectionError, match="limits the rate of requests .429.; try again"):
         push(finished, NAME)
     assert hub.waits == waits and not visible(hub)
 
@@ -186,11 +188,11 @@ def test_a_hub_that_stays_busy_is_given_up_on(finished, hub, path, waits):
 @pytest.mark.parametrize(
     ("status", "error", "told"),
     [
-        (403, PermissionError, "may not write to org/ef-lf"),
-        (404, ConnectionError, "cannot do this now .status 404: a fault that was asked for"),
-        (409, ConnectionError, "Somebody else changed org/ef-lf at the same time"),
-        (412, ConnectionError, "Somebody else changed org/ef-lf at the same time"),
-        (413, ConnectionError, "cannot do this now .status 413"),
+        (403, PermissionError, "has no permission to write to org/ef-lf"),
+        (404, ConnectionError, "cannot process the request now .status 404: a fault that was asked for"),
+        (409, ConnectionError, "org/ef-lf was changed at the same time"),
+        (412, ConnectionError, "org/ef-lf was changed at the same time"),
+        (413, ConnectionError, "cannot process the request now .status 413"),
     ],
 )
 def test_a_refused_commit_shows_nothing(finished, hub, status, error, told):
@@ -205,7 +207,7 @@ def test_a_refused_commit_shows_nothing(finished, hub, status, error, told):
 @pytest.mark.parametrize(("method", "path"), [("PUT", "/lfs/"), ("POST", "/commit/")])
 def test_a_cut_connection_shows_nothing_and_the_next_push_completes_it(finished, hub, method, path):
     hub.fail(method, path, "cut", times=99)
-    with pytest.raises(ConnectionError, match="No answer from .*what was uploaded is not uploaded again"):
+    with pytest.raises(ConnectionError, match="No answer from .*completed uploads are not repeated"):
         push(finished, NAME)
     assert not visible(hub)
     hub.faults.clear()
@@ -249,9 +251,9 @@ def test_the_command_says_what_it_cannot_push(finished, tmp_path, hub, capsys):
         ([str(tmp_path), NAME, "--with-code"], "holds rows, which have no code; leave --with-code out"),
         (
             [str(finished / "seeds"), NAME],
-            "has no config.json, so it is neither a finished run nor a whole checkpoint",
+            "has no config.json, so it is neither a finished run nor a complete checkpoint",
         ),
-        ([str(finished), "a b/c"], "'a b/c' is not a name that a repository can have"),
+        ([str(finished), "a b/c"], "'a b/c' is not a valid repository name"),
     ):
         assert main(["push", *words]) == 1
         assert told in capsys.readouterr().err
@@ -265,7 +267,7 @@ def test_no_network_is_one_sentence(finished, hub, monkeypatch, capsys):
     assert "No answer from http://127.0.0.1:9; check the network" in told and told.count("\n") == 1
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert main(["push", str(finished), NAME]) == 1
-    assert "HF_HUB_OFFLINE keeps this machine off the Hub; unset it" in capsys.readouterr().err
+    assert "HF_HUB_OFFLINE is set, so the Hub is not reached; unset it" in capsys.readouterr().err
 
 
 # fetching ---------------------------------------------------------------------------------------------------------
@@ -289,7 +291,9 @@ def test_what_comes_back_is_what_was_sent(finished, hub, monkeypatch):
 def test_a_download_with_the_wrong_hash_is_thrown_away(finished, hub, file):
     push(finished, NAME)
     hub.fail("GET", f"/{file}", "flip")
-    with pytest.raises(ValueError, match=f"{file} of org/ef-lf was damaged on its way and is thrown away; try again"):
+    with pytest.raises(
+        ValueError, match=f"{file} of org/ef-lf was damaged in transfer and has been deleted; try again"
+    ):
         pull(NAME)
     assert (pull(NAME) / file).read_bytes() == (finished / file).read_bytes()
 
@@ -305,15 +309,15 @@ def test_a_download_that_breaks_off_goes_on(finished, hub):
     [
         ("org/none", WRITER, FileNotFoundError, "There is no model org/none on the Hub, or it is private"),
         ("org/none", None, FileNotFoundError, "There is no model org/none on the Hub, or it is private"),
-        ("org/rows", WRITER, ValueError, "org/rows on the Hub is a data set, not a model"),
+        ("org/rows", WRITER, ValueError, "org/rows on the Hub is a dataset, not a model"),
         ("org/demo", WRITER, ValueError, "org/demo on the Hub is a Space, not a model"),
         ("org/other", WRITER, ValueError, "org/other on the Hub is not a model .it has no config.json"),
-        ("org/gated", STRANGER, PermissionError, "org/gated is gated; ask for access at http.*/org/gated"),
+        ("org/gated", STRANGER, PermissionError, "org/gated is gated; request access at http.*/org/gated"),
         ("org/gated", None, PermissionError, "org/gated is gated"),
         ("org/private", STRANGER, FileNotFoundError, "or it is private; check the name, or log in"),
         ("org/gated@v9", READER, FileNotFoundError, "The model org/gated has no revision v9"),
-        ("org/gated", "hf_wrong", PermissionError, "The Hub does not know this token"),
-        ("a/b/c", WRITER, ValueError, "'a/b/c' is not a name that a repository can have; expected organization/name"),
+        ("org/gated", "hf_wrong", PermissionError, "The Hub rejects this token"),
+        ("a/b/c", WRITER, ValueError, "'a/b/c' is not a valid repository name; expected organization/name"),
     ],
 )
 def test_what_cannot_be_fetched_is_told(hub, monkeypatch, name, token, error, told):
@@ -328,7 +332,7 @@ def test_what_cannot_be_fetched_is_told(hub, monkeypatch, name, token, error, to
 
 
 @pytest.mark.parametrize(
-    ("status", "told"), [(429, "asks for fewer requests"), (503, "cannot do this now .status 503")]
+    ("status", "told"), [(429, "limits the rate of requests"), (503, "cannot process the request now .status 503")]
 )
 @pytest.mark.parametrize(
     ("method", "path"), [("HEAD", "/config.json"), ("GET", "/api/models"), ("GET", "/model.safetensors")]

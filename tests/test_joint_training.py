@@ -256,7 +256,7 @@ def test_a_joint_run_is_measured_on_the_target_alone_and_repeats(run, tmp_path, 
     assert_same_weights(tmp_path / "one", tmp_path / "four")
 
     card = write_card(read_results(tmp_path / "one" / "results.json"), tmp_path / "one").read_text()
-    assert "Batches also held training utterances of other corpora" in card and "| other | MIT | 20 |" in card
+    assert "Training batches also contained utterances of other corpora" in card and "| other | MIT | 20 |" in card
 
 
 def test_an_auxiliary_corpus_teaches(run, tmp_path):

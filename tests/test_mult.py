@@ -253,9 +253,9 @@ def test_kernels_longer_than_a_row_are_refused():
     ("change", "labels", "sentence"),
     [
         (lambda state: {k: v for k, v in state.items() if "trans_a_with" not in k}, None, "lacks the encoders of some targets"),
-        (lambda state: state | {"proj_a.weight": torch.zeros(30, 30, 1)}, None, "features of `audio` are 30 wide, like the"),
-        (lambda state: state | {"out_layer.weight": torch.zeros(3, 180)}, None, "has 3 outputs; expected 1, the sentiment"),
-        (lambda state: state, ["happy"], "has 1 output; expected 1, the sentiment, without labels"),
+        (lambda state: state | {"proj_a.weight": torch.zeros(30, 30, 1)}, None, "features of `audio` have the hidden size of this"),
+        (lambda state: state | {"out_layer.weight": torch.zeros(3, 180)}, None, "has 3 outputs; expected 1 .sentiment"),
+        (lambda state: state, ["happy"], "has 1 output; expected 1 .sentiment, without labels"),
         (lambda state: {k: v for k, v in state.items() if k != "proj_l.weight"}, None, "has no `proj_l.weight`"),
     ],
 )  # fmt: skip

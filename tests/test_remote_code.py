@@ -196,6 +196,6 @@ def test_other_folders_are_refused(tmp_path):
     with pytest.raises(OSError, match="config.json"):
         add_code(tmp_path)
     BertConfig().save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="a model of type 'bert', whose code mm_affect does not have"):
+    with pytest.raises(ValueError, match="a model of type 'bert', which is not an architecture of mm_affect"):
         add_code(tmp_path)
     assert not python_files(tmp_path)

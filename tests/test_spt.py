@@ -160,7 +160,7 @@ def test_golden(tmp_path):
 def test_conversion_refuses(tmp_path):
     weights, _, _ = read_golden(GOLDEN)
     save_file(weights, tmp_path / "public.safetensors")
-    with pytest.raises(ValueError, match="which has no labels; leave them out"):
+    with pytest.raises(ValueError, match="which has no labels; leave the labels out"):
         convert("spt", tmp_path / "public.safetensors", tmp_path / "spt", labels=["happy"])
     name = "spe.hiddenlayer.mha_a.attn.in_proj_weight"
     save_file(weights | {name: weights[name][:-1].clone()}, tmp_path / "cut.safetensors")

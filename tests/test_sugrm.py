@@ -170,7 +170,7 @@ def test_conversion_with_bert(tmp_path):
     torch.testing.assert_close(model(input_ids=tokens, **streams).pooler_output, given.pooler_output)
     with pytest.raises(ValueError, match="30"):
         model(input_ids=tokens + 1, **streams)
-    with pytest.raises(ValueError, match="have no labels; leave them out"):
+    with pytest.raises(ValueError, match="have no labels; leave the labels out"):
         convert("sugrm", tmp_path / "public.safetensors", tmp_path / "other", labels=["a"])
 
 

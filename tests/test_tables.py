@@ -136,8 +136,8 @@ def test_the_mean_of_two_metrics_selects_epoch_and_seed(results):
 
 
 @pytest.mark.parametrize(("wrong", "words"), [
-    ("emotion.wacc+loss", "whose mean says nothing"),
-    ("emotion.wacc+emotion.hamming_loss", "whose mean says nothing"),
+    ("emotion.wacc+loss", "whose mean is meaningless"),
+    ("emotion.wacc+emotion.hamming_loss", "whose mean is meaningless"),
     ("emotion.wacc+emotion.f2", "'emotion.f2', which is not measured"),
 ])  # fmt: skip
 def test_a_mean_that_says_nothing_is_refused(config_file, wrong, words):

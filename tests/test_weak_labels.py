@@ -201,10 +201,10 @@ def test_provenance_travels_into_training_results_and_cards(label, tmp_path, mon
     from mm_affect.evaluation.cards import write_card
 
     card = write_card(read_results(tmp_path / "run" / "results.json"), tmp_path / "run").read_text()
-    assert "Labels of `emotion` are weak: predicted by the model tiny (task emotion" in card
-    assert "Labels of `sarcasm` are weak" not in card
+    assert "The labels of `emotion` are weak labels: predicted by the model tiny (task emotion" in card
+    assert "The labels of `sarcasm` are weak" not in card
     data_card = write_dataset_card(tmp_path / "rows", read_corpus(tmp_path / "rows")).read_text()
-    assert "`emotion` was predicted by the model tiny" in data_card and "Labels are the corpus' own" in data_card
+    assert "`emotion` was predicted by the model tiny" in data_card and "Labels are those of the corpus" in data_card
     with pytest.raises(ValueError, match="was trained on weak labels of 'emotion' and measured against them"):
         read_label_source(tmp_path / "run", Task("emotion", labels=("happy", "sad")))
 

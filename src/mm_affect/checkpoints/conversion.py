@@ -1,8 +1,8 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Checkpoints of the authors' public code, read safely and written as folders that `AutoModel` loads.
+"""Conversion of checkpoints of the authors' public code into folders that `AutoModel` loads.
 
-Each architecture has one table in `public_code`. A weights file is never unpickled freely: only safetensors, and what
-`torch.load(weights_only=True)` admits.
+Every architecture has a table in `public_code`. Weights files are never unpickled without restrictions: only safetensors and
+what `torch.load(weights_only=True)` accepts are read.
 """
 
 import hashlib
@@ -12,6 +12,7 @@ import shutil
 import tempfile
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
@@ -27,12 +28,12 @@ from .public_code import CONVERSIONS, Conversion
 
 State = dict[str, torch.Tensor]
 
-SAVE_STATE = "save the weights alone, with torch.save(model.state_dict(), ...), and convert that file"
-REFUSALS = {  # what torch says of a file with more than tensors, and what we say
+SAVE_STATE = "save only the weights with torch.save(model.state_dict(), ...) and convert that file"
+REFUSALS = {  # pattern of the error of torch for a file with more than tensors -> our wording
     r"GLOBAL (\S+) was not an allowed": "asks for `{}`",
     r"whose module (\S+) is blocked": "asks for the module `{}`",
     r"with TorchScript archives": "is a TorchScript program",
-    r"legacy \.tar format": "is in a format of before 2017",
+    r"legacy \.tar format": "is in a format from before 2017",
 }
 
 
@@ -43,23 +44,28 @@ def convert(
     labels: list[str] | None = None,
     fields: dict | None = None,
 ) -> dict:
-    """Write a public checkpoint as a folder with model, processor and `conversion.json`; returns what the last one holds.
+    """Convert a public checkpoint into a folder with model, processor and `conversion.json`.
 
     Args:
         architecture: one of `CONVERSIONS`.
-        source: a state dict of the public code, as safetensors or as `torch.save` writes it.
-        folder: new or empty; it appears when it is complete.
-        labels: names of the labels in the order of the checkpoint; default: that of the authors.
-        fields: fields of the config that shapes do not tell, such as the number of attention heads.
+        source: state dict of the public code, as safetensors or written by `torch.save`.
+        folder: output folder, new or empty; written atomically.
+        labels: names of the labels in the order of the checkpoint; default: the order of the authors' code.
+        fields: fields of the config that the shapes do not determine, such as the number of attention heads.
+
+    Returns:
+        The content of `conversion.json`.
 
     Raises:
-        FileNotFoundError, FileExistsError, ValueError: one sentence each; nothing was written.
+        FileNotFoundError: there is no file `source`.
+        FileExistsError: `folder` is not empty.
+        ValueError: the architecture is unknown, or the file, labels or fields do not fit it.
     """
     source, folder, fields = Path(source), Path(folder), dict(fields or {})
     if architecture not in CONVERSIONS:
         raise ValueError(f"Unknown architecture {architecture!r}.{did_you_mean(architecture, CONVERSIONS)}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FileExistsError(f"{folder} exists and is not an empty folder; give a new folder.")
+        raise FileExistsError(f"{folder} exists and is not an empty folder; choose a new folder.")
     conversion = CONVERSIONS[architecture]
     state = read_state_dict(source)
     model, dropped = build_model(conversion, state, str(source), labels, fields)
@@ -78,28 +84,29 @@ def convert(
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
     try:
-        temporary.chmod(0o755)  # mkdtemp makes it private
+        temporary.chmod(0o755)  # mkdtemp creates private folders
         model.save_pretrained(temporary)
         processor.save_pretrained(temporary)
         (temporary / "conversion.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         temporary.rename(folder)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)  # nothing is left there after success
+        shutil.rmtree(temporary, ignore_errors=True)  # no longer there after success
     return record
 
 
 def read_state_dict(path: Path) -> State:
-    """The tensors of a state dict by name, without the `module.` of DataParallel.
+    """Read the tensors of a state dict by name, without the `module.` prefix of DataParallel.
 
     Raises:
-        FileNotFoundError, ValueError: no file, damaged, or anything but named tensors.
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged, or holds anything but named tensors.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path}; give the weights file that the public code saved.")
+        raise FileNotFoundError(f"There is no file {path}; pass the weights file saved by the public code.")
     state = _load(path)
     if not isinstance(state, dict) or not state:
-        found = "nothing" if state == {} else _kind(state)
-        raise ValueError(f"{path} holds {found} instead of named tensors; {SAVE_STATE}.")
+        content = "nothing" if state == {} else _kind(state)
+        raise ValueError(f"{path} holds {content} instead of named tensors; {SAVE_STATE}.")
     for name, value in state.items():
         if not isinstance(name, str) or not _is_plain(value):
             raise ValueError(
@@ -116,19 +123,19 @@ def _load(path: Path):
     try:
         if start[8:] == b"{":
             return load_file(path)
-        with warnings.catch_warnings(action="ignore"):  # on TorchScript archives, which are refused anyway
+        with warnings.catch_warnings(action="ignore"):  # about TorchScript archives, which are rejected anyway
             return torch.load(path, map_location="cpu", weights_only=True)
     except SafetensorError as error:
         raise ValueError(f"{path} is damaged ({error}); copy it again.") from error
     except (OSError, MemoryError):
         raise
     except Exception as error:  # a damaged or hostile pickle may fail in any opcode, with any type of error
-        for pattern, found in REFUSALS.items():
-            if asked := re.search(pattern, str(error)):
-                found = found.format(*asked.groups())
-                raise ValueError(f"{path} is not read: it {found}, and only tensors are; {SAVE_STATE}.") from None
+        for pattern, reason in REFUSALS.items():
+            if match := re.search(pattern, str(error)):
+                reason = reason.format(*match.groups())
+                raise ValueError(f"{path} is not read: it {reason}; expected only tensors: {SAVE_STATE}.") from None
         raise ValueError(
-            f"{path} is empty, damaged or no file of weights (neither safetensors nor tensors as torch.save writes them); "
+            f"{path} is empty, damaged or not a weights file (neither safetensors nor tensors written by torch.save); "
             f"copy it again, or {SAVE_STATE}."
         ) from error
 
@@ -146,35 +153,50 @@ def _kind(value) -> str:
 def build_model(
     conversion: Conversion, state: State, source: str, labels: list[str] | None, fields: dict
 ) -> tuple[AffectPreTrainedModel, list[str]]:
-    """The model with the weights of a public state dict, and the names of those that were dropped.
+    """Build the model with the weights of a public state dict.
+
+    Args:
+        conversion: table of the architecture.
+        state: public state dict.
+        source: name of the file, for error messages.
+        labels: names of the labels; None: those of the authors' code.
+        fields: fields of the config that the shapes do not determine.
+
+    Returns:
+        The model in evaluation mode, and the public names that were dropped.
 
     Raises:
-        ValueError: another code's checkpoint, missing or surplus names, wrong shapes, values, labels or fields.
+        ValueError: the checkpoint is of other code, or names, shapes, values, labels or fields do not fit.
     """
     code = conversion.model_class.__name__.removesuffix("ForAffect")
     try:
-        told = conversion.read_fields({name: tuple(value.shape) for name, value in state.items()}, labels)
+        known_fields = conversion.read_fields({name: tuple(value.shape) for name, value in state.items()}, labels)
     except (KeyError, IndexError) as error:
         at = f"has no `{error.args[0]}`" if isinstance(error, KeyError) else "has tensors of other ranks"
-        raise ValueError(f"{source} {at}, so it is no checkpoint of the public code of {code}; give one.") from None
-    if known := sorted(told.keys() & fields.keys()):
-        raise ValueError(f"The weights and labels already tell `{known[0]}` ({told[known[0]]!r}); leave it out.")
+        raise ValueError(
+            f"{source} {at}, so it is not a checkpoint of the public code of {code}; check the file and the architecture."
+        ) from None
+    if known := sorted(known_fields.keys() & fields.keys()):
+        raise ValueError(
+            f"The weights and labels already determine `{known[0]}` ({known_fields[known[0]]!r}); leave it out."
+        )
     try:
-        config = conversion.model_class.config_class.reference(**told | fields)
+        config_class: Any = conversion.model_class.config_class  # has a preset `reference`, as every converted one
+        config = config_class.reference(**known_fields | fields)
     except StrictDataclassError as error:
         raise ValueError(
-            f"These weights and fields make no configuration of {code}: {validation_reason(error)}."
+            f"These weights and fields are not a valid configuration of {code}: {validation_reason(error)}."
         ) from None
     with torch.device("meta"):  # the weights come from the file
         model = conversion.model_class(config)
     wanted = {name: conversion.get_public_name(name) for name in model.state_dict()}
     dropped = [name for name in state if re.fullmatch(conversion.unused, name)]
-    advice = f"convert the file as the public code of {code} saved it"
+    advice = f"convert the unchanged file of the public code of {code}"
     if missing := [name for name in wanted.values() if name not in state]:
         raise ValueError(f"{source} lacks {summarize(missing)}; {advice}.")
     used = {*wanted.values(), *dropped}
     if surplus := [name for name in state if name not in used]:
-        raise ValueError(f"{source} also has {summarize(surplus)}, of which {code} has no use; {advice}.")
+        raise ValueError(f"{source} also has {summarize(surplus)}, which {code} does not use; {advice}.")
     weights, wrong = {}, []
     for name, like in model.state_dict().items():
         value = conversion.convert_weight(name, state[wanted[name]].detach())
@@ -182,23 +204,23 @@ def build_model(
         if value.shape != like.shape:
             wrong.append(f"{wanted[name]} {tuple(value.shape)} instead of {tuple(like.shape)}")
     if wrong:
-        raise ValueError(f"{source} has shapes that do not fit each other: {summarize(wrong)}; {advice}.")
+        raise ValueError(f"{source} has inconsistent shapes: {summarize(wrong)}; {advice}.")
     if infinite := [wanted[name] for name, value in weights.items() if not value.isfinite().all()]:
         raise ValueError(
-            f"{source} has values that are not finite in {summarize(infinite)}; give one that was trained well."
+            f"{source} has non-finite values in {summarize(infinite)}; choose a checkpoint from a training that converged."
         )
     model.load_state_dict(weights, assign=True)
     return model.eval(), dropped
 
 
 def format_report(record: dict, folder: str | Path) -> str:
-    """What `convert` did, in lines for a reader: what was made, dropped and assumed, and what to do next."""
+    """Format the record of `convert` for the console: the model, dropped tensors, assumed fields and the next step."""
     sizes = ", ".join(f"{modality} {size}" for modality, size in record["feature_sizes"].items())
     return "\n".join([
         f"{record['config_class']}, {record['parameters']:,} parameters: {folder}",
         *([f"dropped {len(record['dropped'])} tensors that the public code never uses:"] if record["dropped"] else []),
         *(f"  {name} {tuple(shape)}" for name, shape in record["dropped"].items()),
-        *(f"assumed {name} {value}, which weights do not tell; was it another, convert with --set {name}=..."
+        *(f"assumed {name} {value}, which the weights do not determine; if it was different, convert with --set {name}=..."
           for name, value in record["assumed"].items()),
         f"next: mm-affect evaluate --model {folder} --rows <rows of the features it was trained on: {sizes}>",
     ])  # fmt: skip

@@ -1,8 +1,8 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""A checkpoint, as a rule a finished run, to the Hub, and back: `push` uploads what a user needs, `pull` fetches it and checks what came.
+"""Upload of checkpoints and finished runs to the Hub (`push`), and verified download (`pull`).
 
-Differs from `HfApi.upload_folder`, which may make several commits of one folder: here one commit holds all, so that nobody ever
-sees weights without their config. What was uploaded before a connection broke is not uploaded again.
+Unlike `HfApi.upload_folder`, which may split a folder into several commits, everything is uploaded in one commit, so that
+weights are never visible without their config. After a broken connection, completed uploads are not repeated.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ PUBLISHED = [
     ".eval_results/*",
 ]
 FETCHED = [*PUBLISHED, "model*.safetensors*"]
-MARKERS = {"config.json": "mm_affect_", "processor_config.json": "AffectProcessor"}  # a file of ours holds this text
+MARKERS = {"config.json": "mm_affect_", "processor_config.json": "AffectProcessor"}  # text that identifies our files
 IGNORED_FILES = (".gitattributes", ".gitignore", "README.md", "LICENSE")
 
 
@@ -46,27 +46,28 @@ def push(
     with_code: bool = False,
     api: HfApi | None = None,
 ) -> str:
-    """Upload checkpoint, processor, card, results and plots of a run in one commit; returns the commit's address.
+    """Upload checkpoint, processor, card, results and plots of a run in one commit and return the URL of the commit.
 
-    The seeds' own checkpoints and the optimizer's state stay here. Pushing the same folder again changes nothing.
+    Checkpoints of single seeds and optimizer states are not uploaded. Pushing the same folder again changes nothing.
 
     Args:
-        folder: output folder of a finished run, or of a checkpoint without one: pretrained, or converted.
-        repo_id: `"organization/name"`; made if it does not exist.
-        revision: branch; made if it does not exist. Default: main.
-        with_code: whether the model's code goes along, see `remote_code`; the folder stays as it is.
-        api: where to; default: the Hub with the token of `hf auth login`.
+        folder: output folder of a finished run, or a pretrained or converted checkpoint.
+        repo_id: `"organization/name"`; created if it does not exist.
+        private: True if a new repository is private.
+        revision: branch; created if it does not exist. Default: main.
+        with_code: also upload the code of the model, see `remote_code`; the folder is not changed.
+        api: client; default: the Hub with the token of `hf auth login`.
 
     Raises:
-        FileNotFoundError: the run is not finished, or something of the checkpoint is missing.
-        ValueError: damaged weights, or see `upload`.
+        FileNotFoundError: the run is not finished, or a file of the checkpoint is missing.
+        ValueError: the weights are damaged; see also `upload`.
         OSError: see `upload`.
     """
     folder = Path(folder)
     for name in (*REQUIRED, *(RUN_FILES if (folder / "run.json").is_file() else ())):
         if not (folder / name).is_file():
             raise FileNotFoundError(
-                f"{folder} has no {name}, so it is neither a finished run nor a whole checkpoint; train it before pushing."
+                f"{folder} has no {name}, so it is neither a finished run nor a complete checkpoint; finish training before pushing."
             )
     try:
         with safe_open(folder / "model.safetensors", framework="np"):
@@ -95,15 +96,22 @@ def upload(
     revision: str | None = None,
     api: HfApi | None = None,
 ) -> str:
-    """The files of a folder that match, in one commit to a repository, which is made if need be; returns its address.
+    """Upload the matching files of a folder in one commit and return the URL of the commit.
 
     Args:
-        ours: `{file: text}`; a repository that holds files already must have one of these files with this text in it.
-        gated: whether access has to be granted to each reader.
+        folder: folder to upload.
+        patterns: names of files, `*` matches within a folder; see `matches`.
+        repo_id: `"organization/name"`; created if it does not exist.
+        ours: `{file: text}`; a repository with files is accepted only if one of these files contains its text.
+        repo_type: `"model"` or `"dataset"`.
+        private: True if a new repository is private.
+        gated: True if every reader has to be granted access.
+        revision: branch; created if it does not exist. Default: main.
+        api: client; default: the Hub with the token of `hf auth login`.
 
     Raises:
-        ValueError: the repository holds something else, or everybody can read what is to be private.
-        OSError: what the Hub, or the way there, does not allow; see `hub_errors.readable_errors`.
+        ValueError: the repository holds other files, or is public although `private` is requested.
+        OSError: the Hub refuses or cannot be reached; see `hub_errors.readable_errors`.
     """
     api = api or HfApi()
     where: dict[str, Any] = {"repo_id": repo_id, "repo_type": repo_type}
@@ -112,12 +120,13 @@ def upload(
     additions = [CommitOperationAdd(name, str(folder / name)) for name in names]
     with readable_errors(api, writing=True, **where):
         with_retries(api.create_repo, **where, private=private or None, exist_ok=True)
-        found = with_retries(api.repo_info, **where)
-        if private and not found.private:
+        repository = with_retries(api.repo_info, **where)
+        if private and not repository.private:
             raise ValueError(
                 f"{repo_id} exists and is public; make it private in its settings on the Hub, or push to another name."
             )
-        _check_ours(api, {file.rfilename for file in found.siblings or ()} - {*IGNORED_FILES}, ours, **where)
+        files = repository.siblings or ()  # type: ignore[union-attr]  # only kernels have none
+        _check_ours(api, {file.rfilename for file in files} - {*IGNORED_FILES}, ours, **where)
         if gated:
             with_retries(api.update_repo_settings, **where, gated="manual")
         if revision is not None:
@@ -129,33 +138,34 @@ def upload(
 
 
 def matches(name: str, patterns: list[str]) -> bool:
-    """Whether the name of a file is one of these, in the same folder: `*` is no `/`."""
+    """Return True if the name of a file matches one of the patterns; `*` does not match `/`."""
     return any(fnmatchcase(name, pattern) and name.count("/") == pattern.count("/") for pattern in patterns)
 
 
 def _check_ours(api: HfApi, there: set[str], ours: dict[str, str], repo_id: str, repo_type: str) -> None:
-    """Refuse a repository that holds files, none of which says that it is one of ours."""
+    """Raise a ValueError if the repository holds files, but none that identifies it as ours."""
     for name in sorted(there & ours.keys()):
         if ours[name] in Path(api.hf_hub_download(repo_id, name, repo_type=repo_type)).read_text(encoding="utf-8"):
             return
     if there:
         raise ValueError(
-            f"{repo_id} exists and holds something else (such as {min(there)}); nothing was uploaded. Push to another "
-            "name, or remove what is there first."
+            f"{repo_id} exists and holds other files (such as {min(there)}); nothing was uploaded. Push to another "
+            "name, or delete these files first."
         )
 
 
 def pull(name: str, revision: str | None = None, api: HfApi | None = None) -> Path:
-    """The local folder of a published checkpoint: its files of that revision, downloaded if they are not in the cache.
+    """Download a published checkpoint, unless it is in the cache, and return its local folder.
 
-    Every file is compared with the hash that the Hub gives it; a damaged one is thrown away, and fetched by the next try.
+    Every file is verified against its hash on the Hub. A damaged file is deleted, so that the next call downloads it again.
 
     Args:
         name: `"organization/name"`, or `"organization/name@revision"`.
-        revision: branch, tag or sha of a commit; default: that of the name, or the newest on main.
+        revision: branch, tag or commit hash; default: the revision in the name, or the newest commit on main.
+        api: client; default: the Hub with the token of `hf auth login`.
 
     Raises:
-        ValueError: the repository holds no model of ours, or a file that came is not the one that the Hub has.
+        ValueError: the repository is not a model of mm_affect, or a downloaded file is damaged.
         OSError: no such repository or revision, no permission, no network; see `hub_errors.readable_errors`.
     """
     api = api or HfApi()
@@ -167,8 +177,8 @@ def pull(name: str, revision: str | None = None, api: HfApi | None = None) -> Pa
         if not config.is_file():
             raise ValueError(f"{repo_id} on the Hub is not a model (it has no config.json).")
         _check_hash(config, repo_id)
-        if MARKERS["config.json"] not in config.read_text(encoding="utf-8"):  # before its weights are fetched
-            raise ValueError(f"{repo_id} on the Hub is a model of another architecture; give one that mm_affect made.")
+        if MARKERS["config.json"] not in config.read_text(encoding="utf-8"):  # before the weights are downloaded
+            raise ValueError(f"{repo_id} on the Hub is a model of another architecture; choose a model of mm_affect.")
         folder = Path(api.snapshot_download(repo_id, revision=revision, allow_patterns=FETCHED))
     if not any(folder.glob("model*.safetensors")):
         raise ValueError(f"{repo_id} on the Hub has no weights (model.safetensors), or they are not in the cache.")
@@ -178,11 +188,17 @@ def pull(name: str, revision: str | None = None, api: HfApi | None = None) -> Pa
 
 
 def pull_file(name: str, filename: str, api: HfApi | None = None) -> Path:
-    """One file of a published checkpoint, named as for `pull`, downloaded if it is not in the cache.
+    """Download one file of a published checkpoint, unless it is in the cache, and return its local path.
+
+    Args:
+        name: see `pull`.
+        filename: path of the file in the repository.
+        api: client; default: the Hub with the token of `hf auth login`.
 
     Raises:
         FileNotFoundError: the repository has no such file.
-        ValueError, OSError: as of `pull`.
+        ValueError: see `pull`.
+        OSError: see `pull`.
     """
     api = api or HfApi()
     repo_id, revision = parse_name(name)
@@ -195,29 +211,29 @@ def pull_file(name: str, filename: str, api: HfApi | None = None) -> Path:
 
 
 def parse_name(name: str, revision: str | None = None) -> tuple[str, str | None]:
-    """Repository and revision of `"organization/name"` or `"organization/name@revision"`."""
-    repo_id, _, of_name = name.partition("@")
-    return repo_id, revision or of_name or None
+    """Split `"organization/name@revision"` into repository and revision; an explicit `revision` wins."""
+    repo_id, _, suffix = name.partition("@")
+    return repo_id, revision or suffix or None
 
 
 def _check_hash(path: Path, repo_id: str) -> None:
-    """Compare a file of the cache with the hash that the Hub gives it: the name of what the path is a link to.
+    """Verify a cached file against its hash on the Hub, which is the name of the file that the path links to.
 
-    Where a file system has no links, the cache keeps no hash, and nothing can be compared.
+    On file systems without links the cache holds no hashes, and the file is not verified.
     """
     if not path.is_symlink():
         return
     blob = path.parent / os.readlink(path)
-    if len(blob.name) in (40, 64) and _hash_of(path, sha256=len(blob.name) == 64) != blob.name:
+    if len(blob.name) in (40, 64) and _compute_hash(path, sha256=len(blob.name) == 64) != blob.name:
         blob.unlink()
         path.unlink()
-        raise ValueError(f"{path.name} of {repo_id} was damaged on its way and is thrown away; try again.")
+        raise ValueError(f"{path.name} of {repo_id} was damaged in transfer and has been deleted; try again.")
 
 
-def _hash_of(path: Path, sha256: bool) -> str:
-    """The hash by which the Hub names a file: sha256 of a large one, git's of the others."""
-    found = hashlib.sha256() if sha256 else hashlib.sha1(b"blob %d\0" % path.stat().st_size)
+def _compute_hash(path: Path, sha256: bool) -> str:
+    """Compute the hash that the Hub names a file by: sha256 for large files, that of git for others."""
+    digest = hashlib.sha256() if sha256 else hashlib.sha1(b"blob %d\0" % path.stat().st_size)
     with open(path, "rb") as file:
         while block := file.read(2**20):
-            found.update(block)
-    return found.hexdigest()
+            digest.update(block)
+    return digest.hexdigest()

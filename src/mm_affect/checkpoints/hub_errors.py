@@ -1,10 +1,12 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""What can go wrong with the Hub: told in one sentence that says what to do, or waited for."""
+"""Errors of the Hub: requests are retried while it is busy, other errors become one sentence that says what to do."""
 
 import contextlib
 import json
 import logging
 import time
+from collections.abc import Callable
+from typing import TypeVar
 
 from huggingface_hub import HfApi, constants, get_token
 from huggingface_hub.errors import (
@@ -20,17 +22,27 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import parse_ratelimit_headers
 
 
-KINDS = {"model": "model", "dataset": "data set", "space": "Space"}
+KINDS = {"model": "model", "dataset": "dataset", "space": "Space"}
 BUSY = (408, 429, 500, 502, 503, 504)
 WAITS = (1, 2, 4, 8)  # seconds before another try, unless the Hub says how long
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
 
-def with_retries(call, *arguments, **options):
-    """The result of a request that huggingface_hub sends once only, tried again while the Hub is busy.
+def with_retries(call: Callable[..., T], *arguments, **options) -> T:
+    """Call a function of `HfApi` that does not retry by itself, and retry it while the Hub is busy.
 
-    It waits as long as the Hub says, if it does. (Uploads and downloads of files huggingface_hub repeats by itself.)
+    The delay is the one that the Hub asks for, if any. (huggingface_hub itself retries uploads and downloads of files.)
+
+    Args:
+        call: function to call.
+        arguments: its positional arguments.
+        options: its keyword arguments.
+
+    Returns:
+        The result of the call.
     """
     for wait in WAITS:
         try:
@@ -39,7 +51,7 @@ def with_retries(call, *arguments, **options):
             if error.response.status_code not in BUSY:
                 raise
             wait = _get_retry_delay(error.response.headers) or wait
-        except json.JSONDecodeError:  # a page for people instead of an answer
+        except json.JSONDecodeError:  # an HTML page instead of an answer
             pass
         logger.warning("The Hub is busy; trying again in %d s.", wait)
         time.sleep(wait)
@@ -47,7 +59,7 @@ def with_retries(call, *arguments, **options):
 
 
 def _get_retry_delay(headers) -> int | None:
-    """After how many seconds the Hub will listen again; None if it does not say."""
+    """Return the seconds after which the Hub accepts requests again; None if it does not say."""
     limit, after = parse_ratelimit_headers(headers), headers.get("Retry-After", "")
     if limit is not None and limit.remaining == 0:
         return limit.reset_in_seconds + 1  # it counts in whole seconds
@@ -58,46 +70,49 @@ def _get_retry_delay(headers) -> int | None:
 def readable_errors(
     api: HfApi, repo_id: str, repo_type: str = "model", revision: str | None = None, writing: bool = False
 ):
-    """Errors of huggingface_hub within become one sentence each.
+    """Context manager that turns errors of huggingface_hub into built-in exceptions with a one-sentence message.
+
+    Args:
+        api: the client in use.
+        repo_id: repository, for the message.
+        repo_type: `"model"`, `"dataset"` or `"space"`.
+        revision: revision, for the message.
+        writing: True if the block uploads.
 
     Raises:
-        FileNotFoundError: there is no such repository or revision, or not in the cache while there is no network.
-        PermissionError: no token, one that is refused, or one that does not allow this.
-        ConnectionError: no answer, or one that says that the Hub cannot help now.
-        ValueError: the name cannot be one of the Hub, or a repository of this name is of another kind.
+        FileNotFoundError: there is no such repository or revision, or it is not in the cache while offline.
+        PermissionError: there is no token, or the token is invalid or lacks the permission.
+        ConnectionError: no answer, or the Hub cannot serve the request now.
+        ValueError: the name is not a valid repository name, or the repository is of another type.
     """
     try:
         yield
     except HFValidationError as error:
-        raise ValueError(
-            f"{repo_id!r} is not a name that a repository can have; expected organization/name."
-        ) from error
+        raise ValueError(f"{repo_id!r} is not a valid repository name; expected organization/name.") from error
     except (HTTPError, OfflineModeIsEnabled, LocalEntryNotFoundError, json.JSONDecodeError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not isinstance(error.__cause__, HTTPError):
-            raise  # but for what a failed upload of a large file becomes
+            raise  # except for failed uploads of large files
         raise _reason(error, api, repo_id, repo_type, revision, writing) from error
 
 
 def _reason(error, api, repo_id, repo_type, revision, writing) -> Exception:
-    """The error that tells what is the matter, and what to do."""
+    """Return the exception that says what is wrong and what to do."""
     what, answered = f"{KINDS[repo_type]} {repo_id}", _answered(error)
     status = None if answered is None else answered.response.status_code
     if constants.is_offline_mode():
-        held = "" if writing else f", and {what}{_at(revision)} is not in the cache"
-        return ConnectionError(f"HF_HUB_OFFLINE keeps this machine off the Hub{held}; unset it, and run this again.")
+        cached = "" if writing else f", and {what}{_at(revision)} is not in the cache"
+        return ConnectionError(f"HF_HUB_OFFLINE is set, so the Hub is not reached{cached}; unset it and try again.")
     if isinstance(error, GatedRepoError):
         return PermissionError(
-            f"{repo_id} is gated; ask for access at {api.endpoint}/{repo_id}, and log in with `hf auth login`."
+            f"{repo_id} is gated; request access at {api.endpoint}/{repo_id}, then log in with `hf auth login`."
         )
     if isinstance(error, RevisionNotFoundError):
         return FileNotFoundError(
-            f"The {what} has no revision {revision}; see {api.endpoint}/{repo_id} for those it has."
+            f"The {what} has no revision {revision}; see {api.endpoint}/{repo_id} for its revisions."
         )
     token = api.token or get_token()
     if status == 401 and token is not None:
-        return PermissionError(
-            "The Hub does not know this token; run `hf auth login`, or set HF_TOKEN to a valid one."
-        )
+        return PermissionError("The Hub rejects this token; run `hf auth login`, or set HF_TOKEN to a valid token.")
     if status == 401 and writing:
         return PermissionError("There is no token for the Hub; run `hf auth login`, or set HF_TOKEN.")
     if isinstance(error, RepositoryNotFoundError):
@@ -109,24 +124,24 @@ def _reason(error, api, repo_id, repo_type, revision, writing) -> Exception:
         )
     if status == 403:
         return PermissionError(
-            f"This token may not {'write to' if writing else 'read'} {repo_id}; use one that may (`hf auth login`), or "
-            "another name."
+            f"This token has no permission to {'write to' if writing else 'read'} {repo_id}; use another token (`hf auth login`) or "
+            "another repository name."
         )
     if status in (409, 412):
-        return ConnectionError(f"Somebody else changed {repo_id} at the same time ({status}); run this again.")
+        return ConnectionError(f"{repo_id} was changed at the same time ({status}); try again.")
     if status == 429:
-        return ConnectionError("The Hub asks for fewer requests (429); run this again in some minutes.")
+        return ConnectionError("The Hub limits the rate of requests (429); try again in a few minutes.")
     if answered is not None:
-        told = " ".join((answered.server_message or "").split())
+        message = " ".join((answered.server_message or "").split())
         return ConnectionError(
-            f"The Hub cannot do this now (status {status}{told and ': ' + told}); run this again later."
+            f"The Hub cannot process the request now (status {status}{message and ': ' + message}); try again later."
         )
-    kept = "what was uploaded is not uploaded again" if writing else "what is complete is kept"
-    return ConnectionError(f"No answer from {api.endpoint}; check the network, and run this again ({kept}).")
+    kept = "completed uploads are not repeated" if writing else "completed downloads are kept"
+    return ConnectionError(f"No answer from {api.endpoint}; check the network and try again ({kept}).")
 
 
 def _answered(error) -> HfHubHTTPError | None:
-    """The answer that the error is, or came from; None if there was none."""
+    """Return the HTTP error that is, or caused, this error; None if the Hub did not answer."""
     while error is not None and not isinstance(error, HfHubHTTPError):
         error = error.__cause__
     return error

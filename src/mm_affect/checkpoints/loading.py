@@ -1,17 +1,20 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""A checkpoint of ours, by its folder or by its name on the Hub: where it is, and what it holds."""
+"""Loading of checkpoints of mm_affect from a folder or from the Hub."""
 
 from functools import cache
 from pathlib import Path
 
 
 def find_checkpoint(name: str | Path) -> Path:
-    """The folder itself, or that of the Hub's repository of this name, with `@revision` behind it if not the newest.
+    """Return the local folder of a checkpoint, downloading it from the Hub if necessary.
 
-    A name on the Hub stays the same commit as long as the process runs.
+    Within a process, a name on the Hub always refers to the same commit.
+
+    Args:
+        name: folder, or name on the Hub, optionally followed by `@revision`.
 
     Raises:
-        ValueError: there is neither.
+        ValueError: there is neither a folder nor a Hub repository of this name.
     """
     return Path(name) if Path(name).exists() else _pulled(str(name))
 
@@ -23,25 +26,26 @@ def _pulled(name: str) -> Path:
     try:
         return pull(name)
     except (ValueError, OSError) as error:
-        raise ValueError(f"{name} is not a checkpoint (no such folder, nor on the Hub): {error}") from error
+        raise ValueError(f"{name} is not a checkpoint (neither a folder nor on the Hub): {error}") from error
 
 
 def load_checkpoint(name: str | Path, **options):
-    """Model, evaluating, and processor of a checkpoint of ours that is whole.
+    """Load model and processor of a checkpoint; the model is in evaluation mode.
 
     Args:
-        name: as of `find_checkpoint`.
-        options: as of `from_pretrained`.
+        name: see `find_checkpoint`.
+        options: options of `from_pretrained`.
 
     Raises:
-        FileNotFoundError, ValueError: it is none, or something is missing or damaged.
+        FileNotFoundError: this is not a checkpoint, or a file is missing.
+        ValueError: the architecture is not of mm_affect, or the weights are damaged.
     """
     from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModel, AutoModelForPreTraining, AutoProcessor
 
     from ..models.configuration import AffectConfig
 
-    folder, advice = find_checkpoint(name), "give the output folder of `mm-affect train`"
+    folder, advice = find_checkpoint(name), "use the output folder of `mm-affect train`"
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(f"{name} is not a checkpoint (it has no config.json); {advice}.")
     try:
@@ -50,16 +54,18 @@ def load_checkpoint(name: str | Path, **options):
         raise FileNotFoundError(f"{name} is not a checkpoint (its config.json cannot be read); {advice}.") from error
     if not isinstance(config, AffectConfig):
         raise ValueError(
-            f"{name} is a checkpoint of another architecture ({config.model_type}); give one that mm_affect made."
+            f"{name} is a checkpoint of another architecture ({config.model_type}); use a checkpoint of mm_affect."
         )
     processor = AutoProcessor.from_pretrained(folder)
-    if not processor.modalities:  # what `AutoProcessor` makes of a folder without one
+    if not processor.modalities:  # the result of `AutoProcessor` for a folder without a processor
         raise FileNotFoundError(f"{name} has no processor (it has no processor_config.json); {advice}.")
-    pretrained = (config.architectures or [""])[0].endswith("ForPreTraining")  # with more parts than `AutoModel` reads
+    pretrained = (config.architectures or [""])[0].endswith(
+        "ForPreTraining"
+    )  # these have more parts than `AutoModel` loads
     try:
         model = (AutoModelForPreTraining if pretrained else AutoModel).from_pretrained(
             folder, config=config, **options
         )
     except SafetensorError as error:
-        raise ValueError(f"The weights in {name} are damaged ({error}); copy or train them again.") from error
+        raise ValueError(f"The weights in {name} are damaged ({error}); copy the files or train again.") from error
     return model.eval(), processor

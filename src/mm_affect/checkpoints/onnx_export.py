@@ -1,9 +1,9 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""A trained model as an ONNX graph, which runs without PyTorch: `export_onnx("runs/x", "exported")`.
+"""Export of a trained model as an ONNX graph that runs without PyTorch.
 
-Tracing, naming and saving are those of `transformers.exporters`. Ours are the inputs, whose number of rows and lengths stay
-free, what is answered, and LSTMs and GRUs, which it would unroll to the length of the sample: here they are one node each.
-What a model does differently while it is exported is in its own file, behind `exporting()`.
+`transformers.exporters` traces, names and saves the graph. This module defines the inputs, with a dynamic batch size and dynamic
+lengths, and the outputs, and replaces LSTMs and GRUs, which tracing would unroll to the length of the sample, by one node each.
+Code of a model that differs during the export is in the file of the model, guarded by `exporting()`.
 """
 
 import copy
@@ -23,23 +23,23 @@ from ..models.modeling import AffectPreTrainedModel
 
 
 SAMPLE_ROWS = 3
-SAMPLE_LENGTHS = {"text": 5, "audio": 7, "visual": 6}  # no two alike, and none stays in the graph
-GRAPH = {"model.onnx", "model.onnx.data", "config.json", "export.json"}  # an export without its processor
-QUANTIZED = ["MatMul", "Gemm", "LSTM"]  # what has nearly all weights
-GATES = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2)}  # where ONNX's gates are among PyTorch's
+SAMPLE_LENGTHS = {"text": 5, "audio": 7, "visual": 6}  # all different; none is fixed in the graph
+GRAPH = {"model.onnx", "model.onnx.data", "config.json", "export.json"}  # files of an export without processor
+QUANTIZED = ["MatMul", "Gemm", "LSTM"]  # operators with nearly all weights
+GATES = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2)}  # positions of the gates of ONNX in PyTorch
 
 
 class OnnxRecurrence(nn.Module):
-    """What stands in for an `nn.LSTM` or `nn.GRU`: one node of ONNX per layer, from zeros. It gives no last states."""
+    """Replacement of an `nn.LSTM` or `nn.GRU` by one ONNX node per layer, with zero initial states; returns no final states."""
 
-    def __init__(self, given: nn.LSTM | nn.GRU):
+    def __init__(self, module: nn.LSTM | nn.GRU):
         super().__init__()
-        self.kind, self.batch_first, self.layers = given.mode, given.batch_first, range(given.num_layers)
-        self.directions, self.hidden_size = 1 + given.bidirectional, given.hidden_size
+        self.kind, self.batch_first, self.layers = module.mode, module.batch_first, range(module.num_layers)
+        self.directions, self.hidden_size = 1 + module.bidirectional, module.hidden_size
         for layer in self.layers:
             weight, recurrent, *biases = (
                 torch.stack(
-                    [reorder_gates(getattr(given, name + ending), given.mode) for ending in self.endings(layer)]
+                    [reorder_gates(getattr(module, name + ending), module.mode) for ending in self.endings(layer)]
                 )
                 for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
             )
@@ -47,7 +47,7 @@ class OnnxRecurrence(nn.Module):
                 self.register_buffer(f"{name}{layer}", value.detach())
 
     def endings(self, layer: int) -> list[str]:
-        """Of the names of a layer's weights, for each direction."""
+        """Return the endings of the weight names of a layer, one per direction."""
         return [f"_l{layer}{direction}" for direction in ("", "_reverse")[: self.directions]]
 
     def forward(self, values):
@@ -57,21 +57,21 @@ class OnnxRecurrence(nn.Module):
             attributes["linear_before_reset"] = 1  # as in PyTorch
         values = values.transpose(0, 1) if self.batch_first else values
         for layer in self.layers:
-            given = (values, *(getattr(self, f"{name}{layer}") for name in ("weight", "recurrent", "bias")))
+            inputs = (values, *(getattr(self, f"{name}{layer}") for name in ("weight", "recurrent", "bias")))
             shape = (values.shape[0], self.directions, values.shape[1], self.hidden_size)
-            values = torch.onnx.ops.symbolic(self.kind, given, attributes, dtype=values.dtype, shape=shape)
+            values = torch.onnx.ops.symbolic(self.kind, inputs, attributes, dtype=values.dtype, shape=shape)
             values = values.transpose(1, 2).flatten(2)
         return values.transpose(0, 1) if self.batch_first else values, None
 
 
 def reorder_gates(weight: torch.Tensor, kind: str) -> torch.Tensor:
-    """The gates in the order of ONNX."""
+    """Return the gates in the order of ONNX."""
     parts = weight.chunk(len(GATES[kind]))
     return torch.cat([parts[gate] for gate in GATES[kind]])
 
 
 class OnnxOutputs(nn.Module):
-    """What the graph answers: the logits of every task and the fusion view."""
+    """Wrapper with the outputs of the graph: the logits of every task and the fusion view."""
 
     def __init__(self, model: AffectPreTrainedModel):
         super().__init__()
@@ -85,22 +85,25 @@ class OnnxOutputs(nn.Module):
 def export_onnx(
     model: AffectPreTrainedModel, folder: str | Path, processor=None, int8: bool = False, overwrite: bool = False
 ) -> Path:
-    """Write `model.onnx`, its weights `model.onnx.data`, `config.json` and, if given, the processor to a new folder.
+    """Export a model to a new folder: `model.onnx`, its weights `model.onnx.data`, `config.json` and the processor, if given.
 
-    The graph takes `<modality>` `(batch, length, size)` and `<modality>_mask` `(batch, length)` of every modality of the
-    model, or `input_ids` and `attention_mask` of a text encoder, all of them each time: a modality that is missing is one
-    masked step. Rows and lengths are free, and each modality has its own. It gives `logits.<task>` of every task, and
+    Inputs of the graph are `<modality>` `(batch, length, size)` and `<modality>_mask` `(batch, length)` for every modality of
+    the model, or `input_ids` and `attention_mask` for a text encoder. All are required; a missing modality is one masked step.
+    Batch size and lengths are dynamic, and every modality has its own length. Outputs are `logits.<task>` of every task and
     `pooler_output`.
 
     Args:
         model: a trained model.
-        folder: where to; it is written as a whole or not at all.
-        processor: the model's `AffectProcessor`.
-        int8: whether weights of matrix products become whole numbers of 8 bits; activations do when the graph runs.
-        overwrite: whether a folder that is there is replaced.
+        folder: output folder; written atomically.
+        processor: `AffectProcessor` of the model.
+        int8: quantize the weights of matrix products to 8 bits; activations are quantized at run time.
+        overwrite: replace an existing export.
+
+    Returns:
+        The folder.
 
     Raises:
-        FileExistsError: `folder` is there, or holds more than an export, and would not be replaced either.
+        FileExistsError: `folder` exists and `overwrite` is False, or it holds other files than an export.
         ImportError: the extra `[onnx]` is not installed.
     """
     folder = Path(folder)
@@ -109,7 +112,9 @@ def export_onnx(
             f"{folder} already exists; replace it (`--overwrite`, in Python `overwrite=True`), or choose another folder."
         )
     if folder.exists() and not (folder / "model.onnx").is_file():
-        raise FileExistsError(f"{folder} holds something else than a graph and is left alone; give another folder.")
+        raise FileExistsError(
+            f"{folder} exists and is not an export, so it is not overwritten; choose another folder."
+        )
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as place:
         written = Path(place) / "written"
@@ -118,41 +123,47 @@ def export_onnx(
             processor.save_pretrained(written)
         others = {path.name for path in folder.glob("*")} - {path.name for path in written.iterdir()} - GRAPH
         if others:
-            raise FileExistsError(f"{folder} holds something else ({min(others)}), too; give another folder.")
+            raise FileExistsError(
+                f"{folder} also holds other files ({min(others)}), so it is not overwritten; choose another folder."
+            )
         trace(model, int8).save_pretrained(written)
         put_in_place(written, folder)
     return folder
 
 
 def trace(model: AffectPreTrainedModel, int8: bool):
-    """The graph of a model, a `transformers.exporters.base.ExportedModel`."""
+    """Trace a model and return its graph, a `transformers.exporters.base.ExportedModel`.
+
+    Raises:
+        ImportError: the extra `[onnx]` is not installed.
+    """
     for package in ("onnx", "onnxscript", "onnxruntime"):
         if find_spec(package) is None:
-            raise ImportError(f"An export needs {package}, which is not installed: pip install 'mm_affect[onnx]'.")
+            raise ImportError(f"The export needs {package}, which is not installed: pip install 'mm_affect[onnx]'.")
     from transformers.exporters import OnnxConfig, OnnxExporter, OnnxRuntimeDynamicConfig, OnnxRuntimeQuantizer
 
     inputs, shapes = make_sample_inputs(model.config)
     quantizer = OnnxRuntimeQuantizer(OnnxRuntimeDynamicConfig(op_types_to_quantize=QUANTIZED)) if int8 else None
     config = OnnxConfig(dynamic_shapes=shapes, quantizer=quantizer)
-    traceable = OnnxOutputs(copy.deepcopy(model).cpu().float()).eval()  # any module with a config will do
+    traceable = OnnxOutputs(copy.deepcopy(model).cpu().float()).eval()  # the exporter accepts any module with a config
     for name, module in list(traceable.named_modules()):
         if type(module) in (nn.LSTM, nn.GRU):
             traceable.set_submodule(name, OnnxRecurrence(module))
-    with redirect_stdout(io.StringIO()):  # torch.onnx tells there how far it is
+    with redirect_stdout(io.StringIO()):  # torch.onnx prints its progress
         return OnnxExporter().export(traceable, dict(inputs), config)  # type: ignore[arg-type]
 
 
 def make_sample_inputs(config) -> tuple[dict[str, torch.Tensor], dict[str, dict]]:
-    """Inputs to trace a model with, and which of their sides are free: rows and lengths, as far as the model allows."""
+    """Return inputs to trace a model with, and their dynamic dimensions (batch and length)."""
     inputs: dict[str, torch.Tensor] = {}
     for m in config.modalities:
         inputs |= make_modality_inputs(config, m, torch.ones(SAMPLE_ROWS, SAMPLE_LENGTHS[m], dtype=torch.bool))
-    free = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
-    return inputs, dict.fromkeys(inputs, free)
+    dynamic = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
+    return inputs, dict.fromkeys(inputs, dynamic)
 
 
 def make_modality_inputs(config, modality: str, mask: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Random values of a modality, or tokens, as the model takes them, with their mask `(batch, length)`."""
+    """Return random features of a modality, or tokens, under their argument names, with the mask `(batch, length)`."""
     if modality == "text" and config.text_config is not None:
         tokens = torch.randint(config.text_config.vocab_size, mask.shape)
         return {"input_ids": tokens, "attention_mask": mask.long()}
@@ -160,8 +171,11 @@ def make_modality_inputs(config, modality: str, mask: torch.Tensor) -> dict[str,
 
 
 def measure_difference(model: AffectPreTrainedModel, folder: str | Path) -> float:
-    """Between the answers of a model and of its graph in `folder`, to random rows of a number and a length that it was not
-    traced with: padded on either side, with masked steps inside, and one with the first modality alone."""
+    """Return the maximum absolute difference between the outputs of a model and of its graph in `folder`.
+
+    Inputs are random, with another batch size and length than the graph was traced with: rows padded on either side, rows with
+    masked steps inside, and one row with only the first modality.
+    """
     from onnxruntime import InferenceSession
 
     mask = torch.rand(5, 17) > 0.2
@@ -171,10 +185,10 @@ def measure_difference(model: AffectPreTrainedModel, folder: str | Path) -> floa
         inputs |= make_modality_inputs(model.config, m, mask)
         mask = mask.index_fill(0, torch.tensor(4), False)
     session = InferenceSession(str(Path(folder) / "model.onnx"))
-    found = session.run(None, {given.name: inputs[given.name].numpy() for given in session.get_inputs()})
+    computed = session.run(None, {entry.name: inputs[entry.name].numpy() for entry in session.get_inputs()})
     with torch.inference_mode():
         expected = copy.deepcopy(model).cpu().float().eval()(**inputs)
-    answers = {f"logits.{task}": logits for task, logits in expected.logits.items()}
-    answers["pooler_output"] = expected.pooler_output
-    pairs = zip(session.get_outputs(), found, strict=True)
-    return float(np.max([np.abs(value - answers[output.name].numpy()).max() for output, value in pairs]))
+    outputs = {f"logits.{task}": logits for task, logits in expected.logits.items()}
+    outputs["pooler_output"] = expected.pooler_output
+    pairs = zip(session.get_outputs(), computed, strict=True)
+    return float(np.max([np.abs(value - outputs[output.name].numpy()).max() for output, value in pairs]))

@@ -1,12 +1,12 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Checkpoints that carry their own code, and load where mm_affect is not installed.
+"""Checkpoints that contain their own code, and load without mm_affect installed.
 
     AutoModel.from_pretrained(folder, trust_remote_code=True)   # also AutoConfig, AutoProcessor, AutoFeatureExtractor
 
-transformers follows imports of sibling files only, so the modules that an architecture and the processor need are copied flat
-beside `config.json`, with their relative imports rewritten, and `auto_map` names the file of each class. They need torch,
-transformers, numpy and scipy, and for clips the packages of the extras `audio` and `video`. Where mm_affect is imported, its own
-classes are used, whatever a checkpoint carries.
+transformers only follows imports between files of one folder. The modules that an architecture and the processor need are
+therefore copied beside `config.json`, with their relative imports rewritten, and `auto_map` names the file of each class. They
+require torch, transformers, numpy and scipy, and for raw clips the packages of the extras `audio` and `video`. If mm_affect is
+imported, its own classes are used instead.
 """
 
 import json
@@ -14,6 +14,7 @@ import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from transformers import MODEL_FOR_PRETRAINING_MAPPING, MODEL_MAPPING, AutoConfig
 
@@ -27,28 +28,28 @@ RELATIVE_IMPORT = re.compile(r"^( *)from (\.+)([\w.]+) import", re.MULTILINE)
 
 
 def add_code(folder: str | Path) -> list[str]:
-    """Write the code that a checkpoint needs into its folder, and `auto_map` into its configs.
+    """Copy the code that a checkpoint needs into its folder, and add `auto_map` to its configs.
 
     Args:
-        folder: a saved model with its processor, if it has one. Adding the code again brings it up to date.
+        folder: a saved model, with or without its processor. Code from an earlier call is replaced.
 
     Returns:
-        The names of the files that were written: modules, `config.json` and `processor_config.json`.
+        The names of the files written: modules, `config.json` and `processor_config.json`.
 
     Raises:
-        ValueError: the folder holds the model of another package.
-        OSError: the folder has no `config.json` that can be read.
+        FileNotFoundError: the folder has no `config.json`.
+        ValueError: the model is not of mm_affect.
     """
     folder = Path(folder)
     if not (folder / "config.json").is_file():
-        raise FileNotFoundError(f"{folder} has no config.json, so it is no saved model; save one there first.")
+        raise FileNotFoundError(f"{folder} has no config.json, so it is not a saved model; save the model first.")
     config = AutoConfig.from_pretrained(folder)
     if not isinstance(config, AffectConfig):
         raise ValueError(
-            f"{folder} holds a model of type {config.model_type!r}, whose code mm_affect does not have; give a checkpoint "
-            "of one of its architectures."
+            f"{folder} holds a model of type {config.model_type!r}, which is not an architecture of mm_affect; choose one "
+            "of its checkpoints."
         )
-    classes = {
+    classes: dict[str, Any] = {  # transformers declares its mappings with pairs of classes
         "AutoConfig": type(config),
         "AutoModel": MODEL_MAPPING[type(config)],
         "AutoProcessor": AffectProcessor,
@@ -70,15 +71,21 @@ def add_code(folder: str | Path) -> list[str]:
 
 
 def find_source_file(kind: type) -> Path:
-    """The file that defines a class of ours."""
+    """Return the source file that defines a class of mm_affect."""
     return Path(str(sys.modules[kind.__module__].__file__))
 
 
 def flatten_code(modules: Iterable[Path]) -> dict[str, str]:
-    """These modules and all that they import from each other, as files of one folder: name to content.
+    """Collect modules and all their relative imports as files of one folder, with the imports rewritten.
+
+    Args:
+        modules: paths of the modules.
+
+    Returns:
+        Content by file name.
 
     Raises:
-        ValueError: two of them have the same name.
+        ValueError: two modules have the same file name.
     """
     code: dict[str, str] = {}
     origin: dict[str, Path] = {}
@@ -86,13 +93,15 @@ def flatten_code(modules: Iterable[Path]) -> dict[str, str]:
     while waiting:
         path = waiting.pop()
         if origin.setdefault(path.name, path) != path:
-            raise ValueError(f"{path} and {origin[path.name]} cannot lie in one folder; rename one of them.")
+            raise ValueError(
+                f"{path} and {origin[path.name]} have the same file name, so they cannot be copied into one folder; rename one of them."
+            )
         if path.name in code:
             continue
         text = path.read_text(encoding="utf-8")
         for _, dots, module in RELATIVE_IMPORT.findall(text):
             waiting.append(path.parents[len(dots) - 1].joinpath(*module.split(".")).with_suffix(".py"))
         code[path.name] = RELATIVE_IMPORT.sub(
-            lambda found: f"{found[1]}from .{found[3].rpartition('.')[2]} import", text
+            lambda match: f"{match[1]}from .{match[3].rpartition('.')[2]} import", text
         )
     return code

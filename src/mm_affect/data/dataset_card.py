@@ -6,7 +6,7 @@ from pathlib import Path
 
 from huggingface_hub import DatasetCard, DatasetCardData
 
-from .licenses import license_of_card
+from .licenses import make_license_fields
 from .record import CorpusRecord
 from .schema import describe_weak_labels
 from .splits import describe_protocol
@@ -55,7 +55,7 @@ def _made_by(corpus: CorpusRecord, modality: str) -> str:
 def _front_matter(corpus: CorpusRecord) -> DatasetCardData:
     splits = [{"split": split, "path": f"{split}-*.parquet"} for split, count in corpus.counts.items() if count]
     rows = sum(count or 0 for count in corpus.counts.values())
-    known_license: dict = license_of_card(corpus.license) if corpus.license else {"license": "unknown"}
+    known_license: dict = make_license_fields(corpus.license) if corpus.license else {"license": "unknown"}
     return DatasetCardData(
         pretty_name=corpus.name,
         tags=["mm_affect", "multimodal", "affect-recognition"] + (["synthetic-data"] if corpus.synthetic else []),

@@ -10,7 +10,7 @@ HUB_LICENSES = (
 )
 
 
-def license_of_card(license: str) -> dict[str, str]:
+def make_license_fields(license: str) -> dict[str, str]:
     """Return `license`, and `license_name` where the Hub has no identifier for the license."""
     identifier = license.strip().lower().replace(" ", "-")
     return (

@@ -1,14 +1,15 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Model cards: results.json, and notes, through one template into a README.md for the Hub."""
+"""Model cards: results.json and notes, rendered by one template as the README.md of a Hub repository."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import yaml
 from huggingface_hub import EvalResult, EvalResultEntry, ModelCard, ModelCardData, eval_result_entries_to_yaml
 
 from ..data.corpora.registry import CORPORA, get_corpus
-from ..data.licenses import license_of_card, slug
+from ..data.licenses import make_license_fields, slug
 from ..data.schema import describe_weak_labels
 from ..data.splits import describe_protocol
 from ..files import write_atomically
@@ -18,16 +19,19 @@ from .results import SUBSETS, CorpusSummary, Results, Score, format_markdown_tab
 
 
 TEMPLATE = Path(__file__).parents[1] / "templates" / "model_card.md"
-EVALUATIONS = Path(".eval_results") / "mm_affect.yaml"
+EVALUATION_FILE = Path(".eval_results") / "mm_affect.yaml"
 
 
 def write_card(results: Results, folder: str | Path) -> Path:
     """Write `folder/README.md` from the results of a run and return its path.
 
-    Where the folder holds the checkpoint, the card shows what its own example prints. Where the results name a data set of the
-    Hub (`corpus.hub_dataset`), `folder/.eval_results/mm_affect.yaml` reports the scores to it; the Hub knows no such report on
-    data that it does not hold, so there is none otherwise. The card's notes are those in the results, then those of a person in
-    `folder/notes.md`, as far as they are.
+    If the folder holds the checkpoint, the card includes the output of its usage example. If the results name a Hub dataset
+    (`corpus.hub_dataset`), the scores are also written to `folder/.eval_results/mm_affect.yaml`, which the Hub lists beside that
+    dataset. The notes of the card are those in the results, followed by `folder/notes.md` if it exists.
+
+    Args:
+        results: results of the run.
+        folder: folder of the checkpoint or of the card.
     """
     folder = Path(folder)
     notes = [results.notes]
@@ -35,7 +39,7 @@ def write_card(results: Results, folder: str | Path) -> Path:
         notes.append((folder / "notes.md").read_text(encoding="utf-8"))
     modalities, extractors = results.full_subset.split("+"), results.corpus.extractors or {}
     raw_input = all(m in extractors for m in modalities)
-    said = raw_input and "text" in modalities
+    has_transcript = raw_input and "text" in modalities
     card = ModelCard.from_template(
         _front_matter(results),
         template_path=str(TEMPLATE),
@@ -47,8 +51,8 @@ def write_card(results: Results, folder: str | Path) -> Path:
         modalities=" + ".join(modalities),
         modality_names=modalities,
         raw_input=raw_input,
-        said=said,
-        example=example_output(folder, said) if (folder / "model.safetensors").is_file() else "",
+        has_transcript=has_transcript,
+        example=run_example(folder, has_transcript) if (folder / "model.safetensors").is_file() else "",
         notes="\n\n".join(notes).strip(),
         seeds=list(results.seeds),
         best=results.best,
@@ -72,32 +76,40 @@ def write_card(results: Results, folder: str | Path) -> Path:
     write_atomically(folder / "README.md", str(card).rstrip() + "\n")
     if results.corpus.hub_dataset:
         write_atomically(
-            folder / EVALUATIONS, yaml.safe_dump(_evaluations(results), sort_keys=False, allow_unicode=True)
+            folder / EVALUATION_FILE,
+            yaml.safe_dump(
+                _make_evaluation_entries(results, results.corpus.hub_dataset), sort_keys=False, allow_unicode=True
+            ),
         )
     return folder / "README.md"
 
 
-def example_output(folder: Path, said: bool) -> str:
-    """What the card's example prints with the checkpoint in the folder; `said`: its clip is a transcript, else features."""
+def run_example(folder: Path, has_transcript: bool) -> str:
+    """Run the usage example of the card with the checkpoint in the folder and return its output.
+
+    Args:
+        folder: folder of the checkpoint.
+        has_transcript: True if the input of the example is a transcript, False if it is features.
+    """
     import torch
     from transformers import AutoModel, AutoProcessor
 
     model, processor = AutoModel.from_pretrained(folder).eval(), AutoProcessor.from_pretrained(folder)
     features = {modality: [[1.0] * size] * 8 for modality, size in processor.feature_sizes.items()}
     with torch.no_grad():
-        logits = model(**processor([{"transcript": "what a lovely day"} if said else features])).logits
+        logits = model(**processor([{"transcript": "what a lovely day"} if has_transcript else features])).logits
     return "\n".join(f"{task} {[round(v, 2) for v in values.flatten().tolist()]}" for task, values in logits.items())
 
 
 def describe_start(start: dict) -> str:
-    """What training started from (`results.model.pretrained`): which weights, which parts are new, and which left out."""
+    """Describe the checkpoint that training started from (`results.model.pretrained`), and the new and the unused parts."""
     revision = f", revision {start['revision'][:12]}" if start["revision"] else ""
-    told = f"{start['taken']:,} weights from {start['name']} (sha256 {start['weights_sha256'][:12]}{revision})"
-    for kind, words in (("new", "made anew"), ("dropped", "left out")):
+    description = f"{start['taken']:,} weights from {start['name']} (sha256 {start['weights_sha256'][:12]}{revision})"
+    for kind, title in (("new", "newly initialized"), ("dropped", "not used")):
         if start[kind]:
-            told += f"; {words}: {', '.join(part.removeprefix('heads.') for part in start[kind])}"
-    differing = [f"{name} was {there} and is {here}" for name, (there, here) in start["settings"].items()]
-    return told + "." + (f" Settings that differ: {'; '.join(differing)}." if differing else "")
+            description += f"; {title}: {', '.join(part.removeprefix('heads.') for part in start[kind])}"
+    differing = [f"{name} was {there}, now {here}" for name, (there, here) in start["settings"].items()]
+    return description + "." + (f" Different settings: {'; '.join(differing)}." if differing else "")
 
 
 def _front_matter(results: Results) -> ModelCardData:
@@ -116,23 +128,26 @@ def _front_matter(results: Results) -> ModelCardData:
         for key, score in _primary_scores(results, subset).items()
         if score is not None and score.mean is not None
     ]
+    license_fields: dict[str, Any] = make_license_fields(
+        _combine_licenses([corpus.license, *(other["license"] for other in corpus.auxiliary)])
+    )
     return ModelCardData(
         model_name=results.name,
         library_name="mm_affect",
         tags=["mm_affect", "multimodal", "affect-recognition", *subset.split("+")]
         + (["synthetic-data"] if corpus.synthetic else []),
         eval_results=evaluations or None,
-        **_license([corpus.license, *(other["license"] for other in corpus.auxiliary)]),
+        **license_fields,
     )
 
 
-def _evaluations(results: Results) -> list[dict]:
-    """The scores as the Hub lists them beside a data set: `task_id` is the key of the metric."""
+def _make_evaluation_entries(results: Results, hub_dataset: str) -> list[dict]:
+    """Return the scores in the Hub's format for evaluation results; `task_id` is the key of the metric."""
     subset = results.full_subset
     return eval_result_entries_to_yaml(
         [
             EvalResultEntry(
-                dataset_id=results.corpus.hub_dataset,
+                dataset_id=hub_dataset,
                 task_id=key,
                 value=score.mean,
                 date=results.date,
@@ -144,9 +159,9 @@ def _evaluations(results: Results) -> list[dict]:
     )
 
 
-def _license(licenses: list[str | None]) -> dict[str, str]:
-    """Weights follow the licenses of their corpora; where there is none they are Apache-2.0, like the software."""
-    return license_of_card(" and ".join(dict.fromkeys(filter(None, licenses))) or "apache-2.0")
+def _combine_licenses(licenses: list[str | None]) -> str:
+    """Join the licenses of the corpora; Apache-2.0, like the software, if there are none."""
+    return " and ".join(dict.fromkeys(filter(None, licenses))) or "apache-2.0"
 
 
 def _primary_scores(results: Results, subset: str) -> dict[str, Score | None]:
@@ -167,13 +182,13 @@ def _tasks_table(results: Results) -> str:
     scores, rows = _primary_scores(results, results.full_subset), []
     for task, (key, score) in zip(results.tasks, scores.items(), strict=True):
         better = "higher" if get_primary_metric(task)[1] else "lower"
-        shown = f"`{key.split('.')[1]}` {format_score(score)} ({better} is better)"
-        rows.append([task["name"], task["problem_type"].replace("_", " "), ", ".join(task["labels"]), shown])
+        cell = f"`{key.split('.')[1]}` {format_score(score)} ({better} is better)"
+        rows.append([task["name"], task["problem_type"].replace("_", " "), ", ".join(task["labels"]), cell])
     return format_markdown_table(["task", "kind", "labels", "test score"], rows)
 
 
 def _task_tables(results: Results, task: dict) -> dict[str, str]:
-    """One table of the metrics of a whole task, and one of those of its single labels, if it has such."""
+    """Return the table of the metrics of a task and, if there are values per label, the table of its labels."""
     scores = _scores_of_task(results, task)
     header = ["metric", "mean ± std", "seeds"]
     rows = [[f"`{key}`", format_score(s), s.n] for key, s in scores.items() if "." not in key]
@@ -213,7 +228,7 @@ def _corpus_table(corpus: CorpusSummary) -> str:
 
 
 def _auxiliary_table(corpora: list[dict]) -> str:
-    """The corpora that were trained on beside the target; empty without any."""
+    """Return the table of the auxiliary corpora, empty if there are none."""
     rows = [
         [corpus["name"] + (" (SYNTHETIC)" if corpus["synthetic"] else ""), corpus["license"] or "none stated",
          f"{corpus['counts']['train']:,}", f"`{corpus['manifest_hash']}`" if corpus["manifest_hash"] else "none"]
@@ -239,7 +254,7 @@ def _extractor_table(extractors: dict, modalities: list[str]) -> str:
 def _run_table(results: Results) -> str:
     rows = [
         ["device", results.environment.device],
-        ["seconds in all", f"{results.seconds:.1f}"],
+        ["total seconds", f"{results.seconds:.1f}"],
         ["date", results.date],
     ]
     rows += [[package, version] for package, version in results.environment.versions.items()]

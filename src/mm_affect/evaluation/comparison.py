@@ -1,8 +1,9 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Runs side by side: one line per run, mean ± standard deviation over its seeds or the best of them, as Markdown and as CSV."""
+"""Comparison tables of runs, as Markdown and CSV: mean ± standard deviation over the seeds, or the scores of the best seed."""
 
 import csv
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ..messages import did_you_mean
@@ -12,7 +13,7 @@ from .results import SUBSETS, UNMEASURED, Results, Score, format_markdown_table,
 
 
 METRICS = REGRESSION | SENTIMENT | SINGLE_LABEL | PER_LABEL | ALL_LABELS
-# What is shown of a task unless other metrics are chosen.
+# Metrics of a task in a table, by problem type.
 DEFAULT_METRICS = {
     "multi_label_classification": ("jaccard_accuracy", "precision_micro", "recall_micro", "f1_micro"),
     "single_label_classification": ("accuracy", "f1_weighted", "f1_macro"),
@@ -21,7 +22,11 @@ DEFAULT_METRICS = {
 
 
 def check_metrics(names: list[str]) -> None:
-    """Refuse names without a metric in them: `f1_micro`, `emotion.f1_micro` and `emotion.f1_binary.happy` have one."""
+    """Check that every name contains a metric, as do `f1_micro`, `emotion.f1_micro` and `emotion.f1_binary.happy`.
+
+    Raises:
+        ValueError: a name contains no known metric.
+    """
     for name in names:
         if not METRICS.keys() & set(name.split(".")):
             raise ValueError(f"There is no metric {name!r}.{did_you_mean(name.split('.')[-1], METRICS)}")
@@ -30,17 +35,18 @@ def check_metrics(names: list[str]) -> None:
 def select_columns(
     list_of_results: list[Results], metrics: list[str] | None = None, per_label: bool = False
 ) -> list[str]:
-    """The keys `task.metric` that a comparison shows.
+    """Select the columns of a comparison: keys `task.metric` or `task.metric.label`.
 
     Args:
-        metrics: of the first task of each run, or with the task's name before them; default: `DEFAULT_METRICS`.
-        per_label: add the metrics of every label, of those chosen; default: of `f1_binary`.
+        list_of_results: the runs.
+        metrics: metrics of the first task of each run, or `task.metric`; default: `DEFAULT_METRICS`.
+        per_label: add the values per label of the chosen metrics; of `f1_binary` if none are chosen.
 
     Raises:
-        ValueError: no run was measured by one of them.
+        ValueError: a metric was measured in no run, or none of the metrics has values per label.
     """
     measured = {key for results in list_of_results for key in results.summary[results.full_subset]}
-    columns = {}  # in order, none twice
+    columns: dict[str, None] = {}  # ordered, without duplicates
     for task in (results.tasks[0] for results in list_of_results):
         for name in metrics or [*DEFAULT_METRICS[task["problem_type"]], *(["f1_binary"] if per_label else [])]:
             key = name if name in measured else f"{task['name']}.{name}"
@@ -49,38 +55,38 @@ def select_columns(
     for name in metrics or []:
         if not any(f".{column}".endswith(f".{name}") for column in columns):
             whole = [key for key in measured if key.count(".") == 1]
-            raise ValueError(f"No run was measured by {name!r}.{did_you_mean(name, whole)}")
+            raise ValueError(f"No run has the metric {name!r}.{did_you_mean(name, whole)}")
     if per_label and all(column.count(".") == 1 for column in columns):
-        raise ValueError(f"None of these metrics is known per label; choose some of {', '.join(PER_LABEL)}.")
+        raise ValueError(f"None of these metrics has values per label; choose from {', '.join(PER_LABEL)}.")
     return list(columns)
 
 
 def parse_subsets(names: str | None) -> list[str]:
-    """The subsets of modalities in `"audio, visual+audio"`, written as results have them; empty without any.
+    """Parse subsets of the modalities, such as `"audio, visual+audio"`, into names as in `results.SUBSETS`.
 
     Raises:
-        ValueError: a name that is no modality.
+        ValueError: a name is not a modality.
     """
-    found = {}
+    subsets: dict[str, None] = {}
     for name in names.split(",") if names else []:
         given = {part.strip() for part in name.split("+")}
         subset = "+".join(m for m in MODALITIES if m in given)
         if len(given) > subset.count("+") + 1 or not subset:
             raise ValueError(
-                f"There is no subset of modalities {name.strip()!r}; expected some of {', '.join(SUBSETS)}."
+                f"There is no subset of modalities {name.strip()!r}; expected one or more of {', '.join(SUBSETS)}."
             )
-        found[subset] = None
-    return list(found)
+        subsets[subset] = None
+    return list(subsets)
 
 
 @dataclass(frozen=True)
 class TableLayout:
-    """What a comparison shows of each run.
+    """Columns of a comparison table.
 
     Args:
         columns: keys `task.metric`.
-        subsets: of the modalities, each of which has every column; default: all that a run has.
-        best: the seed that validation preferred, with its interval, instead of mean ± deviation over the seeds.
+        subsets: subsets of the modalities, each with every column; default: all modalities of the run.
+        best: use the scores of the best seed, with intervals, instead of mean ± standard deviation over the seeds.
     """
 
     columns: list[str]
@@ -88,47 +94,51 @@ class TableLayout:
     best: bool = False
 
     def header(self) -> list[str]:
+        """Return the titles of the score columns."""
         return [f"{column}, {subset}" for column in self.columns for subset in self.subsets] or self.columns
 
-    def scores(self, results: Results) -> list[Score | None]:
+    def get_scores(self, results: Results) -> list[Score | None]:
+        """Return the scores of a run in the order of the header; None if not measured."""
         subsets = self.subsets or [results.full_subset]
-        found = {subset: results.get_scores(subset, self.best) for subset in subsets}
-        return [found[subset].get(column) for column in self.columns for subset in subsets]
+        scores = {subset: results.get_scores(subset, self.best) for subset in subsets}
+        return [scores[subset].get(column) for column in self.columns for subset in subsets]
 
 
-def make_comparison_table(list_of_results: list[Results], shown: TableLayout) -> str:
-    """Markdown; a dash is what a run was not measured by."""
+def make_comparison_table(list_of_results: list[Results], layout: TableLayout) -> str:
+    """Return the table as Markdown; a dash marks a metric that was not measured."""
     lines = [
         [name, corpus, *(format_score(score) for score in scores), seeds, f"{parameters:,}", f"{seconds:.0f}"]
-        for name, corpus, scores, seeds, parameters, seconds in _lines(list_of_results, shown)
+        for name, corpus, scores, seeds, parameters, seconds in _make_lines(list_of_results, layout)
     ]
-    return format_markdown_table(["run", "corpus", *shown.header(), "seeds", "parameters", "seconds"], lines)
+    return format_markdown_table(["run", "corpus", *layout.header(), "seeds", "parameters", "seconds"], lines)
 
 
-def make_comparison_csv(list_of_results: list[Results], shown: TableLayout) -> str:
-    """The same with unrounded numbers, the mean and the deviation, or both ends of the interval, in columns of their own;
-    unknown ones are empty."""
+def make_comparison_csv(list_of_results: list[Results], layout: TableLayout) -> str:
+    """Return the table as CSV, unrounded.
+
+    Standard deviation, or the two ends of the interval, have their own columns. Unknown values are empty.
+    """
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    beside = ("low", "high") if shown.best else ("std",)
-    split = [part for column in shown.header() for part in (column, *(f"{column} {name}" for name in beside))]
+    beside = ("low", "high") if layout.best else ("std",)
+    split = [part for column in layout.header() for part in (column, *(f"{column} {name}" for name in beside))]
     writer.writerow(["run", "corpus", *split, "seeds", "parameters", "seconds"])
-    for name, corpus, scores, *facts in _lines(list_of_results, shown):
+    for name, corpus, scores, *facts in _make_lines(list_of_results, layout):
         numbers = []
         for score in scores:
             score = score or UNMEASURED
-            numbers += [score.mean, *((score.interval or (None, None)) if shown.best else [score.std])]
+            numbers += [score.mean, *((score.interval or (None, None)) if layout.best else [score.std])]
         writer.writerow([name, corpus, *numbers, *facts])
     return file.getvalue()
 
 
-def _lines(list_of_results, shown):
-    """Name, corpus, scores, number of seeds, parameters and seconds of each run."""
+def _make_lines(list_of_results: list[Results], layout: TableLayout) -> Iterator[tuple]:
+    """Yield name, corpus, scores, number of seeds, parameters and seconds of each run."""
     for results in list_of_results:
         yield (
             results.name,
             results.corpus.title,
-            shown.scores(results),
+            layout.get_scores(results),
             len(results.seeds),
             results.model.parameters,
             results.seconds,

@@ -1,6 +1,6 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Figures of a run: its training, its scores by modality subset, its confusions, and a clip over time; and what the
-figures of single architectures (`tailor_plots`, `sugrm_plots`) share.
+"""Figures of a run: training curves, scores by modality subset, confusion matrix, timeline of a clip; and the building blocks
+shared with the figures of single architectures (`tailor_plots`, `sugrm_plots`) share.
 
 Each is written as a PNG with its numbers beside it as a CSV file of the same name. Needs the extra `plots`.
 """
@@ -32,7 +32,7 @@ COLORS = (
 MODALITY_COLORS = {"text": COLORS[1], "audio": COLORS[0], "visual": COLORS[2]}
 STYLES = ("-", "--", ":")
 MARKERS = "os^Dv"
-STYLE = {
+STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.titlesize": "medium",
@@ -47,7 +47,7 @@ STYLE = {
 
 
 class FigureInputs(NamedTuple):
-    """What the figures of a checkpoint are drawn from.
+    """Inputs of the figures of a checkpoint.
 
     Args:
         folder: of the checkpoint.
@@ -64,17 +64,20 @@ class FigureInputs(NamedTuple):
 
 
 def find_seed_folder(folder: Path) -> Path:
-    """Where a checkpoint was trained: the folder of one seed itself, or of a run the folder of its best seed."""
+    """Return the folder of a seed: `folder` itself, or the best seed's folder if `folder` is a run."""
     from .selection import read_best_seed
 
     return folder / "seeds" / f"seed-{read_best_seed(folder)}" if (folder / "results.json").is_file() else folder
 
 
 def read_history(folder: Path) -> list[dict]:
-    """What was logged while a checkpoint was trained: the folder of one seed, or of a run, whose best seed counts.
+    """Read the training history of a checkpoint.
+
+    Args:
+        folder: folder of a seed, or of a run, whose best seed is read.
 
     Raises:
-        FileNotFoundError: the folder holds no history, as of a checkpoint that was converted.
+        FileNotFoundError: the folder has no history, such as that of a converted checkpoint.
         ValueError: the history is damaged.
     """
     path = find_seed_folder(folder) / "history.json"
@@ -87,10 +90,14 @@ def read_history(folder: Path) -> list[dict]:
 
 
 def styled(plot: Callable) -> Callable:
-    """Draw in our style, or say which extra is missing."""
+    """Decorate a plot function to use the style of the package.
+
+    Raises:
+        ImportError: when the function is called and matplotlib is not installed.
+    """
 
     @functools.wraps(plot)
-    def drawn(*args, **kwargs):
+    def plot_in_style(*args, **kwargs):
         try:
             from matplotlib import rc_context
         except ImportError as error:
@@ -98,11 +105,22 @@ def styled(plot: Callable) -> Callable:
         with rc_context(STYLE):
             return plot(*args, **kwargs)
 
-    return drawn
+    return plot_in_style
 
 
 def make_figure(panels: int, width: float, height: float, columns: int, **options):
-    """A figure of that many panels (each width by height inches) and the list of its axes; draws without a display."""
+    """Create a figure that needs no display, and its axes.
+
+    Args:
+        panels: number of panels.
+        width: width of a panel in inches.
+        height: height of a panel in inches.
+        columns: maximum number of panels side by side.
+        options: options of `Figure.subplots`.
+
+    Returns:
+        The figure and the array of its axes, `(panels,)`.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -117,14 +135,14 @@ def make_figure(panels: int, width: float, height: float, columns: int, **option
 
 
 def save_figure(figure, path: str | Path, header: list[str], rows: list[list]) -> Path:
-    """Write the PNG and, beside it, its numbers as CSV; returns the path of the PNG.
+    """Write the figure as PNG and its numbers beside it as CSV, and return the path of the PNG.
 
     Raises:
         ValueError: the path does not end with .png.
     """
     path = Path(path)
     if path.suffix.lower() != ".png":
-        raise ValueError(f"A plot is written as PNG, but the path is {path}; end it with .png.")
+        raise ValueError(f"Plots are written as PNG, but the path is {path}; use a path that ends with .png.")
     image, table = io.BytesIO(), io.StringIO()
     figure.savefig(image, format="png", dpi=150)
     csv.writer(table, lineterminator="\n").writerows([header, *rows])
@@ -134,7 +152,7 @@ def save_figure(figure, path: str | Path, header: list[str], rows: list[list]) -
 
 
 def get_line_style(index: int) -> dict:
-    """Color, dash and marker of the index-th curve; 105 differ."""
+    """Return color, dash and marker of the curve with this index; 105 combinations are distinct."""
     return {
         "color": COLORS[index % len(COLORS)],
         "linestyle": STYLES[index // len(COLORS) % len(STYLES)],
@@ -144,18 +162,23 @@ def get_line_style(index: int) -> dict:
 
 @styled
 def plot_training(history: list[dict], path: str | Path) -> Path:
-    """Losses and primary metrics over the epochs, one panel each, training and validation together.
+    """Plot losses and primary metrics over the epochs, one panel each, for training and validation.
 
-    `history` is `trainer.state.log_history`: entries with `epoch`, losses (`loss` and `loss_<task>`) and, prefixed
-    `eval_`, validation losses and metrics.
+    Args:
+        history: `trainer.state.log_history`, entries with `epoch`, losses (`loss` and `loss_<task>`) and, prefixed with `eval_`,
+            validation losses and metrics.
+        path: PNG file to write.
+
+    Raises:
+        ValueError: the history holds no losses.
     """
     primary = tuple(name for name, _ in PRIMARY.values())
-    curves = {}
+    curves: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for entry in history:
         for key, value in entry.items():
             name = key.removeprefix("eval_")
-            shown = name == "eval_loss" or name.startswith("loss") or name.partition(".")[2] in primary
-            if shown and "epoch" in entry and not name.startswith(("train_", "test_")) and np.isfinite(value):
+            selected = name == "eval_loss" or name.startswith("loss") or name.partition(".")[2] in primary
+            if selected and "epoch" in entry and not name.startswith(("train_", "test_")) and np.isfinite(value):
                 split = "validation" if key.startswith("eval_") else "training"
                 curves.setdefault(name, {}).setdefault(split, []).append((entry["epoch"], value))
     if not curves:
@@ -178,7 +201,7 @@ def plot_training(history: list[dict], path: str | Path) -> Path:
 
 @styled
 def plot_subsets(results: Results, path: str | Path) -> Path:
-    """Primary metric of each task for every subset of the modalities, mean and standard deviation over the seeds."""
+    """Plot the primary metric of each task for every subset of the modalities: mean and standard deviation over the seeds."""
     subsets = [subset for subset in SUBSETS if subset in results.summary]
     keys = [(f"{task['name']}.{get_primary_metric(task)[0]}", get_primary_metric(task)[1]) for task in results.tasks]
     figure, axes = make_figure(len(keys), max(3.0, 6.0 / len(keys)), 0.9 + 0.28 * len(subsets), columns=3, sharey=True)
@@ -194,7 +217,7 @@ def plot_subsets(results: Results, path: str | Path) -> Path:
         panel.set_ylim(len(subsets) - 0.5, -0.5)
         panel.grid(axis="y", visible=False)
         panel.set_title(key)
-        panel.set_xlabel("more is better" if greater_is_better else "less is better")
+        panel.set_xlabel("greater is better" if greater_is_better else "less is better")
     seeds = len(results.seeds)
     figure.suptitle(f"{results.name} on {results.corpus.title}, {seeds} seed{'s' * (seeds > 1)}")
     return save_figure(figure, path, ["metric", "subset", "mean", "std", "n"], rows)
@@ -202,9 +225,12 @@ def plot_subsets(results: Results, path: str | Path) -> Path:
 
 @styled
 def plot_models(list_of_results: list[Results], blocks: dict[str, dict[str, str]], path: str | Path) -> Path:
-    """Models side by side, mean and standard deviation over the seeds: a line of panels per metric, a panel per label.
+    """Compare models, mean and standard deviation over the seeds: a row of panels per metric, a panel per label.
 
-    `blocks` holds, per metric, headers and keys of the summary (`backbone_benchmark.score_columns`).
+    Args:
+        list_of_results: results of the models.
+        blocks: per metric, the keys of the summary by panel title (`backbone_benchmark.score_columns`).
+        path: PNG file to write.
     """
     names = [results.name for results in list_of_results]
     wide = max(len(columns) for columns in blocks.values())
@@ -228,32 +254,37 @@ def plot_models(list_of_results: list[Results], blocks: dict[str, dict[str, str]
 
 @styled
 def plot_confusion(matrix, labels: list[str], path: str | Path) -> Path:
-    """Confusion matrix (true rows, predicted columns): counts as text, share of the true class as color."""
+    """Plot a confusion matrix (rows true, columns predicted): counts as text, fraction of the true class as color."""
     matrix = np.asarray(matrix)
     if matrix.shape != (len(labels), len(labels)):
         raise ValueError(f"The confusion matrix has shape {matrix.shape}, but there are {len(labels)} labels.")
-    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    fraction = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     side = 1.6 + 0.5 * len(labels)
     figure, (panel,) = make_figure(1, side + 0.7, side, columns=1)
-    image = panel.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    image = panel.imshow(fraction, cmap="Blues", vmin=0, vmax=1)
     for row, column in np.ndindex(matrix.shape):
-        color = "white" if share[row, column] > 0.5 else "black"
+        color = "white" if fraction[row, column] > 0.5 else "black"
         panel.text(column, row, matrix[row, column], ha="center", va="center", color=color)
     panel.set_xticks(range(len(labels)), labels, rotation=45, ha="right", rotation_mode="anchor")
     panel.set_yticks(range(len(labels)), labels)
     panel.set_xlabel("predicted")
     panel.set_ylabel("true")
     panel.grid(False)
-    figure.colorbar(image, ax=panel, label="share of the true class", shrink=0.8)
+    figure.colorbar(image, ax=panel, label="fraction of the true class", shrink=0.8)
     rows = [[label, *map(int, row)] for label, row in zip(labels, matrix, strict=True)]
     return save_figure(figure, path, ["true \\ predicted", *labels], rows)
 
 
 @styled
 def plot_timeline(windows: list[dict], path: str | Path) -> Path:
-    """Scores over the time of a clip, one panel per task, each window as a point at its middle.
+    """Plot scores over the time of a clip, one panel per task, each window as a point at its center.
 
-    `windows` holds {"start", "end", "scores": {task: {label: score}}}, times in seconds.
+    Args:
+        windows: dicts {"start", "end", "scores": {task: {label: score}}}, times in seconds.
+        path: PNG file to write.
+
+    Raises:
+        ValueError: there are no windows.
     """
     if not windows:
         raise ValueError("There are no windows to plot; predict a clip first.")

@@ -1,17 +1,19 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""What a seed predicted for every test row, kept beside its checkpoint: a Parquet file that significance is computed from.
+"""Predictions of a seed for every test row: the Parquet file beside its checkpoint that significance is computed from.
 
-    id                 of the row
+Columns:
+
+    id                 id of the row
     <task>.truth       value, class index (-100 = unknown) or list of intensities (NaN = unknown)
     <task>.scores      value, or list of one probability per label
 
-The tasks with their labels and thresholds (also those of single metrics), in the words of `metrics`, are JSON in the file's schema.
+The schema metadata holds the tasks as JSON: label fields, as `metrics` takes them, and their thresholds.
 """
 
 import io
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +22,7 @@ from transformers import EvalPrediction
 
 from ..files import write_atomically
 from ..tasks import Task
+from .evaluator import TaskArrays
 
 
 PREDICTIONS_FILE = "predictions.parquet"
@@ -30,10 +33,10 @@ class Predictions(NamedTuple):
     """Truth and scores of the same rows in the same order.
 
     Args:
-        ids: of the rows.
-        tasks: per task its label field, as `metrics.compute_task_metrics` reads it, `threshold` and
-            `metric_thresholds`.
-        truth, scores: per task `(n,)` or `(n, labels)`.
+        ids: ids of the rows.
+        tasks: per task its label field, as `metrics.compute_task_metrics` takes it, with `threshold` and `metric_thresholds`.
+        truth: per task, labels `(rows,)` or `(rows, labels)`.
+        scores: per task, values `(rows,)` or probabilities `(rows, labels)`.
     """
 
     ids: list[str]
@@ -42,9 +45,10 @@ class Predictions(NamedTuple):
     scores: dict[str, np.ndarray]
 
 
-def collect_predictions(ids: list[str], tasks: list[Task], answer: EvalPrediction) -> Predictions:
-    """The answer of `training.predict` on the rows of these ids; tasks that the rows have no labels of are left out."""
-    known = [task for task in tasks if task.name in answer.label_ids]
+def collect_predictions(ids: list[str], tasks: list[Task], prediction: EvalPrediction) -> Predictions:
+    """Collect the result of `evaluator.predict` for the rows with these ids; tasks without labels in the rows are left out."""
+    predictions, labels = cast(TaskArrays, prediction.predictions), cast(TaskArrays, prediction.label_ids)
+    known = [task for task in tasks if task.name in labels]
     return Predictions(
         ids,
         {
@@ -52,13 +56,13 @@ def collect_predictions(ids: list[str], tasks: list[Task], answer: EvalPredictio
             | {"threshold": task.threshold, "metric_thresholds": task.metric_thresholds}
             for task in known
         },
-        {task.name: answer.label_ids[task.name] for task in known},
-        {task.name: task.scores(answer.predictions[task.name]) for task in known},
+        {task.name: labels[task.name] for task in known},
+        {task.name: task.scores(predictions[task.name]) for task in known},
     )
 
 
 def write_predictions(path: str | Path, predictions: Predictions) -> None:
-    """Write the file whole or not at all."""
+    """Write the predictions atomically."""
     columns = {"id": pa.array(predictions.ids, pa.string())}
     for name in predictions.tasks:
         for kind in ("truth", "scores"):
@@ -71,14 +75,14 @@ def write_predictions(path: str | Path, predictions: Predictions) -> None:
 
 
 def read_predictions(path: str | Path) -> Predictions:
-    """What `write_predictions` wrote.
+    """Read a file written by `write_predictions`.
 
     Raises:
-        FileNotFoundError: there is no such file, as in a run that was trained before they were kept.
-        ValueError: the file is damaged, or something else.
+        FileNotFoundError: there is no such file; older runs have none.
+        ValueError: the file is damaged, or not a file of predictions.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f"There are no predictions {path}; train the run again, which writes them.")
+        raise FileNotFoundError(f"There is no predictions file {path}; train the run again to write it.")
     try:
         table = pq.read_table(path)
         tasks = json.loads((table.schema.metadata or {})[_TASKS])
@@ -86,8 +90,8 @@ def read_predictions(path: str | Path) -> Predictions:
         truth, scores = ({name: _array(columns[f"{name}.{kind}"]) for name in tasks} for kind in ("truth", "scores"))
         return Predictions(list(columns["id"]), tasks, truth, scores)
     except (pa.ArrowException, KeyError, ValueError) as error:
-        raise ValueError(f"{path} does not hold predictions ({error}); train the run again.") from None
+        raise ValueError(f"{path} is not a predictions file ({error}); train the run again.") from None
 
 
 def _array(column: np.ndarray) -> np.ndarray:
-    return np.stack(column) if column.dtype == object else column
+    return np.stack(list(column)) if column.dtype == object else column

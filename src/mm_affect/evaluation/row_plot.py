@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""The picture of one row: frames of its video, the spectrogram of its sound with its words, its features, its labels.
+"""Plot of one row: frames of its video, spectrogram of its audio with its transcript, features and labels.
 
 Needs the extra `plots`, and `audio` or `video` for rows that name media.
 """
@@ -20,10 +20,10 @@ from .plots import styled
 
 RATE = 16000  # Hz
 WINDOW, HOP = 400, 160  # samples of the spectrogram: 25 ms every 10 ms
-FLOOR = 70  # dB below the loudest that are still shown
+FLOOR = 70  # dB below the maximum that are still visible
 FRAMES = 8
-LONGEST = 60.0  # seconds of a clip that are drawn
-WIDTH, SOUND_HEIGHT, FEATURES_HEIGHT = 9.0, 2.1, 1.3  # inches
+LONGEST = 60.0  # maximum seconds of a clip
+WIDTH, AUDIO_HEIGHT, FEATURES_HEIGHT = 9.0, 2.1, 1.3  # inches
 MARGIN = 4  # pixels between frames
 
 
@@ -33,29 +33,29 @@ def plot_row(row: dict, corpus: CorpusRecord, path: str | Path) -> Path:
 
     Raises:
         ValueError: the path does not end with .png, or the row has nothing that can be drawn.
-        MediaError: a media file that cannot be read.
+        MediaError: a media file cannot be read.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     path = Path(path)
     if path.suffix.lower() != ".png":
-        raise ValueError(f"A plot is written as PNG, but the path is {path}; end it with .png.")
-    frames, sound = _pictures(row), _sound(row)
+        raise ValueError(f"Plots are written as PNG, but the path is {path}; use a path that ends with .png.")
+    frames, audio = _read_frames(row), _read_audio(row)
     features = [modality for modality in MODALITIES if len(row[modality])]
-    heights = [SOUND_HEIGHT] * (sound is not None) + [FEATURES_HEIGHT] * len(features)
+    heights = [AUDIO_HEIGHT] * (audio is not None) + [FEATURES_HEIGHT] * len(features)
     if frames is not None:
-        strip = _side_by_side(frames[0])
+        strip = _join_frames(frames[0])
         heights.insert(0, (WIDTH - 0.5) * strip.shape[0] / strip.shape[1])
     if not heights:
-        raise ValueError(f"Row `{row['id']}` has neither media that are there nor features; there is nothing to draw.")
+        raise ValueError(f"Row `{row['id']}` has neither existing media files nor features; there is nothing to plot.")
     figure = Figure(figsize=(WIDTH, sum(heights) + 0.35 * len(heights) + 0.6), layout="constrained")
     FigureCanvasAgg(figure)
     axes = iter(figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0])
     if frames is not None:
         _draw_frames(next(axes), strip, frames[1])
-    if sound is not None:
-        _draw_sound(next(axes), sound, row)
+    if audio is not None:
+        _draw_spectrogram(next(axes), audio, row)
     for modality in features:
         _draw_features(figure, next(axes), modality, row)
     labels = ", ".join(f"{name}: {label}" for name, label in format_labels(row, corpus.label_fields).items())
@@ -70,14 +70,14 @@ def plot_row(row: dict, corpus: CorpusRecord, path: str | Path) -> Path:
 
 
 def _interval(row: dict, duration: float) -> tuple[float, float]:
-    """The seconds of the file that are drawn."""
+    """Return start and end of the clip in the file, in seconds."""
     start = row["start"] or 0.0
     end = duration if row["end"] is None else min(row["end"], duration)
     return start, min(end, start + LONGEST)
 
 
-def _pictures(row: dict) -> tuple[list[np.ndarray], list[float]] | None:
-    """A few frames, evenly over the clip, and their seconds from its start."""
+def _read_frames(row: dict) -> tuple[list[np.ndarray], list[float]] | None:
+    """Read a few frames at equal distances, and their times in seconds from the start of the clip."""
     video = row["video_file"]
     if not video or not Path(video).is_file():
         return None
@@ -91,14 +91,14 @@ def _pictures(row: dict) -> tuple[list[np.ndarray], list[float]] | None:
     return (frames, [shift + k / rate for k in range(len(frames))]) if frames else None
 
 
-def _sound(row: dict) -> np.ndarray | None:
+def _read_audio(row: dict) -> np.ndarray | None:
     for name in (row["audio_file"], row["video_file"]):
         if name and Path(name).is_file() and probe(name).has_audio:
             return read_audio(name, RATE, *_interval(row, probe(name).duration))
     return None
 
 
-def _side_by_side(frames: list[np.ndarray]) -> np.ndarray:
+def _join_frames(frames: list[np.ndarray]) -> np.ndarray:
     step = max(1, frames[0].shape[0] // 160)  # large frames are drawn small
     white = [(0, 0), (0, MARGIN), (0, 0)]
     return np.concatenate([np.pad(frame[::step, ::step], white, constant_values=255) for frame in frames], axis=1)
@@ -114,13 +114,13 @@ def _draw_frames(panel, strip: np.ndarray, seconds: list[float]) -> None:
     panel.spines[:].set_visible(False)
 
 
-def _draw_sound(panel, sound: np.ndarray, row: dict) -> None:
-    """Spectrogram in dB below its loudest part, and the words above it where they are said."""
-    sound = np.pad(sound, (0, max(0, WINDOW - len(sound))))
-    windows = np.lib.stride_tricks.sliding_window_view(sound, WINDOW)[::HOP] * np.hanning(WINDOW)
+def _draw_spectrogram(panel, audio: np.ndarray, row: dict) -> None:
+    """Draw the spectrogram in dB, and above it the words at their times."""
+    audio = np.pad(audio, (0, max(0, WINDOW - len(audio))))
+    windows = np.lib.stride_tricks.sliding_window_view(audio, WINDOW)[::HOP] * np.hanning(WINDOW)
     power = np.abs(np.fft.rfft(windows, 512)).T ** 2
     level = 10 * np.log10(np.maximum(power, 1e-12))
-    duration = len(sound) / RATE
+    duration = len(audio) / RATE
     panel.imshow(
         level, origin="lower", aspect="auto", extent=(0, duration, 0, RATE / 2000), cmap="magma",
         vmin=level.max() - FLOOR, vmax=level.max(), interpolation="nearest",
@@ -144,16 +144,16 @@ def _draw_sound(panel, sound: np.ndarray, row: dict) -> None:
 
 
 def _draw_features(figure, panel, modality: str, row: dict) -> None:
-    """Steps to the right, features upwards, each in its own deviations; steps that were not measured are gray."""
+    """Draw steps along x and features along y, each feature standardized; missing steps are gray."""
     values = row[modality].astype(np.float64)
     measured = ~np.isnan(values).all(axis=1)
-    shown = np.full(values.shape, np.nan)
+    scaled = np.full(values.shape, np.nan)
     if measured.any():
         part = values[measured]
-        shown[measured] = (part - part.mean(axis=0)) / np.maximum(part.std(axis=0), 1e-6)
+        scaled[measured] = (part - part.mean(axis=0)) / np.maximum(part.std(axis=0), 1e-6)
     panel.set_facecolor("#cccccc")
     image = panel.imshow(
-        shown.T, aspect="auto", origin="lower", cmap="RdBu_r", vmin=-2.5, vmax=2.5, interpolation="nearest"
+        scaled.T, aspect="auto", origin="lower", cmap="RdBu_r", vmin=-2.5, vmax=2.5, interpolation="nearest"
     )
     panel.grid(False)
     panel.set_ylabel(f"{modality}\n{values.shape[1]} features")
@@ -163,4 +163,4 @@ def _draw_features(figure, panel, modality: str, row: dict) -> None:
         panel.set_xticks(range(len(words)), words, rotation=30 if len(words) > 10 else 0, ha="center", fontsize=7)
     else:
         panel.set_xlabel(f"{len(values)} steps")
-    figure.colorbar(image, ax=panel, label="deviations", shrink=0.9, aspect=12, pad=0.01)
+    figure.colorbar(image, ax=panel, label="standard deviations", shrink=0.9, aspect=12, pad=0.01)

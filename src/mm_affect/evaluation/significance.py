@@ -1,17 +1,16 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Is one run better than another, or was it lucky with its samples and seeds? A paired bootstrap over both.
+"""Significance of the difference between two runs: a paired bootstrap over test samples and seeds.
 
-The difference of two runs is that of their mean scores over the seeds, as in `results.json`. It would be another one on
-other test samples and with other seeds:
+The difference of two runs is the difference of their mean scores over the seeds, as in results.json. It varies with
 
-* Samples: the test rows are drawn again with replacement, thousands of times, the same rows for both runs and all seeds,
-  and both runs are collect_predictions on them (Efron and Tibshirani 1993, "An introduction to the bootstrap", chapter 16).
-* Seeds: runs are paired by seed, too, and the mean difference is moved by s / sqrt(n) times a draw from Student's t with
-  n - 1 degrees of freedom; s is the deviation of the difference over the n seeds. To draw the seeds with replacement as
-  well is the usual way, but five are too few for it: in simulation, where the seeds decide, its 95 % intervals hold
-  the truth in 87 % of the cases, and these in 96 %. One seed says nothing of others, and they are left out then.
+* the test samples: the test rows are resampled with replacement, thousands of times, with the same rows for both runs and
+  all seeds, and both runs are scored on them (Efron and Tibshirani 1993, "An introduction to the bootstrap", chapter 16);
+* the seeds: runs are paired by seed, and the mean difference is shifted by s / sqrt(n) times a draw from Student's t with
+  n - 1 degrees of freedom, where s is the standard deviation of the difference over the n seeds. Resampling the seeds with
+  replacement is more common, but five seeds are too few: in a simulation in which the seeds dominate, its 95 % intervals
+  cover the truth in 87 % of the cases, and these in 96 %. With one seed this variation is unknown and left out.
 
-The interval is that of the percentiles, and p is its counterpart: twice the share of draws on the far side of 0.
+The interval is the percentile interval; p is twice the fraction of draws on the other side of 0.
 """
 
 import warnings
@@ -26,21 +25,21 @@ from .predictions import PREDICTIONS_FILE, Predictions, read_predictions
 from .results import read_results
 
 
-MAX_CELLS = 2_000_000  # drawn rows that are held at a time: a bound on memory
+MAX_CELLS = 2_000_000  # resampled rows held at a time, which bounds the memory
 
 
-# Metrics on many draws at a time
+# Metrics on many resamples at a time
 
 
 def _f1(tp, fp, fn):
     return 2 * tp / np.maximum(2 * tp + fp + fn, 1)
 
 
-# Metrics that are the mean over samples of what they are on one sample ...
+# Metrics that are the mean over samples of their value on one sample ...
 MEANS = ("accuracy", "subset_accuracy", "jaccard_accuracy", "mae",
          "acc7", "acc5", "acc2_has0", "acc2_non0", "acc2_clip01")  # fmt: skip
-# ... and those made of the numbers of true and false positives, false and true negatives. Any other is computed draw by draw.
-COUNTS = {
+# ... and metrics computed from the counts of true and false positives, false and true negatives. Others are computed per draw.
+COUNTS: dict[str, Callable] = {
     "weighted_accuracy": lambda tp, fp, fn, tn: (tp / (tp + fn) + tn / (tn + fp)) / 2,
     "f1_binary": lambda tp, fp, fn, tn: _f1(tp, fp, fn),
     "f1_micro": lambda tp, fp, fn, tn: _f1(tp, fp, fn),
@@ -54,15 +53,18 @@ COUNTS = {
 
 
 class BootstrapMetric:
-    """One metric function of `metrics` on one truth and prediction: of a task, or of one label of it.
+    """A metric of a task, or of one label of it, on one truth and prediction, for fast resampling.
 
     Args:
-        binary: whether truth and prediction are 0 and 1, or unknown.
+        function: a function of `metrics`.
+        truth: `(samples,)` or `(samples, labels)`.
+        prediction: of the same shape.
+        binary: True if truth and prediction hold only 0, 1 and unknown.
     """
 
     def __init__(self, function: Callable, truth: np.ndarray, prediction: np.ndarray, binary: bool):
         self.function, self.truth, self.prediction = function, truth, prediction
-        self.finish = None
+        self.finish: Callable | None = None  # from the sums over a draw to the metric
         if function.__name__ in MEANS:
             pairs = np.concatenate([array.reshape(len(truth), -1) for array in (truth, prediction)], axis=1)
             _, first, same = np.unique(pairs, axis=0, return_index=True, return_inverse=True)  # classes make few pairs
@@ -78,11 +80,19 @@ class BootstrapMetric:
             self.finish = COUNTS[function.__name__]
 
     def compute(self) -> float:
-        """The metric on all samples."""
+        """Compute the metric on all samples."""
         return self.function(self.truth, self.prediction)
 
     def resample(self, rows: np.ndarray, times: np.ndarray) -> np.ndarray:
-        """The metric on each draw, `(draws,)`: `rows` are the samples of each, `times` how often each sample is among them."""
+        """Compute the metric on every draw.
+
+        Args:
+            rows: `(draws, samples)`, indices of the samples in each draw.
+            times: `(draws, samples)`, how often each sample occurs in each draw.
+
+        Returns:
+            `(draws,)`, NaN where the metric is undefined.
+        """
         if self.finish is None:
             return np.array([self.function(self.truth[draw], self.prediction[draw]) for draw in rows])
         with np.errstate(invalid="ignore", divide="ignore"):  # undefined on this draw
@@ -90,18 +100,21 @@ class BootstrapMetric:
 
 
 def make_bootstrap_metrics(predictions: Predictions, metric: str) -> list[BootstrapMetric]:
-    """The parts whose mean, where they are defined, is `task.metric` (or `task.metric.label`).
+    """Make the parts of the metric `task.metric` or `task.metric.label`, whose value is the mean over the defined parts.
 
     Raises:
         ValueError: there is no such metric.
     """
-    name, kind, label = (*metric.split(".", 2), None, None)[:3]
+    name, kind, *rest = metric.split(".", 2) if "." in metric else (metric, "")
+    label = rest[0] if rest else None
     task, truth, scores = predictions.tasks[name], predictions.truth[name], predictions.scores[name]
     labels, several = task["labels"], task["problem_type"] == "multi_label_classification"
     if several:
-        known = PER_LABEL | ALL_LABELS
+        known: dict[str, Callable] = PER_LABEL | ALL_LABELS
         truth = np.where(np.isnan(truth), np.nan, truth > 0)
-        threshold = (task.get("metric_thresholds") or {}).get(kind, task["threshold"])  # older files have one for all
+        threshold = (task.get("metric_thresholds") or {}).get(
+            kind, task["threshold"]
+        )  # older files have a single threshold
         decided = (scores > np.asarray(threshold)).astype(np.float64)
     elif task["problem_type"] == "regression":
         known = REGRESSION | (SENTIMENT if task["range"] and list(task["range"]) == [-3, 3] else {})
@@ -109,7 +122,7 @@ def make_bootstrap_metrics(predictions: Predictions, metric: str) -> list[Bootst
         known = SINGLE_LABEL | ({"f1_binary": f1_binary} if len(labels) == 2 else {})
         scores = scores.argmax(1)
     if kind not in known:
-        raise ValueError(f"There is no metric {kind!r} of {name!r}.{did_you_mean(str(kind), known)}")
+        raise ValueError(f"There is no metric {kind!r} of {name!r}.{did_you_mean(kind, known)}")
     if label is not None and not (several and kind in PER_LABEL):
         raise ValueError(f"The metric {kind!r} of {name!r} is not measured per label; write {name}.{kind}.")
     if label is not None and label not in labels:
@@ -124,7 +137,7 @@ def make_bootstrap_metrics(predictions: Predictions, metric: str) -> list[Bootst
 
 
 def average_defined(values: list) -> np.ndarray:
-    """Mean over parts where they are defined, NaN where none is."""
+    """Return the mean over the parts that are defined, NaN where none is."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         return np.nanmean(np.stack(values), axis=0)
@@ -136,32 +149,35 @@ def average_defined(values: list) -> np.ndarray:
 def compare(
     one: str | Path, other: str | Path, metric: str | None = None, resamples: int = 10_000, seed: int = 0
 ) -> dict:
-    """How far `one` is above `other`, both folders of finished runs.
+    """Compute by how much `one` scores above `other`, and whether the difference is significant.
 
     Args:
+        one: folder of a finished run.
+        other: folder of the run to compare with.
         metric: `task.metric` or, for several labels, `task.metric.label`; default: the primary metric of the first task.
         resamples: number of draws.
-        seed: of the draws.
+        seed: random seed of the draws.
 
-    Returns: `metric`, `scores` (of both runs, mean over the seeds), `difference`, `interval` (95 %), `p` (two-sided),
-        `samples`, `seeds` (their numbers) and `resamples` (those on which the metric is defined).
+    Returns:
+        `metric`, `scores` (of both runs, mean over the seeds), `difference`, `interval` (95 %), `p` (two-sided), the numbers of
+        `samples` and `seeds`, and `resamples` (the number of draws on which the metric is defined).
 
     Raises:
-        FileNotFoundError: a run is not finished, or was trained before predictions were kept.
+        FileNotFoundError: a run is not finished, or is too old to have predictions.
         ValueError: the runs differ in seeds, task or test rows, or the metric is unknown or undefined.
     """
     if resamples < 100:
-        raise ValueError(f"The number of resamples is {resamples}; a 95 % interval needs 100 or more.")
+        raise ValueError(f"The number of resamples is {resamples}; a 95 % interval needs at least 100.")
     folders = [Path(one), Path(other)]
     results = [read_results(folder / "results.json") for folder in folders]
     if metric is None:
-        task = results[0].tasks[0]
-        metric = f"{task['name']}.{get_primary_metric(task)[0]}"
+        field = results[0].tasks[0]
+        metric = f"{field['name']}.{get_primary_metric(field)[0]}"
     seeds = list(results[0].seeds)
     if set(seeds) != set(results[1].seeds):
         raise ValueError(
             f"{one} has the seeds {', '.join(seeds)} and {other} {', '.join(results[1].seeds)}; runs are compared seed "
-            "by seed, so train both with the same."
+            "by seed, so train both with the same seeds."
         )
     runs = [
         [read_predictions(folder / "seeds" / f"seed-{name}" / PREDICTIONS_FILE) for name in seeds]
@@ -178,14 +194,14 @@ def compare(
 
 
 def paired_bootstrap(parts: list[list[list[BootstrapMetric]]], resamples: int, seed: int) -> dict:
-    """Scores, difference, interval and p of `compare` from the parts of each seed of each of the two runs.
+    """Compute scores, difference, interval and p of `compare` from the parts of every seed of the two runs.
 
     Raises:
         ValueError: the metric is undefined for one of the seeds.
     """
     scores = np.array([[average_defined([part.compute() for part in one]) for one in run] for run in parts])
     if np.isnan(scores).any():
-        raise ValueError("The metric is undefined for these rows and predictions; choose another one.")
+        raise ValueError("The metric is undefined for these rows and predictions; choose another metric.")
     differences = scores[0] - scores[1]  # (seeds,)
     rng = np.random.default_rng(seed)
     drawn = resample_differences(parts, resamples, rng)
@@ -204,7 +220,7 @@ def paired_bootstrap(parts: list[list[list[BootstrapMetric]]], resamples: int, s
 
 
 def iter_resamples(samples: int, resamples: int, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Draws of the samples with replacement, some at a time: the rows of each, and how often each sample is among them."""
+    """Yield blocks of draws with replacement: `rows` and `times` of `BootstrapMetric.resample`, `(draws, samples)` each."""
     for begin in range(0, resamples, step := max(1, MAX_CELLS // samples)):
         draws = min(step, resamples - begin)
         rows = rng.integers(0, samples, (draws, samples))
@@ -216,37 +232,42 @@ def iter_resamples(samples: int, resamples: int, rng: np.random.Generator) -> It
 def resample_differences(
     parts: list[list[list[BootstrapMetric]]], resamples: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Mean over the seeds of the one run less that of the other, on each draw of the samples: `(resamples,)`."""
-    found = []
+    """Compute the difference of the means over the seeds on every draw of the samples, `(resamples,)`."""
+    differences = []
     for rows, times in iter_resamples(len(parts[0][0][0].truth), resamples, rng):
         one, other = (
             np.mean([average_defined([part.resample(rows, times) for part in seed]) for seed in run], axis=0)
             for run in parts
         )
-        found.append(one - other)
-    return np.concatenate(found)
+        differences.append(one - other)
+    return np.concatenate(differences)
 
 
 def compute_intervals(
     predictions: Predictions, metrics: Iterable[str], resamples: int = 1000, seed: int = 0
 ) -> dict[str, list[float]]:
-    """The 95 % interval of each metric of one seed, by a bootstrap over the samples (percentiles).
+    """Compute the 95 % interval of each metric of one seed by a percentile bootstrap over the samples.
 
-    It tells how the score moves with the test rows, not with the seed; rows are drawn one by one, so that where many are of one
-    speaker the true interval is wider. Only metrics that are made of counts or means over the rows have one: not those
-    of ranks and correlations, which take long. One that is undefined has none.
+    The interval covers the variation over test rows, not over seeds. Rows are resampled independently, so that the true
+    interval is wider if many rows are of the same speaker. Metrics of ranks and correlations, which are slow to resample, and
+    undefined metrics have no interval.
 
     Args:
-        metrics: `task.metric` or `task.metric.label`.
+        predictions: predictions for the test split.
+        metrics: keys `task.metric` or `task.metric.label`.
+        resamples: number of draws.
+        seed: random seed of the draws.
     """
     parts = {metric: make_bootstrap_metrics(predictions, metric) for metric in metrics}
-    drawn = {metric: [] for metric, several in parts.items() if all(part.finish for part in several)}
+    drawn: dict[str, list[np.ndarray]] = {
+        metric: [] for metric, several in parts.items() if all(part.finish for part in several)
+    }
     for rows, times in iter_resamples(len(predictions.ids), resamples, np.random.default_rng(seed)):
-        for metric, found in drawn.items():
-            found.append(average_defined([part.resample(rows, times) for part in parts[metric]]))
+        for metric, values in drawn.items():
+            values.append(average_defined([part.resample(rows, times) for part in parts[metric]]))
     bounds = {}
-    for metric, found in drawn.items():
-        known = np.concatenate(found)
+    for metric, values in drawn.items():
+        known = np.concatenate(values)
         known = known[~np.isnan(known)]
         if len(known):
             bounds[metric] = [round(float(bound), 6) for bound in np.quantile(known, [0.025, 0.975])]
@@ -254,10 +275,16 @@ def compute_intervals(
 
 
 def align_predictions(first: Predictions, predictions: Predictions, task: str, folder: Path) -> Predictions:
-    """The predictions in the order of the `first` ones' rows.
+    """Return the predictions with their rows in the order of `first`.
+
+    Args:
+        first: predictions that define the order.
+        predictions: predictions to reorder.
+        task: name of the task to keep.
+        folder: folder of the run, for error messages.
 
     Raises:
-        ValueError: the test rows, the task or the labels are others; `folder` is the run's, for the message.
+        ValueError: the test rows, the task or the labels differ.
     """
     place = {name: i for i, name in enumerate(predictions.ids)}
     missing = [name for name in first.ids if name not in place]
@@ -269,12 +296,12 @@ def align_predictions(first: Predictions, predictions: Predictions, task: str, f
         )
     if task not in predictions.tasks:
         raise ValueError(f"{folder} has no task {task!r} with labels.{did_you_mean(task, predictions.tasks)}")
-    described = [
+    definitions = [
         {name: run.tasks.get(task, {}).get(name) for name in ("problem_type", "labels", "range")}
         for run in (first, predictions)
     ]
-    if described[0] != described[1]:
-        raise ValueError(f"The runs differ in the task {task!r}: {described[0]} and, in {folder}, {described[1]}.")
+    if definitions[0] != definitions[1]:
+        raise ValueError(f"The runs differ in the task {task!r}: {definitions[0]} and, in {folder}, {definitions[1]}.")
     order = [place[name] for name in first.ids]
     truth, scores = ({task: values[task][order]} for values in (predictions.truth, predictions.scores))
     differs = [

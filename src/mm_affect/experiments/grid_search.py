@@ -103,7 +103,7 @@ def run_grid(
         except ValueError as error:
             raise ValueError(f"The point {_format_fields(fields)} cannot run: {error}") from None
         points.append(GridPoint(fields, config, []))
-    selections = {get_selection_metric(run.config, run.tasks) for run in prepared}
+    selections = {get_selection_metric(run.config.training.select_by, run.tasks) for run in prepared}
     if len(selections) > 1:
         names = ", ".join(sorted(name for name, _ in selections))
         raise ValueError(f"The points are selected by {names}, which cannot be compared; set training.select_by.")

@@ -91,7 +91,9 @@ def prepare(config: RunConfig, measure_test: bool = True) -> PreparedRun:
     tasks = make_tasks(config, fields, train)
     check_classes(tasks, fields, train, f"the training split of {', '.join([config.rows, *config.auxiliary])}")
     where = f"the validation split of {config.rows}"
-    check_selection(config, tasks, check_classes(tasks, corpora.target.label_fields, validation, where))
+    check_selection(
+        config.training.select_by, tasks, check_classes(tasks, corpora.target.label_fields, validation, where)
+    )
     processor = make_processor(config, corpora.target)
     processor.fit(train, keep=list(processor.statistics))
     for folder in config.auxiliary:

@@ -60,7 +60,7 @@ def run(config: RunConfig, command: str = "", resume: bool = False, overwrite: b
         str(seed): SeedResult.from_dict(json.loads((folder / "seed.json").read_text()))
         for seed, folder in folders.items()
     }
-    best = select_best_seed(config, prepared.tasks, seeds)
+    best = select_best_seed(config.training.select_by, prepared.tasks, seeds)
     model = AutoModel.from_pretrained(folders[best])
     model.save_pretrained(output)
     prepared.processor.save_pretrained(output)
@@ -83,7 +83,7 @@ def collect_results(
         command: Command that repeats the run.
     """
     config, corpus = prepared.config, prepared.corpora.target
-    metric, _ = get_selection_metric(config, prepared.tasks)
+    metric, _ = get_selection_metric(config.training.select_by, prepared.tasks)
     validation = seeds[str(best)].validation[metric]
     assert validation is not None  # seeds with an undefined score are never the best
     test_scores = next(iter(seeds[str(best)].test.values()))  # with all modalities

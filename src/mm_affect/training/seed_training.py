@@ -35,7 +35,7 @@ def train_seed(prepared: PreparedRun, seed: int, folder: Path) -> None:
     set_seed(seed)
     options, tasks = prepared.config.training, prepared.tasks
     model = prepared.make_model()
-    metric, greater = get_selection_metric(prepared.config, tasks)
+    metric, greater = get_selection_metric(prepared.config.training.select_by, tasks)
     checkpoints = folder / "checkpoints"
     checkpoint, epochs = find_resumable_checkpoint(checkpoints, options)
     arguments = make_arguments(options, checkpoints, seed, epochs, metric, greater)

@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""What is known of the authors' public code: for each, what it calls our weights, and what of its own it never reads."""
+"""Conversion tables of the authors' public code: names of the weights, and weights that the code never uses."""
 
 from .emo_emb import EMO_EMB
 from .lmr_cbt import LMR_CBT

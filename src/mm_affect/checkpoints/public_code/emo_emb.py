@@ -12,7 +12,7 @@ LABELS = ["anger", "disgust", "fear", "happy", "sad", "surprise"]  # the order o
 
 
 def read_emo_emb_fields(shapes: Shapes, labels: list[str] | None) -> dict:
-    """What the shapes of a public checkpoint of the three modalities tell; the label vectors come with the weights."""
+    """Read the config fields from the shapes of a public checkpoint of three modalities; weights include the label vectors."""
     return {
         "feature_sizes": {m: shapes[f"RNNs.{i}.weight_ih_l0"][1] for i, m in enumerate(MODALITIES)},
         "hidden_sizes": {m: shapes[f"RNNs.{i}.weight_hh_l0"][1] for i, m in enumerate(MODALITIES)},
@@ -31,6 +31,6 @@ EMO_EMB = Conversion(
         "encoders.visual.affine": "affineVisual",
         "heads.heads.emotion.vectors": "textEmoEmbs.weight",
     },
-    unused="(?!)",  # everything is read
+    unused="(?!)",  # every weight is used
     undetermined=(),
 )

@@ -1,7 +1,7 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
 """LMR-CBT, github.com/skeletonNN/LMR-CBT.
 
-Converted weights predict otherwise than the public code, whose BiLSTM runs along the batch.
+Predictions of converted weights differ from those of the public code, whose BiLSTM runs along the batch.
 """
 
 from ...models.lmr_cbt import LMRCBTForAffect
@@ -13,10 +13,10 @@ OTHERS = {"audio": "a", "visual": "v"}
 
 
 def read_lmr_cbt_fields(shapes: Shapes, labels: list[str] | None) -> dict:
-    """What the shapes of a public LMR-CBT checkpoint tell."""
-    told = read_projections(shapes, list(OTHERS))
-    return told | {
-        "feature_sizes": {"text": shapes["lstm.weight_ih_l0"][1]} | told["feature_sizes"],
+    """Read the config fields from the shapes of a public LMR-CBT checkpoint."""
+    fields = read_projections(shapes, list(OTHERS))
+    return fields | {
+        "feature_sizes": {"text": shapes["lstm.weight_ih_l0"][1]} | fields["feature_sizes"],
         "num_hidden_layers": count_layers(shapes, "trans_l_mem"),
         "tasks": [make_task(shapes, labels)],
     }

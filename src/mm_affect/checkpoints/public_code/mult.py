@@ -1,11 +1,12 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""MulT, github.com/yaohungt/Multimodal-Transformer; LMR-CBT's code has a copy of the encoder.
+"""MulT, github.com/yaohungt/Multimodal-Transformer; the code of LMR-CBT contains a copy of the encoder.
 
-Only checkpoints with all three targets are converted: the public code runs with one target, too, but saves the unused
-encoders of the others beside it, and with two it does not run.
+Only checkpoints with all three targets are converted. With one target, the public code also saves the unused encoders of the
+others; with two targets it does not run.
 """
 
 import re
+from collections.abc import Callable
 
 import torch
 
@@ -16,7 +17,7 @@ from .table import Conversion, Shapes, make_emotion_task
 
 LETTERS = {"text": "l", "audio": "a", "visual": "v"}
 IEMOCAP_EMOTIONS = ["neutral", "happy", "sad", "anger"]
-PACKED = ("query", "key", "value")  # one matrix there
+PACKED = ("query", "key", "value")  # a single matrix in the public code
 
 ENCODER_NAMES = {
     **{f"attention.{part}.{kind}": f"self_attn.in_proj_{kind}" for part in PACKED for kind in ("weight", "bias")},
@@ -32,13 +33,13 @@ ENCODER_NAMES = {
 ENCODER_UNUSED = r"trans_\w+\.(version|embed_positions\._float_tensor)"
 
 
-def take_third(index: int):
-    """Takes query, key or value out of their one matrix."""
+def take_third(index: int) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return a function that takes query, key or value out of the packed matrix."""
     return lambda packed: packed.unflatten(0, (3, -1))[index] if len(packed) % 3 == 0 else packed
 
 
 def merge_binary_logits(pairs: torch.Tensor) -> torch.Tensor:
-    """One logit per label from the two of a softmax, which has the same probability."""
+    """Merge the two softmax logits of each label into one sigmoid logit with the same probability."""
     return pairs.unflatten(0, (-1, 2)).diff(dim=1).squeeze(1)
 
 
@@ -48,49 +49,49 @@ ENCODER_TRANSFORMS = {
 
 
 def count_layers(shapes: Shapes, encoder: str) -> int:
-    """The number of layers of a public encoder."""
-    return len({found[1] for name in shapes if (found := re.match(rf"{encoder}\.layers\.(\d+)\.", name))})
+    """Count the layers of a public encoder."""
+    return len({match[1] for name in shapes if (match := re.match(rf"{encoder}\.layers\.(\d+)\.", name))})
 
 
 def make_task(shapes: Shapes, labels: list[str] | None) -> Task:
-    """The sentiment, or emotions with two logits each: of IEMOCAP, unless there are labels.
+    """Make the task of the output layer: sentiment, or emotions with two logits each (those of IEMOCAP by default).
 
     Raises:
-        ValueError: labels that do not fit the outputs.
+        ValueError: the labels do not fit the outputs.
     """
     outputs = shapes["out_layer.weight"][0]
     if outputs % 2 == 0:
         return make_emotion_task(IEMOCAP_EMOTIONS if labels is None else labels, outputs // 2)
     if outputs > 1 or labels is not None:
         raise ValueError(
-            f"The checkpoint has {outputs} output{'s' * (outputs > 1)}; expected 1, the sentiment, without labels, or 2 per "
+            f"The checkpoint has {outputs} output{'s' * (outputs > 1)}; expected 1 (sentiment, without labels) or 2 per "
             "emotion."
         )
     return Task("sentiment", "regression", value_range=(-3.0, 3.0))
 
 
 def read_projections(shapes: Shapes, modalities: list[str]) -> dict:
-    """Sizes of features and kernels, and the width they are projected to.
+    """Read feature sizes, kernel sizes and the hidden size from the shapes of the input projections.
 
     Raises:
-        ValueError: features as wide as that, which the public code does not project.
+        ValueError: a feature size equals the hidden size; the public code does not project such features.
     """
-    found = {m: shapes[f"proj_{LETTERS[m]}.weight"] for m in modalities}
-    for m, (width, size, _) in found.items():
+    projections = {m: shapes[f"proj_{LETTERS[m]}.weight"] for m in modalities}
+    for m, (width, size, _) in projections.items():
         if width == size:
             raise ValueError(
-                f"The features of `{m}` are {size} wide, like the streams of this checkpoint, so the public code does not use "
-                "their projection; such checkpoints are not converted."
+                f"The features of `{m}` have the hidden size of this checkpoint ({size}), so the public code does not use "
+                "their projection; such checkpoints cannot be converted."
             )
     return {
-        "hidden_size": next(iter(found.values()))[0],
-        "feature_sizes": {m: size for m, (_, size, _) in found.items()},
-        "kernel_sizes": {m: kernel for m, (_, _, kernel) in found.items()},
+        "hidden_size": next(iter(projections.values()))[0],
+        "feature_sizes": {m: size for m, (_, size, _) in projections.items()},
+        "kernel_sizes": {m: kernel for m, (_, _, kernel) in projections.items()},
     }
 
 
 def read_mult_fields(shapes: Shapes, labels: list[str] | None) -> dict:
-    """What the shapes of a public MulT checkpoint tell."""
+    """Read the config fields from the shapes of a public MulT checkpoint."""
     layers = {pair: count_layers(shapes, f"trans_{pair[0]}_with_{pair[1]}") for pair in ("la", "al", "vl")}
     if not all(layers.values()):
         raise ValueError("The checkpoint lacks the encoders of some targets; only those with all three are converted.")

@@ -1,6 +1,7 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""SPT, github.com/chengjunyan1/SP-Transformer. SUGRM's code has a copy of the encoder."""
+"""SPT, github.com/chengjunyan1/SP-Transformer. The code of SUGRM contains a copy of the encoder."""
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -16,7 +17,7 @@ ATTENTIONS = {
     "cross_attention": ("crosslayer", PAIRS),
     "self_attention": ("selflayer", LETTERS),
 }
-PACKED = ("query", "key", "value")  # one matrix there
+PACKED = ("query", "key", "value")  # a single matrix in the public code
 PARTS = {
     "norm": "mha_{}.layer_norm.",
     "memory_norm": "mha_{}.layer_norm_kv.",
@@ -38,10 +39,10 @@ UNDETERMINED = (
 
 
 def unpack_projection(which: str, public: torch.Tensor) -> torch.Tensor:
-    """Query, key or value of a packed projection, `(size + 2 inputs, size)` or `(3 size,)`.
+    """Return query, key or value of a packed projection, `(size + 2 inputs, size)` or `(3 size,)`.
 
-    Behind the query's rows stand those of key and value if inputs are as wide as hidden states. If not, the rest is read
-    as `(inputs, 2 size)` and transposed.
+    The rows of the query are followed by those of key and value if inputs and hidden states have the same size. Otherwise the
+    rest is read as `(inputs, 2 size)` and transposed.
     """
     size = public.shape[-1] if public.ndim == 2 else len(public) // 3
     query, rest = public[:size], public[size:]
@@ -51,16 +52,16 @@ def unpack_projection(which: str, public: torch.Tensor) -> torch.Tensor:
 
 
 def read_encoder_sizes(shapes: Shapes) -> dict:
-    """What the shapes tell of an encoder."""
+    """Read feature sizes and hidden size from the shapes of the encoder."""
     norms = {m: shapes[f"spe.hiddenlayer.mha_{letter}.layer_norm_kv.weight"] for m, letter in LETTERS.items()}
     return {"feature_sizes": {m: shape[0] for m, shape in norms.items()}, "hidden_size": shapes["spe.init_hiddens"][1]}
 
 
 def read_spt_fields(shapes: Shapes, labels: list[str] | None) -> dict:
-    """What the shapes of a public SPT checkpoint tell."""
+    """Read the config fields from the shapes of a public SPT checkpoint."""
     if labels is not None:
         raise ValueError(
-            "The public code of SPT answers one number, the sentiment, which has no labels; leave them out."
+            "The public code of SPT predicts one number, the sentiment, which has no labels; leave the labels out."
         )
     return read_encoder_sizes(shapes)
 
@@ -80,14 +81,14 @@ ENCODER_NAMES = {
     "encoder.initial": "spe.init_hiddens",
     "encoder.norm": "spe.layer_norm",
 }
-ENCODER_TRANSFORMS = {
+ENCODER_TRANSFORMS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     **{
         f"{ours}{which}.{kind}": partial(unpack_projection, which)
         for ours, _, _ in BLOCKS
         for which in PACKED
         for kind in ("weight", "bias")
     },
-    "encoder.initial": lambda rows: rows[[1, 0, 2]],  # there audio, text, visual
+    "encoder.initial": lambda rows: rows[[1, 0, 2]],  # public order: audio, text, visual
 }
 ENCODER_UNUSED = r"spe\.selflayer\.mha_[tav]\.layer_norm_kv\.(weight|bias)|spe\.embed_positions\._float_tensor"
 

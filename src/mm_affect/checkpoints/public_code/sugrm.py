@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""SUGRM, github.com/skystarhyw/SUGRM, with the BERT it was saved with, or without one."""
+"""SUGRM, github.com/skystarhyw/SUGRM, with or without a fine-tuned BERT."""
 
 import re
 
@@ -15,22 +15,22 @@ VIEWS = {"fusion": "f", **LETTERS}
 
 
 def read_sugrm_fields(shapes: Shapes, labels: list[str] | None) -> dict:
-    """What the shapes of a public SUGRM checkpoint tell."""
+    """Read the config fields from the shapes of a public SUGRM checkpoint."""
     if labels is not None:
-        raise ValueError("The public code of SUGRM answers sentiments, which have no labels; leave them out.")
+        raise ValueError("The public code of SUGRM predicts sentiments, which have no labels; leave the labels out.")
     fields = read_encoder_sizes(shapes) | {"common_size": shapes["proj1_f.weight"][0]}
     if any(name.startswith(f"{BERT}.") for name in shapes):
         embeddings = {
             name: shapes[f"{BERT}.embeddings.{name}_embeddings.weight"] for name in ("word", "position", "token_type")
         }
         layers = {
-            found[1] for name in shapes if (found := re.match(rf"{re.escape(BERT)}\.encoder\.layer\.(\d+)\.", name))
+            match[1] for name in shapes if (match := re.match(rf"{re.escape(BERT)}\.encoder\.layer\.(\d+)\.", name))
         }
         fields["text_config"] = BertConfig(
             vocab_size=embeddings["word"][0],
             hidden_size=embeddings["word"][1],
             num_hidden_layers=len(layers),
-            num_attention_heads=max(1, embeddings["word"][1] // 64),  # as every published BERT
+            num_attention_heads=max(1, embeddings["word"][1] // 64),  # as in every published BERT
             intermediate_size=shapes[f"{BERT}.encoder.layer.0.intermediate.dense.weight"][0],
             max_position_embeddings=embeddings["position"][0],
             type_vocab_size=embeddings["token_type"][0],

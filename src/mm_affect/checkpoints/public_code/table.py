@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""How checkpoints of one public code become ours: the table that each of them fills in."""
+"""The table that describes the conversion of the checkpoints of one public code."""
 
 import re
 from collections.abc import Callable
@@ -17,18 +17,18 @@ Shapes = dict[str, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Conversion:
-    """How checkpoints of one public code become ours.
+    """Conversion of checkpoints of one public code.
 
     Args:
         model_class: the architecture.
-        read_fields: from the public shapes and the labels, or None for those of the authors, to the config's fields that
-            the shapes tell.
-        names: pieces of our names and what the public code calls them; a piece is one or more whole parts between dots,
-            and longer pieces go first.
-        unused: pattern of whole public names that no computation of the public code reads.
-        undetermined: fields of the config that shapes do not tell.
-        values: by the last parts of our names, or all of them, from the public tensor, of any shape but a number's, to ours,
-            where they differ.
+        read_fields: function of the public shapes and the labels (None: those of the authors) that returns the fields of the
+            config that the shapes determine.
+        names: pieces of our names -> pieces of the public names. A piece is one or more whole parts between dots; longer
+            pieces take precedence.
+        unused: pattern of full public names that the public code saves but never uses.
+        undetermined: fields of the config that the shapes do not determine.
+        transforms: end of our name, or the full name -> function from the public tensor to ours, where they differ;
+            scalars are never transformed.
     """
 
     model_class: type[AffectPreTrainedModel]
@@ -39,21 +39,25 @@ class Conversion:
     transforms: dict[str, Callable[[torch.Tensor], torch.Tensor]] = field(default_factory=dict)
 
     def get_public_name(self, name: str) -> str:
-        """What the public code calls our weight `name`."""
+        """Return the public name of our weight `name`."""
         pieces = "|".join(re.escape(piece) for piece in sorted(self.names, key=len, reverse=True))
-        return re.sub(rf"(?<![^.])(?:{pieces})(?![^.])", lambda found: self.names[found[0]], name)
+        return re.sub(rf"(?<![^.])(?:{pieces})(?![^.])", lambda match: self.names[match[0]], name)
 
     def convert_weight(self, name: str, public: torch.Tensor) -> torch.Tensor:
-        """Our weight `name`, from the public tensor."""
-        differing = (ours for ending, ours in self.transforms.items() if f".{name}".endswith(f".{ending}"))
-        return next(differing, lambda same: same)(public) if public.ndim else public
+        """Convert the public tensor to our weight `name`."""
+        transforms = (transform for ending, transform in self.transforms.items() if f".{name}".endswith(f".{ending}"))
+        return next(transforms, lambda tensor: tensor)(public) if public.ndim else public
 
 
 def make_emotion_task(labels: list[str] | None, count: int, **fields) -> Task:
-    """The task `emotion` of `count` labels: the given ones, or the order of the public loaders of CMU-MOSEI."""
-    labels = EMOTIONS if labels is None else tuple(labels)
-    if len(labels) != count or not all(labels):
+    """Make the task `emotion` with `count` labels, by default in the order of the public loaders of CMU-MOSEI.
+
+    Raises:
+        ValueError: the number of labels differs from `count`.
+    """
+    names = EMOTIONS if labels is None else tuple(labels)
+    if len(names) != count or not all(names):
         raise ValueError(
-            f"The checkpoint has {count} labels, `labels` has {len(labels)} ({', '.join(labels)}); name each, in order."
+            f"The checkpoint has {count} labels, but `labels` has {len(names)} ({', '.join(names)}); name every label in order."
         )
-    return Task("emotion", labels=labels, **fields)
+    return Task("emotion", labels=names, **fields)

@@ -11,18 +11,18 @@ from .table import Conversion, Shapes, make_emotion_task
 
 
 def read_tailor_fields(shapes: Shapes, labels: list[str] | None) -> dict:
-    """What the shapes of a public TAILOR checkpoint tell."""
+    """Read the config fields from the shapes of a public TAILOR checkpoint."""
 
-    def layers(part):
-        return len({found[1] for name in shapes if (found := re.match(rf"{part}\.encoder\.layer\.(\d+)\.", name))})
+    def count_layers(part: str) -> int:
+        return len({match[1] for name in shapes if (match := re.match(rf"{part}\.encoder\.layer\.(\d+)\.", name))})
 
     parts = dict(zip(MODALITIES, ("bert", "audio", "visual")))
     fields = {
         "feature_sizes": {m: shapes[f"{part}.embeddings.word_embeddings.weight"][1] for m, part in parts.items()},
         "hidden_size": shapes["bert.embeddings.word_embeddings.weight"][0],
         "intermediate_size": shapes["bert.encoder.layer.0.intermediate.dense.weight"][0],
-        "encoder_layers": {m: layers(part) for m, part in parts.items()},
-        "cross_layers": layers("pc_cross"),
+        "encoder_layers": {m: count_layers(part) for m, part in parts.items()},
+        "cross_layers": count_layers("pc_cross"),
         "max_position_embeddings": shapes["bert.embeddings.position_embeddings.weight"][0],
         "tasks": [make_emotion_task(labels, shapes["decoder.embeddings.word_embeddings.weight"][0], threshold=0.35)],
         "aligner": "given",
@@ -80,7 +80,7 @@ TAILOR = Conversion(
     },
     unused=r"(bert|audio|visual|va_cross|vat_cross|pc_cross)\.pooler\.dense\.(weight|bias)",
     undetermined=("num_attention_heads",),
-    transforms=dict.fromkeys(  # the public discriminator's classes are text, visual, audio
+    transforms=dict.fromkeys(  # classes of the public discriminator: text, visual, audio
         ("discriminator.3.weight", "discriminator.3.bias"), lambda rows: torch.cat([rows[:1], rows[2:], rows[1:2]])
     ),
 )
