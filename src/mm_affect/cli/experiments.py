@@ -55,7 +55,7 @@ def search_grid(arguments: argparse.Namespace) -> int:
     overrides = read_config_flags(arguments, RunConfig)
     metric, greater, points = run_grid(
         lambda fields: RunConfig.load(arguments.config, overrides | fields),
-        arguments.grid or PAPER_GRID,
+        arguments.grid or list(PAPER_GRID),
         arguments.output,
         arguments.jobs,
         arguments.overwrite,

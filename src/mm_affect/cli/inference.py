@@ -90,14 +90,19 @@ def plot_figures(arguments: argparse.Namespace) -> int:
     folders = [find_checkpoint(name) for name in names]
     loaded = [load_checkpoint(folder, attn_implementation="eager") for folder in folders]  # it keeps the weights
     corpus, split = load_split(arguments.rows, arguments.split, *(processor for _, processor in loaded))
-    rows = sample_rows(RowDataset(split), arguments.clips, arguments.seed)
+    dataset = RowDataset(split)
+    rows = sample_rows(dataset, arguments.clips, arguments.seed)  # type: ignore[arg-type]  # length and indices suffice
     title = f"{corpus.name}{' (SYNTHETIC)' if corpus.synthetic else ''}\n{arguments.split}, {len(rows)} clips"
-    inputs = [FigureInputs(folder, *pair, rows, title) for folder, pair in zip(folders, loaded, strict=True)]
-    drawn, failed = draw_figures(find_figures(*inputs, seed=arguments.seed), arguments.output)
+    inputs, *compared = (
+        FigureInputs(folder, model, processor, rows, title)
+        for folder, (model, processor) in zip(folders, loaded, strict=True)
+    )
+    figures = find_figures(inputs, compared[0] if compared else None, arguments.seed)
+    drawn, failed = draw_figures(figures, arguments.output)
     for path in drawn:
         print(path)
-    for error, figures in failed:
-        print_error(error, f"Not drawn: {', '.join(figures)}. ")
+    for error, names in failed:
+        print_error(error, f"Not drawn: {', '.join(names)}. ")
     return int(not drawn)
 
 
@@ -140,8 +145,8 @@ def predict_clips(arguments: argparse.Namespace) -> int:
             if len(inputs) == 1:
                 raise
             failures.append(error)
-    for error in failures:
-        print_error(error)
+    for failure in failures:
+        print_error(failure)
     if arguments.plot and answers:
         plot_first_timeline(answers[0], arguments.plot)
     if arguments.json:

@@ -18,7 +18,9 @@ from .options import (
 
 
 if TYPE_CHECKING:
-    from ..features.extractors import Extractor
+    from ..features.faces import FaceDescriptor
+    from ..features.vgg16 import VGG16Extractor
+    from ..features.vision_encoder import VisionEncoder
 
 
 # extract ----------------------------------------------------------------------------------------------------------
@@ -61,7 +63,7 @@ def _add_visual_options(parser: argparse.ArgumentParser) -> None:
     visual.add_argument("--visual-rate", type=float, default=10.0, metavar="HZ", help="frames per second; default: 10")
 
 
-def _visual_extractor(arguments: argparse.Namespace) -> "Extractor | None":
+def _visual_extractor(arguments: argparse.Namespace) -> "FaceDescriptor | VGG16Extractor | VisionEncoder | None":
     """Return the visual extractor that the options name; None for the default one."""
     from ..features.extractors import build_visual_extractor
 

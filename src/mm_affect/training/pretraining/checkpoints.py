@@ -135,7 +135,7 @@ class Checkpoints:
     ) -> None:
         """Write a checkpoint; every process calls it. `state` has the `step`, and is what `load` returns."""
         weights = full_state(model)
-        moments = get_optimizer_state_dict(model, optimizer.optimizer, options=WHOLE)
+        moments: dict[str, Any] = get_optimizer_state_dict(model, optimizer.optimizer, options=WHOLE)
         if accelerator.is_main_process:
             temporary = self.folder / ".writing"
             shutil.rmtree(temporary, ignore_errors=True)
@@ -167,10 +167,12 @@ class Checkpoints:
         newest = self.complete()[-1]
         try:
             state = json.loads((newest / STATE).read_text(encoding="utf-8"))
-            weights, moments = load_file(newest / MODEL), load_file(newest / OPTIMIZER)
+            weights: dict[str, Any] = load_file(newest / MODEL)
+            moments = load_file(newest / OPTIMIZER)
             set_model_state_dict(model, weights, options=EVERYWHERE)
             # the hyperparameters follow from the options; the moments are added to them
-            parts = get_optimizer_state_dict(model, optimizer.optimizer, options=EVERYWHERE) | {"state": {}}
+            parts: dict[str, Any] = get_optimizer_state_dict(model, optimizer.optimizer, options=EVERYWHERE)
+            parts |= {"state": {}}
             for name, value in moments.items():
                 name, _, kind = name.rpartition(".")
                 parts["state"].setdefault(name, {})[kind] = value

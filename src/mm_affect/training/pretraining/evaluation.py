@@ -66,7 +66,7 @@ class Evaluation:
             ids = self.model.generate_transcript(num_beams=num_beams, max_length=self.most_characters, **batch)
             recognized += tokenizer.batch_decode(ids.tolist(), skip_special_tokens=True)
         truths = [tokenizer.normalize(row["transcript"]) for row in rows]
-        same, cosines = make_verification_pairs([row["group"] for row in rows], np.concatenate(embeddings))
+        same, cosines = make_verification_pairs(np.array([row["group"] for row in rows]), np.concatenate(embeddings))
         metrics = {
             "clips": len(rows),
             "cer": character_error_rate(truths, recognized),

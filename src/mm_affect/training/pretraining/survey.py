@@ -117,8 +117,13 @@ def take_survey(
     Raises:
         ValueError: There is nothing to train on, nothing held out, or only one speaker.
     """
-    training, steps, speakers, held_out = [], [], set(), RowSample(options.evaluation_clips)
-    left_out, unknown, silent, longest, digest = Counter(), Counter(), 0, 0, hashlib.sha256()
+    training: list[int] = []
+    steps: list[int] = []
+    speakers: set[str] = set()
+    held_out = RowSample(options.evaluation_clips)
+    left_out: Counter[str] = Counter()
+    unknown: Counter[str] = Counter()
+    silent, longest, digest = 0, 0, hashlib.sha256()
 
     def training_rows() -> Iterator[dict]:
         nonlocal silent, longest
