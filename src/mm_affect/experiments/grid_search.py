@@ -12,7 +12,7 @@ import itertools
 import json
 import math
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ class GridPoint:
     failure: str = ""
 
 
-def expand_grid(axes: list[str]) -> list[dict[str, Any]]:
+def expand_grid(axes: Sequence[str]) -> list[dict[str, Any]]:
     """Return the fields of every point of a grid; those of the last axis change fastest.
 
     Args:
@@ -76,7 +76,7 @@ def expand_grid(axes: list[str]) -> list[dict[str, Any]]:
 
 
 def run_grid(
-    load: Callable[[dict], RunConfig], axes: list[str], folder: Path, jobs: int = 1, overwrite: bool = False
+    load: Callable[[dict], RunConfig], axes: Sequence[str], folder: Path, jobs: int = 1, overwrite: bool = False
 ) -> tuple[str, bool, list[GridPoint]]:
     """Train every point of a grid that is not finished yet.
 
