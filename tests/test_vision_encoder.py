@@ -150,9 +150,9 @@ def test_folders_that_are_no_vision_encoder_are_refused(vit, tmp_path):
         damaged: "No model can be read from",
         broken(vit, tmp_path / "lacks", without): "they lack .*layernorm.weight; a random network",
         broken(vit, tmp_path / "wider", wider): "they have in another size .*layernorm.weight",
-        save(tmp_path / "bert", bert): "model of type 'bert', which reads no pictures",
+        save(tmp_path / "bert", bert): "model of type 'bert', which does not read images",
         bare: "has no image processor",
-        save(tmp_path / "mae", ViTMAEModel(ViTMAEConfig(**TINY, **SQUARE))): "answers differently each time",
+        save(tmp_path / "mae", ViTMAEModel(ViTMAEConfig(**TINY, **SQUARE))): "gives different features each time",
     }.items():
         with pytest.raises(ValueError, match=f"(?s){words}") as caught:
             VisionEncoder(folder).describe()

@@ -222,7 +222,7 @@ def cut_out(picture: np.ndarray, box: Box, pixels: int) -> np.ndarray:
     cv2 = opencv()
     x, y, side = box
     scale = pixels / side
-    matrix = np.float64([[scale, 0, pixels / 2 - scale * x], [0, scale, pixels / 2 - scale * y]])
+    matrix = np.array([[scale, 0, pixels / 2 - scale * x], [0, scale, pixels / 2 - scale * y]], np.float64)
     if scale < 0.5:  # average before sampling, or a large face would alias
         picture = cv2.blur(picture, (int(1 / scale),) * 2)
     return cv2.warpAffine(picture, matrix, (pixels, pixels), borderMode=cv2.BORDER_REPLICATE)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,7 +44,9 @@ class FrameEncoder:
         ImportError: OpenCV 4 is not installed.
     """
 
-    options = ("rate", "crop")  # of the description, besides the weights
+    name: str
+    version: int
+    options: tuple[str, ...] = ("rate", "crop")  # in the description, in addition to the weights
 
     def __init__(self, weights: str | Path, rate: float = 10.0, crop: str = "face"):
         if not rate > 0:
@@ -56,9 +59,15 @@ class FrameEncoder:
         self._finder = FaceFinder()
 
     @cached_property
-    def network(self) -> nn.Module:
+    def network(self) -> Any:
         """Return the network, loaded on first use."""
         return self._load()
+
+    def _files(self, weights: str | Path) -> list[Path]:
+        raise NotImplementedError
+
+    def _load(self) -> nn.Module:
+        raise NotImplementedError
 
     def __getstate__(self) -> dict:
         """Without the network, which is read again where it is needed."""

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
+from typing import IO, Any
 
 import numpy as np
 
@@ -147,8 +148,9 @@ def _need(module: str, shown: str) -> ModuleType:
         raise ImportError(f"Decoding this needs {shown}: pip install 'mm_affect[audio,video]'.") from error
 
 
-def _open(source: Source) -> io.BufferedIOBase:
+def _open(source: Source) -> IO[bytes]:
     """The bytes of a source, after the checks that need no decoder."""
+    file: IO[bytes]
     if isinstance(source, bytes):
         file, size = io.BytesIO(source), len(source)
     elif not os.path.isfile(source):
@@ -182,7 +184,8 @@ def _cut_off(source: Source, readable: float, duration: float) -> MediaError:
 
 def resample_blocks(blocks: Iterable[tuple[float, np.ndarray]], sampling_rate: int) -> Iterator[np.ndarray]:
     """Yield the samples of (rate, samples) pairs at `sampling_rate`; the rate may change between blocks."""
-    stream, current = None, sampling_rate
+    stream: Any = None
+    current: float = sampling_rate
     for rate, samples in blocks:
         if rate != current:
             if stream is not None:
@@ -216,7 +219,7 @@ def _is_sound_file(source: Source) -> bool:
         return False  # Ogg with video, AAC in WAV ...: PyAV decides
 
 
-def _sound_file(file: io.BufferedIOBase, source: Source):
+def _sound_file(file: IO[bytes], source: Source):
     """An open soundfile.SoundFile, or what stands in for it, and the errors that reading it may raise."""
     try:
         soundfile = _need("soundfile", "soundfile")
@@ -250,7 +253,7 @@ def _sound_file_blocks(source: Source, start: float | None, end: float | None) -
             raise _cut_off(source, min(position, sound.frames) / rate, duration)
 
 
-def _sound_duration(file: io.BufferedIOBase, sound) -> float:
+def _sound_duration(file: IO[bytes], sound) -> float:
     """Seconds of sound; for WAV what the header promises, since readers quietly take what is there."""
     back = file.tell()
     file.seek(0)
@@ -271,7 +274,7 @@ def _sound_duration(file: io.BufferedIOBase, sound) -> float:
 class _PCMWave:
     """The part of soundfile.SoundFile that is used here, for PCM WAV and without soundfile."""
 
-    def __init__(self, file: io.BufferedIOBase):
+    def __init__(self, file: IO[bytes]):
         self._file = wave.open(file)  # noqa: SIM115, open as long as the reader
         self.samplerate, self._width = self._file.getframerate(), self._file.getsampwidth()
         header = self._file.getnframes()
@@ -369,7 +372,7 @@ def _frames(packet, ignored: type[Exception] | tuple) -> list:
 
 def _decoded(
     container, stream, source: Source, first: float, last: float, duration: float
-) -> Iterator[tuple[float, object]]:
+) -> Iterator[tuple[float, Any]]:
     """Pairs (seconds since the file starts to play, frame) of one stream, from `first` or a little before.
 
     Raises `MediaError` at a packet that cannot be decoded, and where the file ends although `last` is not reached and

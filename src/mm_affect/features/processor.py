@@ -23,8 +23,8 @@ from .word_vectors import VECTORS_FILE, VOCABULARY_FILE, WordVectors, tokenize
 logger = logging.get_logger(__name__)
 
 NORMALIZATIONS = ("standard", "none")
-MOST_TOKENS = 512  # of a transcript, where neither `max_tokens` nor the tokenizer says fewer
-OF_THE_HUB = ("cache_dir", "force_download", "local_files_only", "revision", "token")  # options of `from_pretrained`
+MAX_TOKENS = 512  # of a transcript, unless `max_tokens` or the tokenizer has a lower limit
+HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "revision", "token")
 SAVED = ("feature_sizes", "extractors", "normalization", "statistics", "padding_side", "max_tokens", "auto_map")
 
 
@@ -80,7 +80,7 @@ class AffectProcessor(TravelingCode, ProcessorMixin):
         if features:
             raise ValueError("Text is either features or tokens: leave out `feature_sizes['text']`, or the tokenizer.")
         if self.max_tokens is None:
-            self.max_tokens = min(self.tokenizer.model_max_length, MOST_TOKENS)
+            self.max_tokens = min(self.tokenizer.model_max_length, MAX_TOKENS)
         added = self.tokenizer.num_special_tokens_to_add()
         if not added < self.max_tokens <= self.tokenizer.model_max_length:
             raise ValueError(
@@ -178,7 +178,7 @@ class AffectProcessor(TravelingCode, ProcessorMixin):
             MediaError: a file is missing, empty, truncated or not media, or an `audio_file` has no audio.
         """
         start, end = row.get("start"), row.get("end")
-        features = {}
+        features: dict[str, np.ndarray | None] = {}
         for modality in self.feature_sizes:
             given = row.get(modality)
             source = self._source(row, modality) if modality in modalities else None
@@ -293,8 +293,8 @@ class AffectProcessor(TravelingCode, ProcessorMixin):
             if augment is not None:
                 mask = augment("text", np.zeros((len(ids), 0), np.float32), mask)[1]
             sequences.append((ids, mask))
-        ids, mask = self._padded(sequences, fill=self.tokenizer.pad_token_id or 0)
-        return {"input_ids": ids, "attention_mask": mask.long()}
+        input_ids, real = self._padded(sequences, fill=self.tokenizer.pad_token_id or 0)
+        return {"input_ids": input_ids, "attention_mask": real.long()}
 
     def _values(self, row: dict, modality: str) -> np.ndarray:
         size, values = self.feature_sizes[modality], row.get(modality)
@@ -320,7 +320,7 @@ class AffectProcessor(TravelingCode, ProcessorMixin):
         return super().save_pretrained(save_directory, push_to_hub=push_to_hub, **kwargs)
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path, **kwargs):
+    def from_pretrained(cls, pretrained_model_name_or_path, **kwargs):  # type: ignore[override]  # passes all options on
         """Load a processor as in transformers.
 
         Raises:
@@ -331,10 +331,10 @@ class AffectProcessor(TravelingCode, ProcessorMixin):
             kwargs["tokenizer"] = load_tokenizer(pretrained_model_name_or_path, **kwargs)
         processor = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
         if processor.extractors.get("text", {}).get("name") == WordVectors.name:
-            place = {name: value for name, value in kwargs.items() if name in OF_THE_HUB}
+            place = {name: value for name, value in kwargs.items() if name in HUB_OPTIONS}
             names = (VECTORS_FILE, VOCABULARY_FILE)
             files = [cached_file(pretrained_model_name_or_path, name, **place) for name in names]
-            processor._made["text"] = WordVectors.load(Path(files[0]).parent)
+            processor._made["text"] = WordVectors.load(Path(str(files[0])).parent)
         return processor
 
     def to_dict(self):

@@ -91,7 +91,7 @@ class VGG16(nn.Module):
 
     def encode(self, crops: list[np.ndarray]) -> torch.Tensor:
         """Return the activations of uint8 RGB images `(224, 224, 3)`, `(n, width)`."""
-        images = torch.from_numpy(np.stack(crops)).to(self.features[0].weight.device).float() / 255
+        images = torch.from_numpy(np.stack(crops)).to(next(self.parameters()).device).float() / 255
         images = (images - images.new_tensor(MEAN)) / images.new_tensor(DEVIATION)
         return self(images.permute(0, 3, 1, 2))
 
@@ -109,10 +109,10 @@ def torchvision_names(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tenso
 
 
 def sorted_by_number(weights: dict[str, torch.Tensor]) -> list[tuple[str, torch.Tensor]]:
-    """The weights (not the biases) named `<part>.<number>.weight`, in the order of part and number."""
-    found = [(name.split("."), name) for name in weights if name.endswith(".weight")]
-    found = [(parts[0], int(parts[1]), name) for parts, name in found if len(parts) == 3 and parts[1].isdigit()]
-    return [(name, weights[name]) for *_, name in sorted(found)]
+    """Return the weights, without biases, named `<part>.<number>.weight`, in the order of part and number."""
+    names = [(name.split("."), name) for name in weights if name.endswith(".weight")]
+    numbered = [(parts[0], int(parts[1]), name) for parts, name in names if len(parts) == 3 and parts[1].isdigit()]
+    return [(name, weights[name]) for *_, name in sorted(numbered)]
 
 
 def find_weights(weights: str | Path) -> Path:
@@ -124,7 +124,7 @@ def find_weights(weights: str | Path) -> Path:
     if resolve_path(weights).is_file():
         return resolve_path(weights)
     try:
-        return Path(cached_file(str(resolve_path(weights)), WEIGHTS_FILE))
+        return Path(str(cached_file(str(resolve_path(weights)), WEIGHTS_FILE)))
     except OSError as error:
         raise ValueError(
             f"There are no VGG-16 weights at {weights}; expected a safetensors file (one that is known by its name only is "

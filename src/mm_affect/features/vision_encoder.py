@@ -7,6 +7,7 @@ by the encoder's own image processor, in its numpy and PIL version, so that the 
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,11 +30,12 @@ class PooledVision(nn.Module):
 
     def __init__(self, folder: Path):
         super().__init__()
+        self.model: Any
         self.model, absent = load_whole(AutoModel, folder, may_lack=("pooler",))
-        self.two_sided = hasattr(self.model, "get_image_features")  # CLIP and its like: pictures and words
+        self.two_sided = hasattr(self.model, "get_image_features")  # CLIP and similar models of images and text
         if not self.two_sided and self.model.main_input_name != "pixel_values":
             raise ValueError(
-                f"{folder} holds a model of type {self.model.config.model_type!r}, which reads no pictures; give a vision "
+                f"{folder} holds a model of type {self.model.config.model_type!r}, which does not read images; give a vision "
                 "encoder, such as a ViT."
             )
         try:
@@ -49,13 +51,13 @@ class PooledVision(nn.Module):
             first, second = self.encode(trial), self.encode(trial)
         except (ValueError, RuntimeError, AttributeError, TypeError) as error:
             raise ValueError(
-                f"The model in {folder} gives no features of one picture ({' '.join(str(error).split())[:200]}); give a "
+                f"The model in {folder} gives no features for one image ({' '.join(str(error).split())[:200]}); give a "
                 "vision encoder, such as a ViT."
             ) from error
         if not torch.equal(first, second):
             raise ValueError(
-                f"The model in {folder} answers differently each time, as one that hides parts of the picture at random; "
-                "give an encoder that reads all of it."
+                f"The model in {folder} gives different features each time, for example because it masks patches at random; "
+                "give a deterministic encoder."
             )
         self.size = first.shape[1]
 

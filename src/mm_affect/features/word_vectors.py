@@ -89,7 +89,7 @@ class WordVectors:
                     size = size or int(fields[1])
                     continue
                 size = size or len(fields) - 1
-            if not 0 < size <= line.count(b" "):
+            if size is None or not 0 < size <= line.count(b" "):
                 raise ValueError(
                     f"Line {number} of {path} has {line.count(b' ')} numbers after its word, expected {size}: "
                     "the file is cut off or not in GloVe's format."
@@ -179,7 +179,7 @@ class WordVectors:
 
     def _sha256(self) -> str:
         digest = hashlib.sha256("\n".join(self.words).encode())
-        digest.update(np.ascontiguousarray(self.vectors, "<f4"))
+        digest.update(np.ascontiguousarray(self.vectors, "<f4").data)
         return digest.hexdigest()
 
 
