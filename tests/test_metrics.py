@@ -248,7 +248,7 @@ def test_wrong_values_are_refused():
         metrics.f1_binary([0, 1], [0.2, 0.7])
     with pytest.raises(ValueError, match="classes are 0, 1, 2"):
         metrics.f1_macro([0, 1], [0.2, 0.7])
-    with pytest.raises(ValueError, match="1 values that are NaN"):
+    with pytest.raises(ValueError, match="1 of 2 values of the prediction are NaN"):
         metrics.mae([0.0, 1.0], [0.2, np.nan])
     with pytest.raises(ValueError, match="Class 3"):
         metrics.confusion_matrix([0, 3], [0, 1], 3)
@@ -334,7 +334,7 @@ def test_one_class_only_is_no_crash(rng):
 def test_the_rule_of_every_sentiment_metric_is_in_its_definition():
     for name, rule in {
         "acc7": "clipping to [-3, 3]", "acc5": "clipping to [-2, 2]", "acc2_has0": "non-negative", "ccc": "1/n moments",
-        "acc2_non0": "sentiment 0 left out", "f1_weighted_has0": "non-negative", "f1_weighted_non0": "0 left out",
+        "acc2_non0": "sentiment 0 excluded", "f1_weighted_has0": "non-negative", "f1_weighted_non0": "0 left out",
     }.items():  # fmt: skip
         assert rule in metrics.get_definition(name)
 

@@ -1,8 +1,11 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Metrics of affect recognition: one numpy function per published definition, with the definition in its name.
 
-Every function takes the truth first and the prediction second. Unknown labels, NaN in a float array and -100 in any
-array of classes, are left out. A metric of no known label, or one that its definition leaves open, is NaN.
+Every function takes the truth first and the prediction second. Unknown labels (NaN in a float array, -100 in an array of
+classes) are excluded. A metric without known labels, or one that is undefined, is NaN.
+
+All functions raise `ValueError` if the two arrays differ in shape, if values that should be classes are not, or if a value
+is infinite.
 """
 
 import warnings
@@ -13,13 +16,13 @@ import numpy as np
 UNKNOWN_CLASS = -100
 
 
-# Arguments: what every metric asks of its two arrays
+# Checks of the two arguments that all metrics share
 
 
 def _known_mask(truth: np.ndarray, prediction: np.ndarray, axes: int) -> np.ndarray:
     if truth.shape != prediction.shape or truth.ndim != axes:
         raise ValueError(
-            f"This metric takes a truth and a prediction of one shape with {axes} axes, but the truth has shape "
+            f"This metric expects a truth and a prediction of the same shape with {axes} axes; the truth has shape "
             f"{truth.shape} and the prediction {prediction.shape}."
         )
     return ~np.isnan(truth) if truth.dtype.kind == "f" else truth != UNKNOWN_CLASS
@@ -29,12 +32,12 @@ def _check_finite(name: str, values: np.ndarray) -> None:
     bad = values.size - np.isfinite(values).sum()
     if bad:
         raise ValueError(
-            f"The {name} has {bad} values that are NaN or infinite out of {values.size}; look for a diverged model."
+            f"{bad} of {values.size} values of the {name} are NaN or infinite; check whether the model diverged."
         )
 
 
 def _values(truth, prediction) -> tuple[np.ndarray, np.ndarray]:
-    """Known real values as float64, each (n,)."""
+    """Return the known real values as float64, each (n,)."""
     truth, prediction = np.asarray(truth), np.asarray(prediction)
     known = _known_mask(truth, prediction, axes=1)
     truth, prediction = truth[known].astype(np.float64), prediction[known].astype(np.float64)
@@ -44,24 +47,26 @@ def _values(truth, prediction) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _classes(truth, prediction) -> tuple[np.ndarray, np.ndarray]:
-    """Known class indices as int64, each (n,)."""
+    """Return the known class indices as int64, each (n,)."""
     truth, prediction = np.asarray(truth), np.asarray(prediction)
     known = _known_mask(truth, prediction, axes=1) & (truth != UNKNOWN_CLASS)
     for name, array in (("truth", truth[known]), ("prediction", prediction[known])):
         if (array != np.round(array)).any() or (array < 0).any():
-            raise ValueError(f"The {name} holds {array.min()} to {array.max()}, but classes are 0, 1, 2 and so on.")
+            raise ValueError(
+                f"The {name} has values from {array.min()} to {array.max()}; classes are 0, 1, 2 and so on."
+            )
     return truth[known].astype(np.int64), prediction[known].astype(np.int64)
 
 
 def _cells(truth, prediction, axes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Truth, prediction and which cells are known, all bool of one shape; unknown cells are False in all three."""
+    """Return truth, prediction and the mask of known cells, all bool; unknown cells are False in all three."""
     truth, prediction = np.asarray(truth), np.asarray(prediction)
     known = _known_mask(truth, prediction, axes) & (truth != UNKNOWN_CLASS)
     for name, array in (("truth", truth[known]), ("prediction", prediction[known])):
         if not np.isin(array, (0, 1)).all():
             raise ValueError(
-                f"The {name} holds {array.min()} to {array.max()}, but this metric takes 0 and 1 alone; "
-                "compare intensities or probabilities with a threshold first."
+                f"The {name} has values from {array.min()} to {array.max()}, but this metric takes 0 and 1 only; "
+                "apply a threshold to intensities or probabilities first."
             )
     return (truth == 1) & known, (prediction == 1) & known, known
 
@@ -96,7 +101,7 @@ def f1_binary(truth, prediction) -> float:
 
 
 def _f1_and_support_per_class(truth, prediction) -> tuple[np.ndarray, np.ndarray]:
-    """F1 and true count of each class that occurs in the truth or in the prediction, each (classes,)."""
+    """Return F1 and number of true samples of each class in the truth or the prediction, each (classes,)."""
     truth, prediction = _classes(truth, prediction)
     classes, index = np.unique(np.concatenate([truth, prediction]), return_inverse=True)
     true, predicted = np.split(index, 2)
@@ -106,10 +111,10 @@ def _f1_and_support_per_class(truth, prediction) -> tuple[np.ndarray, np.ndarray
 
 
 def f1_weighted(truth, prediction) -> float:
-    """F1 of each class, averaged with the number of true samples of the class as its weight.
+    """Mean of the F1 of each class, weighted by the number of true samples of the class.
 
     For one binary label this is (P F1(positive) + N F1(negative)) / (P + N). The weights come from the truth: with
-    the arguments exchanged, as in the public code of several papers, a constant predictor scores far too well.
+    swapped arguments, as in the public code of several papers, a constant predictor scores far too high.
     Source: `f1_score(average="weighted")` of scikit-learn.
     """
     f1, support = _f1_and_support_per_class(truth, prediction)
@@ -117,7 +122,7 @@ def f1_weighted(truth, prediction) -> float:
 
 
 def f1_macro(truth, prediction) -> float:
-    """F1 of each class that occurs in the truth or in the prediction, averaged with equal weights.
+    """Unweighted mean of the F1 of each class that occurs in the truth or in the prediction.
 
     Source: `f1_score(average="macro")` of scikit-learn.
     """
@@ -126,13 +131,20 @@ def f1_macro(truth, prediction) -> float:
 
 
 def accuracy(truth, prediction) -> float:
-    """Share of samples whose class is predicted."""
+    """Fraction of samples whose class is predicted correctly."""
     truth, prediction = _classes(truth, prediction)
     return _ratio((truth == prediction).sum(), len(truth), empty=np.nan)
 
 
 def confusion_matrix(truth, prediction, num_classes: int) -> np.ndarray:
-    """Number of samples of each true class (row) that were predicted as each class (column), (classes, classes)."""
+    """Number of samples of each true class (row) that were predicted as each class (column).
+
+    Returns:
+        An integer array (classes, classes).
+
+    Raises:
+        ValueError: if a class is not less than `num_classes`.
+    """
     truth, prediction = _classes(truth, prediction)
     highest = max(truth.max(initial=0), prediction.max(initial=0))
     if highest >= num_classes:
@@ -143,7 +155,7 @@ def confusion_matrix(truth, prediction, num_classes: int) -> np.ndarray:
 def roc_auc(truth, scores) -> float:
     """Area under the ROC curve of one label from its scores, NaN if either class is absent.
 
-    It is the chance that a positive sample scores above a negative one, equal scores counting one half.
+    It is the probability that a positive sample scores above a negative one, where equal scores count one half.
     Source: Mann and Whitney 1947; Hanley and McNeil 1982.
     """
     true, _, known = _cells(truth, np.zeros(np.shape(scores)), axes=1)
@@ -161,28 +173,28 @@ def roc_auc(truth, scores) -> float:
 
 
 def precision_micro(truth, prediction) -> float:
-    """Precision TP / (TP + FP) over all cells (sample, label), and 0 if nothing is predicted."""
+    """Precision TP / (TP + FP) over all (sample, label) cells, and 0 if nothing is predicted."""
     true, predicted, known = _cells(truth, prediction, axes=2)
     return _ratio((true & predicted).sum(), predicted.sum(), empty=0.0 if known.any() else np.nan)
 
 
 def recall_micro(truth, prediction) -> float:
-    """Recall TP / (TP + FN) over all cells (sample, label), and 0 if nothing is true."""
+    """Recall TP / (TP + FN) over all (sample, label) cells, and 0 if nothing is true."""
     true, predicted, known = _cells(truth, prediction, axes=2)
     return _ratio((true & predicted).sum(), true.sum(), empty=0.0 if known.any() else np.nan)
 
 
 def f1_micro(truth, prediction) -> float:
-    """F1 over all cells (sample, label), 2 TP / (2 TP + FP + FN), and 0 if that denominator is 0."""
+    """F1 over all (sample, label) cells, 2 TP / (2 TP + FP + FN), and 0 if that denominator is 0."""
     true, predicted, known = _cells(truth, prediction, axes=2)
     return _ratio(2 * (true & predicted).sum(), true.sum() + predicted.sum(), empty=0.0 if known.any() else np.nan)
 
 
 def jaccard_accuracy(truth, prediction, empty_value: float = 0.0) -> float:
-    """Labels both true and predicted over labels true or predicted, averaged over samples (multi-label "Acc").
+    """Mean over samples of labels true and predicted divided by labels true or predicted (multi-label "Acc").
 
-    A sample with neither true nor predicted labels counts `empty_value`: 0 in the code of Zhang et al. 2022 (TAILOR)
-    and in scikit-learn, 1 in some papers. Unknown cells are in neither set; samples without known cells are left out.
+    A sample with neither true nor predicted labels counts as `empty_value`: 0 in the code of Zhang et al. 2022 (TAILOR)
+    and in scikit-learn, 1 in some papers. Unknown cells are in neither set; samples without known cells are excluded.
     Source: Godbole and Sarawagi 2004, "Discriminative methods for multi-labeled classification".
     """
     true, predicted, known = _cells(truth, prediction, axes=2)
@@ -192,19 +204,19 @@ def jaccard_accuracy(truth, prediction, empty_value: float = 0.0) -> float:
 
 
 def subset_accuracy(truth, prediction) -> float:
-    """Share of samples whose known labels are all predicted right."""
+    """Fraction of samples whose known labels are all predicted correctly."""
     true, predicted, known = _cells(truth, prediction, axes=2)
     right = (true == predicted).all(axis=1)[known.any(axis=1)]
     return _ratio(right.sum(), len(right), empty=np.nan)
 
 
 def hamming_loss(truth, prediction) -> float:
-    """Share of cells (sample, label) that are predicted wrong."""
+    """Fraction of (sample, label) cells that are predicted wrongly."""
     true, predicted, known = _cells(truth, prediction, axes=2)
     return _ratio((true != predicted).sum(), known.sum(), empty=np.nan)
 
 
-# Real values: (n,) against (n,)
+# Regression: (n,) against (n,)
 
 
 def mae(truth, prediction) -> float:
@@ -246,17 +258,17 @@ def _rounded_accuracy(truth, prediction, low: float, high: float) -> float:
 
 
 def acc7(truth, prediction) -> float:
-    """Share of samples with equal sentiment after clipping to [-3, 3] and rounding half to even (Acc-7)."""
+    """Fraction of samples with equal sentiment after clipping to [-3, 3] and rounding half to even (Acc-7)."""
     return _rounded_accuracy(truth, prediction, -3, 3)
 
 
 def acc5(truth, prediction) -> float:
-    """Share of samples with equal sentiment after clipping to [-2, 2] and rounding half to even (Acc-5)."""
+    """Fraction of samples with equal sentiment after clipping to [-2, 2] and rounding half to even (Acc-5)."""
     return _rounded_accuracy(truth, prediction, -2, 2)
 
 
 def acc2_clip01(truth, prediction) -> float:
-    """Share of samples with equal sentiment after clipping to [0, 1] and rounding, zeros and negatives as one class.
+    """Fraction of samples with equal sentiment after clipping to [0, 1] and rounding, zeros and negatives as one class.
 
     Source: "Acc2" in the public code of Fu et al. 2021 (LMR-CBT); neither `acc2_has0` nor `acc2_non0`.
     """
@@ -279,7 +291,7 @@ def acc2_has0(truth, prediction) -> float:
 
 
 def acc2_non0(truth, prediction) -> float:
-    """Accuracy of negative against positive sentiment (> 0), samples of true sentiment 0 left out (Acc-2 "non0")."""
+    """Accuracy of negative against positive sentiment (> 0), samples of true sentiment 0 excluded (Acc-2 "non0")."""
     return accuracy(*_non0(truth, prediction))
 
 
@@ -289,11 +301,11 @@ def f1_weighted_has0(truth, prediction) -> float:
 
 
 def f1_weighted_non0(truth, prediction) -> float:
-    """Weighted F1 of negative against positive sentiment (> 0), samples of true sentiment 0 left out."""
+    """Weighted F1 of negative against positive sentiment (> 0), samples of true sentiment 0 excluded."""
     return f1_weighted(*_non0(truth, prediction))
 
 
-# One label field with all of its metrics
+# All metrics of one task
 
 REGRESSION = {"mae": mae, "pearson": pearson, "ccc": ccc}
 SENTIMENT = {
@@ -324,14 +336,22 @@ TUNABLE = {function.__name__: function for function in (f1_binary, f1_weighted, 
 
 
 def get_primary_metric(task: dict) -> tuple[str, bool]:
-    """Name of the metric that selects a model for this label field, and whether greater is better."""
+    """Return the name of the metric that selects a model for this task, and True if greater is better.
+
+    Raises:
+        ValueError: if the problem type is unknown.
+    """
     if task["problem_type"] not in PRIMARY:
         raise ValueError(f"Unknown problem type {task['problem_type']!r}; expected one of {', '.join(PRIMARY)}.")
     return PRIMARY[task["problem_type"]]
 
 
 def get_definition(metric: str) -> str:
-    """One sentence that defines a metric of `compute_task_metrics`, for tables and cards."""
+    """Return one sentence that defines a metric of `compute_task_metrics`, for tables and cards.
+
+    Raises:
+        ValueError: if there is no such metric.
+    """
     functions = REGRESSION | SENTIMENT | SINGLE_LABEL | PER_LABEL | ALL_LABELS
     if metric not in functions:
         raise ValueError(f"Unknown metric {metric!r}; expected one of {', '.join(functions)}.")
@@ -339,14 +359,23 @@ def get_definition(metric: str) -> str:
 
 
 def compute_task_metrics(task: dict, truth, scores, threshold=0.5) -> dict[str, float]:
-    """All metrics of one label field as a flat dict.
+    """Compute all metrics of one task.
 
-    Regression: `truth` and `scores` are (n,); a range of [-3, 3] adds those of sentiment, and those that are undefined are
-    named with the reason in a warning. Single label: `truth` holds
-    class indices (n,), `scores` logits or probabilities (n, labels), of which the largest is the prediction.
-    Multi-label: `truth` holds intensities (n, labels), positive above 0, and `scores` probabilities (n, labels),
-    positive above `threshold`, one number or one per label; then `wacc.happy` is the metric of one label and `wacc`
-    its mean over the labels where it is defined, with a warning that names the others.
+    Args:
+        task: label field with `name`, `problem_type`, `labels` and `range`. The range [-3, 3] adds the sentiment metrics to a
+            regression.
+        truth: values (n,) of a regression, class indices (n,) of a single-label task, or intensities (n, labels) of a
+            multi-label task, positive above 0.
+        scores: values (n,), or logits or probabilities (n, labels), the largest of which is the prediction of a single-label
+            task; probabilities (n, labels) of a multi-label task, positive above `threshold`.
+        threshold: one number, or one per label.
+
+    Returns:
+        A flat dict. In a multi-label task `wacc.happy` is the metric of one label and `wacc` the mean over the labels for
+        which it is defined; a warning names the others.
+
+    Raises:
+        ValueError: if shapes do not fit the task, or a score is not finite.
     """
     get_primary_metric(task)
     labels, truth, scores = task["labels"], np.asarray(truth), np.asarray(scores)
@@ -386,7 +415,7 @@ def _warn_of_undefined(task: str, metrics: dict[str, float], truth: np.ndarray, 
 
 
 def _binarize(intensities: np.ndarray) -> np.ndarray:
-    """Intensities as 1.0 (above 0), 0.0 or NaN (unknown)."""
+    """Return intensities as 1.0 (above 0), 0.0 or NaN (unknown)."""
     intensities = intensities.astype(np.float64)
     known = ~np.isnan(intensities) & (intensities != UNKNOWN_CLASS)
     return np.where(known, intensities > 0, np.nan)
@@ -402,7 +431,7 @@ def _threshold_vector(threshold, labels: list[str]) -> np.ndarray:
 
 
 def average_over_labels(name: str, values: list[float], labels: list[str]) -> float:
-    """The mean of a metric over the labels where it is defined, with a warning that names the others; NaN if it nowhere is."""
+    """Return the mean of a metric over the labels for which it is defined, NaN if there are none, and warn of the others."""
     undefined = [label for label, value in zip(labels, values, strict=True) if np.isnan(value)]
     if undefined:
         warnings.warn(
@@ -414,11 +443,22 @@ def average_over_labels(name: str, values: list[float], labels: list[str]) -> fl
 
 
 def tune_thresholds(truth, probabilities, metric: str = "f1_binary", grid=None) -> np.ndarray:
-    """The threshold of each label, (labels,), that gives the best `metric` of that label on these samples.
+    """Return the threshold of each label that maximizes `metric` of that label on these samples.
 
-    To be called with validation data only. `truth` holds intensities (n, labels), positive when above 0. The grid is
-    0.05, 0.10 ... 0.95 unless given. Of equally good thresholds the one nearest 0.5 is taken, then the lower; a label
-    whose metric is undefined gets the one nearest 0.5.
+    Use validation data only. Among equally good thresholds the one nearest to 0.5 is chosen, then the lower one; a label
+    whose metric is undefined gets the one nearest to 0.5.
+
+    Args:
+        truth: intensities (n, labels), positive above 0.
+        probabilities: (n, labels).
+        metric: one of `TUNABLE`.
+        grid: thresholds to try; default: 0.05, 0.10, ..., 0.95.
+
+    Returns:
+        Thresholds (labels,).
+
+    Raises:
+        ValueError: if the metric cannot be tuned, shapes differ, or a probability is not finite.
     """
     if metric not in TUNABLE:
         raise ValueError(f"Cannot tune thresholds for {metric!r}; expected one of {', '.join(TUNABLE)}.")
