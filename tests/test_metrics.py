@@ -334,7 +334,7 @@ def test_one_class_only_is_no_crash(rng):
 def test_the_rule_of_every_sentiment_metric_is_in_its_definition():
     for name, rule in {
         "acc7": "clipping to [-3, 3]", "acc5": "clipping to [-2, 2]", "acc2_has0": "non-negative", "ccc": "1/n moments",
-        "acc2_non0": "sentiment 0 excluded", "f1_weighted_has0": "non-negative", "f1_weighted_non0": "0 left out",
+        "acc2_non0": "sentiment 0 excluded", "f1_weighted_has0": "non-negative", "f1_weighted_non0": "0 excluded",
     }.items():  # fmt: skip
         assert rule in metrics.get_definition(name)
 
