@@ -338,9 +338,9 @@ def test_ids_that_occur_twice_are_refused():
 @pytest.mark.parametrize(
     ("task", "sentence"),
     [
-        ({"generated_from": "mood"}, "generated from 'mood', which must be a regression .* there are: sentiment"),
-        ({"generated_from": "emotion"}, "generated from 'emotion', which must be a regression"),
-        ({"generated_from": "unimodal"}, "generated from 'unimodal', which must be a regression whose own labels"),
+        ({"generated_from": "mood"}, "`generated_from` 'mood'; expected a regression task with labels of its own: sentiment"),
+        ({"generated_from": "emotion"}, "`generated_from` 'emotion'; expected a regression task"),
+        ({"generated_from": "unimodal"}, "`generated_from` 'unimodal'; expected a regression task with labels of its own"),
         ({"problem_type": "multi_label_classification", "labels": ["a"], "generated_from": "sentiment"},
          "'unimodal' .* has `generated_from`; only labels of a regression"),
     ],

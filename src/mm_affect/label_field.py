@@ -4,6 +4,7 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 from .vocabulary import PROBLEM_TYPES
 
@@ -104,11 +105,12 @@ class LabelField:
             raise ValueError(
                 f"Label field `{field['name']}` has the unknown key `{unknown[0]}`; known: {', '.join(known)}."
             )
-        return cls(**{"problem_type": None} | dict(field))
+        values: dict[str, Any] = {"problem_type": None, **field}
+        return cls(**values)
 
     def to_dict(self) -> dict:
         """Return the JSON form; `strict` and `weak` are present only if they are not the default."""
-        field = {"name": self.name, "problem_type": self.problem_type, "labels": list(self.labels)}
+        field: dict[str, Any] = {"name": self.name, "problem_type": self.problem_type, "labels": list(self.labels)}
         field["range"] = None if self.range is None else list(self.range)
         strict = {} if self.strict else {"strict": False}
         return field | strict | ({} if self.weak is None else {"weak": self.weak.to_dict()})

@@ -51,6 +51,7 @@ class OnnxRecurrence(nn.Module):
         return [f"_l{layer}{direction}" for direction in ("", "_reverse")[: self.directions]]
 
     def forward(self, values):
+        """Return the outputs of every step as one operator of ONNX per layer, and None for the states."""
         direction = ("forward", "bidirectional")[self.directions - 1]
         attributes: dict[str, Any] = {"hidden_size": self.hidden_size, "direction": direction}
         if self.kind == "GRU":
@@ -78,6 +79,7 @@ class OnnxOutputs(nn.Module):
         self.model, self.config = model, model.config
 
     def forward(self, **inputs):
+        """Return the logits by task and the fusion view."""
         output = self.model(**inputs)
         return {"logits": output.logits, "pooler_output": output.pooler_output}
 

@@ -91,7 +91,7 @@ def plot_figures(arguments: argparse.Namespace) -> int:
     loaded = [load_checkpoint(folder, attn_implementation="eager") for folder in folders]  # it keeps the weights
     corpus, split = load_split(arguments.rows, arguments.split, *(processor for _, processor in loaded))
     dataset = RowDataset(split)
-    rows = sample_rows(dataset, arguments.clips, arguments.seed)  # type: ignore[arg-type]  # length and indices suffice
+    rows = sample_rows(dataset, arguments.clips, arguments.seed)
     title = f"{corpus.name}{' (SYNTHETIC)' if corpus.synthetic else ''}\n{arguments.split}, {len(rows)} clips"
     inputs, *compared = (
         FigureInputs(folder, model, processor, rows, title)

@@ -1,8 +1,7 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Figures of a run: training curves, scores by modality subset, confusion matrix, timeline of a clip; and the building blocks
-shared with the figures of single architectures (`tailor_plots`, `sugrm_plots`) share.
+"""Figures of a run: training curves, scores by modality subset, confusion matrix, timeline of a clip.
 
-Each is written as a PNG with its numbers beside it as a CSV file of the same name. Needs the extra `plots`.
+The building blocks are shared with the figures of single architectures (`experiments/figures/`). Each figure is written as a PNG with its numbers beside it as a CSV file of the same name. Needs the extra `plots`.
 """
 
 import csv
