@@ -2,7 +2,7 @@
 """Convert CMU-MOSEI to checked Parquet rows, from the raw release, SDK (.csd), MulT, MMSA and HHMPN files or label tables.
 
 python datasets_scripts/cmu_mosei.py inspect mosei_sdk/
-python datasets_scripts/cmu_mosei.py build mosei_sdk/ rows/cmu_mosei --workers 4
+python datasets_scripts/cmu_mosei.py build mosei_sdk/ --output rows/cmu_mosei --workers 4
 python datasets_scripts/cmu_mosei.py push rows/cmu_mosei my-organization/cmu_mosei
 """
 

@@ -2,7 +2,7 @@
 """Convert CMU-MOSI to checked Parquet rows, from the raw release, SDK (.csd), MulT, MMSA, MISA, MFN or bc-LSTM files.
 
 python datasets_scripts/cmu_mosi.py inspect mosi_sdk/
-python datasets_scripts/cmu_mosi.py build mosi_sdk/ rows/cmu_mosi --workers 4
+python datasets_scripts/cmu_mosi.py build mosi_sdk/ --output rows/cmu_mosi --workers 4
 python datasets_scripts/cmu_mosi.py push rows/cmu_mosi my-organization/cmu_mosi
 """
 

@@ -2,7 +2,7 @@
 """Convert IEMOCAP to checked Parquet rows, from the full release or the MulT pickle.
 
 python datasets_scripts/iemocap.py inspect IEMOCAP_full_release/
-python datasets_scripts/iemocap.py build IEMOCAP_full_release/ rows/iemocap --workers 4
+python datasets_scripts/iemocap.py build IEMOCAP_full_release/ --output rows/iemocap --workers 4
 python datasets_scripts/iemocap.py push rows/iemocap my-organization/iemocap
 """
 

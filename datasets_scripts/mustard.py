@@ -2,7 +2,7 @@
 """Convert MUStARD to checked Parquet rows, from the authors' repository, with its videos or published features.
 
 python datasets_scripts/mustard.py inspect MUStARD/
-python datasets_scripts/mustard.py build MUStARD/ rows/mustard --workers 4
+python datasets_scripts/mustard.py build MUStARD/ --output rows/mustard --workers 4
 python datasets_scripts/mustard.py push rows/mustard my-organization/mustard
 """
 

@@ -2,7 +2,7 @@
 """Convert VoxCeleb2, in its published folders or any folder of talking faces, to checked Parquet rows.
 
 python datasets_scripts/voxceleb2.py inspect VoxCeleb2/
-python datasets_scripts/voxceleb2.py build VoxCeleb2/ rows/voxceleb2 --workers 4
+python datasets_scripts/voxceleb2.py build VoxCeleb2/ --output rows/voxceleb2 --workers 4
 python datasets_scripts/voxceleb2.py push rows/voxceleb2 my-organization/voxceleb2
 """
 

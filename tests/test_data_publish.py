@@ -174,9 +174,9 @@ def test_the_program_inspects_and_builds_with_a_card(tmp_path, capsys):
     source, rows = str(tmp_path / "corpus"), tmp_path / "rows"
     assert main("mustard", "words", ["inspect", source]) == 1
     assert "PROBLEM: test has 8 rows" in capsys.readouterr().out
-    assert main("mustard", "words", ["build", source, str(rows), "--workers", "1"]) == 1
+    assert main("mustard", "words", ["build", source, "--output", str(rows), "--workers", "1"]) == 1
     assert "mustard: MUStARD: found" in capsys.readouterr().err
-    command = ["build", source, str(rows), "--allow-partial", "--option", "fold=2", "--workers", "1"]
+    command = ["build", source, "--output", str(rows), "--allow-partial", "--option", "fold=2", "--workers", "1"]
     assert main("mustard", "words", command) == 0
     assert "test 8" in capsys.readouterr().out
     card = DatasetCard.load(rows / "README.md")

@@ -350,3 +350,9 @@ def test_every_architecture_is_exported_and_tested():
             "AutoConfig.register(" in text
             and f"AutoModel.register({name.removesuffix('ForAffect')}Config, {name})" in text
         )
+
+
+def test_files_that_the_fast_tests_leave_out_exist():
+    listed = re.search(r'in """(.+?)"""', (ROOT / "tests" / "conftest.py").read_text(encoding="utf-8"), re.DOTALL)
+    for name in listed[1].split():
+        assert (ROOT / "tests" / f"test_{name}.py").is_file(), f"tests/conftest.py names test_{name}.py"

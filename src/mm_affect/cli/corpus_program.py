@@ -13,7 +13,13 @@ from ..data.parallel_build import build_rows
 from ..data.record import CorpusRecord
 from ..preparation.publishing import VISIBILITY, push_rows
 from .console import format_counts, shard_progress
-from .options import add_layout_options, add_overwrite_option, add_workers_option, read_layout_options
+from .options import (
+    add_layout_options,
+    add_output_option,
+    add_overwrite_option,
+    add_workers_option,
+    read_layout_options,
+)
 
 
 def main(corpus: str, description: str, argv: list[str] | None = None) -> int:
@@ -42,7 +48,7 @@ def _make_parser(corpus: str, description: str) -> argparse.ArgumentParser:
     for command in (inspect, build):
         command.add_argument("folder", type=Path, help="folder (or file) of the corpus")
         add_layout_options(command, tuple(known.configs))
-    build.add_argument("output", type=Path, help="folder of rows to write")
+    add_output_option(build, "folder of rows to write")
     add_workers_option(build)
     add_overwrite_option(build)
     push = commands.add_parser("push", help="upload built rows to the Hub")
