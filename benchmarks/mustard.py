@@ -1,19 +1,19 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Sarcasm on MUStARD from its words, official five folds; alone, and with weak labels of sentiment as an auxiliary task.
+"""Sarcasm on MUStARD from transcripts only, official five folds; with and without weak sentiment labels as an auxiliary task.
 
     python benchmarks/mustard.py [utterance] [dialogue]
 
-An interrupted benchmark goes on where it stopped; delete runs/mustard to begin anew.
+An interrupted benchmark continues where it stopped; delete runs/mustard to start from scratch.
 
-A word is its hashed vector of 1024 numbers, nothing that was learned elsewhere. The text is the utterance alone, or the dialogue:
-context and utterance with the names of the speakers, who are in training and test of these folds. One model of sentiment
-is trained on the words of CMU-MOSI (SDK transcripts, official split); its predictions for all rows of MUStARD are the weak
-labels, weighted by the confidence that it was measured to have (Dai et al. 2021). Five seeds of each, the same for both.
+A word is a hashed vector of 1024 values; no pretrained vectors are used. The text is either the utterance alone or the dialogue: context and
+utterance with the names of the speakers, who occur in both training and test splits of these folds. A sentiment model is trained on the
+transcripts of CMU-MOSI (SDK transcripts, official split); its predictions for all rows of MUStARD are the weak labels, weighted by its
+measured confidence (Dai et al. 2021). Five seeds for each variant, the same for both.
 
-What to compare with: the mean over the folds of weighted F1 is 0.607 +- 0.036 with a logistic regression on TF-IDF of the
-utterance, and 0.688 on that of the dialogue.
+For comparison: a logistic regression on TF-IDF has a weighted F1, averaged over the folds, of 0.607 +- 0.036 on the utterance and 0.688 on
+the dialogue.
 
-The recipe is the best of four that were compared by their validation score on utterances, two seeds and all folds.
+The recipe is the best of four that were compared by validation score on utterances, with two seeds and all folds.
 """
 
 import argparse
@@ -21,7 +21,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from realdata import ROOT, combine_folds, compare_folds, folder, keep, show
+from realdata import ROOT, combine_folds, compare_folds, find_data, print_scores, save_card
 
 from mm_affect.cli.main import main as mm_affect
 from mm_affect.data import RowReader, load, write_rows
@@ -41,24 +41,25 @@ METRIC = "sarcasm.f1_weighted"
 
 
 def prepare(target: str | Path, corpus: str, source: Path, **options) -> None:
-    """A corpus as rows of words."""
+    """Write a corpus as rows of word vectors."""
     splits, layout = load(corpus, source, **options), find_layout(corpus, source, **options)
     description = layout.describe() | {"sizes": {"text": WORDS.size}, "extractors": {"text": WORDS.describe()}}
     rows = {
-        split: [row | {"text": WORDS(tokenize(row["transcript"] or ""))} for row in RowReader(found)]
-        for split, found in splits.items()
+        split: [row | {"text": WORDS(tokenize(row["transcript"] or ""))} for row in RowReader(dataset)]
+        for split, dataset in splits.items()
     }
     write_rows(target, rows, description | {"layout": layout.name}, overwrite=True)
 
 
 def main() -> None:
+    """Train the sentiment model, then every text with and without its weak labels, and save the cards."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("texts", nargs="*", default=["utterance", "dialogue"], help="what the model reads")
+    parser.add_argument("texts", nargs="*", default=["utterance", "dialogue"], help="input of the model")
     options = parser.parse_args()
     command = shlex.join(["python", "benchmarks/mustard.py", *sys.argv[1:]])
     source = RunConfig.load(CONFIGS / "mustard_sentiment_source.json")
-    prepare(source.rows, "cmu_mosi", folder("mosi"))
-    show([run(source, command, resume=True)], "sentiment.pearson")
+    prepare(source.rows, "cmu_mosi", find_data("mosi"))
+    print_scores([run(source, command, resume=True)], "sentiment.pearson")
     combined = []
     for text in options.texts:
         folders = {}
@@ -68,7 +69,7 @@ def main() -> None:
                 place = Path("runs/mustard") / text / f"fold-{fold}"
                 rows, weak = place / "rows", place / "weak"
                 if not weak.exists():
-                    prepare(rows, "mustard", folder("mustard"), fold=fold, transcript=text)
+                    prepare(rows, "mustard", find_data("mustard"), fold=fold, transcript=text)
                     places = {"--model": source.output_dir, "--rows": rows, "--output": weak}
                     labeling = ["weak-labels", *(str(part) for pair in places.items() for part in pair)]
                     if mm_affect(labeling):
@@ -77,10 +78,10 @@ def main() -> None:
                 folds.append(run(RunConfig.from_dict(config.to_dict() | changes), command, resume=True))
             folders[name] = [Path(fold.config["output_dir"]) for fold in folds]
             combined.append(combine_folds(folds, f"{config.name}-{text}", PROTOCOL))
-            keep(combined[-1])
-        found = compare_folds(folders["weak_sentiment"], folders["alone"], METRIC)
-        print(f"{text}: with weak sentiment {found}")
-    show(combined, METRIC)
+            save_card(combined[-1])
+        difference = compare_folds(folders["weak_sentiment"], folders["alone"], METRIC)
+        print(f"{text}: difference with weak sentiment labels {difference}")
+    print_scores(combined, METRIC)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Where the real data lie that the accuracy benchmarks read, and how their results are kept."""
+"""Location of the real data that the accuracy benchmarks read, and storage of their results."""
 
 import ast
 import os
@@ -26,16 +26,20 @@ from mm_affect.evaluation.significance import make_bootstrap_metrics, paired_boo
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def folder(name: str) -> Path:
-    """`MM_AFFECT_REALDATA`, or `../shared/realdata` beside the checkout; exits with a sentence if it is not there."""
-    found = Path(os.environ.get("MM_AFFECT_REALDATA", ROOT.parent / "shared" / "realdata")) / name
-    if not found.is_dir():
-        sys.exit(f"{found} is not there: set MM_AFFECT_REALDATA to the folder that holds {name!r}.")
-    return found
+def find_data(name: str) -> Path:
+    """Return the folder `name` in `MM_AFFECT_REALDATA` or, by default, in `../shared/realdata` beside the checkout.
+
+    Raises:
+        SystemExit: the folder does not exist.
+    """
+    path = Path(os.environ.get("MM_AFFECT_REALDATA", ROOT.parent / "shared" / "realdata")) / name
+    if not path.is_dir():
+        sys.exit(f"{path} does not exist. Set MM_AFFECT_REALDATA to the folder that contains {name!r}.")
+    return path
 
 
 def combine_folds(folds: list[Results], name: str, protocol: str) -> Results:
-    """One result from those of every fold: each seed's scores become their mean over the folds."""
+    """Combine the results of all folds into one: the scores of each seed are averaged over the folds."""
     first = folds[0]
 
     def mean(scores: list[dict]) -> dict:
@@ -57,29 +61,38 @@ def combine_folds(folds: list[Results], name: str, protocol: str) -> Results:
 
 
 def compare_folds(one: list[Path], other: list[Path], metric: str) -> str:
-    """How far the runs of the folds in `one` are above those in `other`, in words: a paired bootstrap over the test rows of all
-    folds, each tested once, and over the seeds.
+    """Compare two runs by a paired bootstrap over the seeds and the test rows of all folds, each of which is tested once.
+
+    Args:
+        one: output folders of a run, one per fold.
+        other: output folders of the run to compare with.
+        metric: name of the metric, with its task.
+
+    Returns:
+        The difference `one - other` with its 95 % interval and p value, as text.
 
     Raises:
-        ValueError: the runs have other seeds.
+        ValueError: the seeds of the runs differ.
     """
     seeds = [list(read_results(folds[0] / "results.json").seeds) for folds in (one, other)]
     if seeds[0] != seeds[1]:
-        raise ValueError(f"{one[0]} has the seeds {', '.join(seeds[0])} and {other[0]} {', '.join(seeds[1])}.")
+        raise ValueError(
+            f"{one[0]} has seeds {', '.join(seeds[0])}, {other[0]} has {', '.join(seeds[1])}; train both with the same."
+        )
     parts = [
-        [make_bootstrap_metrics(_pooled(folds, seed, metric.split(".")[0]), metric) for seed in seeds[0]]
+        [make_bootstrap_metrics(_pool_predictions(folds, seed, metric.split(".")[0]), metric) for seed in seeds[0]]
         for folds in (one, other)
     ]
-    found = paired_bootstrap(parts, 10_000, 0)
-    low, high = found["interval"]
-    return f"{found['difference']:+.4f} {metric} (95 %: {low:+.4f} to {high:+.4f}, p {found['p']:.2f})"
+    result = paired_bootstrap(parts, 10_000, 0)
+    low, high = result["interval"]
+    return f"{result['difference']:+.4f} {metric} (95 %: {low:+.4f} to {high:+.4f}, p {result['p']:.2f})"
 
 
-def _pooled(folds: list[Path], seed: str, task: str) -> Predictions:
-    """What one seed predicted for the test rows of all folds."""
+def _pool_predictions(folds: list[Path], seed: str, task: str) -> Predictions:
+    """Return the predictions of one seed for the test rows of all folds."""
     parts = [read_predictions(folder / "seeds" / f"seed-{seed}" / PREDICTIONS_FILE) for folder in folds]
-    together = ({task: np.concatenate([values[task] for values in kind])} for kind in zip(*(p[2:] for p in parts)))
-    return Predictions([name for part in parts for name in part.ids], parts[0].tasks, *together)
+    pooled = ({task: np.concatenate([values[task] for values in kind])} for kind in zip(*(p[2:] for p in parts)))
+    return Predictions([name for part in parts for name in part.ids], parts[0].tasks, *pooled)
 
 
 def _mean(values: list) -> float | None:
@@ -87,23 +100,23 @@ def _mean(values: list) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def keep(results: Results) -> None:
-    """Write results and card to `model_cards/<name>/`, from which README's table is made.
+def save_card(results: Results) -> None:
+    """Write results and card to `model_cards/<name>/`, from which `make cards` makes the table of the README.
 
-    What the program that made them says of itself (recipe, what to compare with) becomes their notes.
+    The notes of the results are the docstring of the program that produced them (recipe, scores for comparison).
     """
     program = shlex.split(results.command)[1]
-    told = ast.get_docstring(ast.parse((ROOT / program).read_text(encoding="utf-8")))
-    results = replace(results, notes=f"`{program}`, the program that made this card, says:\n\n{told}")
+    description = ast.get_docstring(ast.parse((ROOT / program).read_text(encoding="utf-8")))
+    results = replace(results, notes=f"`{program}`, the program that produced this card, states:\n\n{description}")
     target = ROOT / "model_cards" / results.name
     target.mkdir(parents=True, exist_ok=True)
     write_results(target / "results.json", results)
     write_card(results, target)
-    print(f"kept: {target / 'results.json'}")
+    print(f"Saved: {target / 'results.json'}")
 
 
-def show(runs: list[Results], metric: str) -> None:
-    """The runs' test scores with all their modalities."""
+def print_scores(runs: list[Results], metric: str) -> None:
+    """Print a table of the test scores of runs with all of their modalities."""
     lines = [
         [
             run.name,

@@ -225,9 +225,9 @@ def test_a_benchmark_says_of_itself_what_its_cards_note(results, tmp_path, monke
     (tmp_path / "benchmarks").mkdir()
     (tmp_path / "benchmarks" / "tiny.py").write_text('"""Tiny.\n\n    Two lines.\n    """')
     results["command"] = "python benchmarks/tiny.py --config 'a b.json'"
-    realdata.keep(Results.from_dict(results))
+    realdata.save_card(Results.from_dict(results))
     folder = tmp_path / "model_cards" / results["name"]
-    told = "`benchmarks/tiny.py`, the program that made this card, says:\n\nTiny.\n\nTwo lines."
+    told = "`benchmarks/tiny.py`, the program that produced this card, states:\n\nTiny.\n\nTwo lines."
     assert read_results(folder / "results.json").notes == told
     assert f"## Notes\n\n{told}\n\n## How" in (folder / "README.md").read_text(encoding="utf-8")
 
