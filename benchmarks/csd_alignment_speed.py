@@ -1,11 +1,11 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Computational sequences of the size of CMU-MOSEI, aligned to their words and written as rows: speed and memory.
+"""Speed and memory of aligning computational sequences of the size of CMU-MOSEI to words and writing them as rows.
 
-Makes three .csd files (words, COVAREP: 74 values at 100 Hz, FACET: 35 at 30 Hz) of 3,800 videos, 65 hours in all, then
-reads, aligns and writes them video by video. A sample of the segments is aligned a second time by the loop that people
-write: for each segment and each of its words, compare every frame of the video's whole arrays, and average what
-overlaps; once with the comparison of the CMU Multimodal SDK, once with the shortest that is right. All must give the
-same numbers. The arrays are in memory for this part; reading them would be added to both sides.
+The program generates three .csd files (words, COVAREP: 74 values at 100 Hz, FACET: 35 at 30 Hz) of 3,800 videos, 65 hours in total,
+then reads, aligns and writes them video by video. A sample of the segments is aligned again by a straightforward loop: for each word of
+each segment, compare every frame of the complete arrays of the video, and average the frames that overlap; once with the comparison of
+the CMU Multimodal SDK, and once with the shortest correct mask. All results must agree. The arrays are in memory for this
+comparison; reading them would add the same time to all.
 
     python benchmarks/csd_alignment_speed.py --scale 0.05
 """
@@ -32,7 +32,7 @@ SEGMENTS = "segments"
 
 
 def write_corpus(folder: Path, scale: float, compression: str | None) -> dict:
-    """The files in the layout of the SDK: minutes spread as in talks, 2.7 words per second and silences between."""
+    """Write files in the format of the SDK, with video lengths as in talks and 2.7 words per second with silences in between."""
     rng = np.random.default_rng(0)
     count = max(2, round(VIDEOS * scale))
     lengths = rng.lognormal(0, 0.6, count)
@@ -67,11 +67,12 @@ def write_corpus(folder: Path, scale: float, compression: str | None) -> dict:
 
 
 def open_corpus(folder: Path) -> dict[str, ComputationalSequence]:
+    """Open the files by the name of their sequence."""
     return {path.stem: ComputationalSequence(path) for path in sorted(folder.glob("*.csd"))}
 
 
-def rows(corpus: dict[str, ComputationalSequence]) -> Iterator[dict]:
-    """One row for each segment, one video in memory at a time."""
+def make_rows(corpus: dict[str, ComputationalSequence]) -> Iterator[dict]:
+    """Yield one row per segment, with one video in memory at a time."""
     for video in find_shared_videos(corpus.values()):
         texts, times = corpus["words"].words(video)
         aligned = {}
@@ -89,29 +90,29 @@ def rows(corpus: dict[str, ComputationalSequence]) -> Iterator[dict]:
             }
 
 
-def by_sdk_rule(features: np.ndarray, intervals: np.ndarray, start: float, end: float) -> np.ndarray:
-    """The frames of one word as the SDK finds them: each frame's interval shifted, compared, cut to the word."""
+def select_by_sdk_rule(features: np.ndarray, intervals: np.ndarray, start: float, end: float) -> np.ndarray:
+    """Return the frames of one word as the SDK selects them: intervals are shifted, compared and cut to the word."""
     near = np.all(intervals * [-1, 1] - [-end, start] > -EPSILON, axis=1)
     cut = np.stack([np.maximum(intervals[near, 0], start), np.minimum(intervals[near, 1], end)], axis=1)
     return features[near][abs(cut[:, 1] - cut[:, 0]) > EPSILON]
 
 
-def by_mask(features: np.ndarray, intervals: np.ndarray, start: float, end: float) -> np.ndarray:
-    """The same frames by the shortest mask that finds them."""
+def select_by_mask(features: np.ndarray, intervals: np.ndarray, start: float, end: float) -> np.ndarray:
+    """Return the frames of one word with the shortest correct mask."""
     return features[np.minimum(intervals[:, 1], end) - np.maximum(intervals[:, 0], start) > EPSILON]
 
 
-def loop(find: Callable, features: np.ndarray, intervals: np.ndarray, words: np.ndarray) -> np.ndarray:
-    """The words of one segment, each compared with every frame of the video."""
+def align_by_loop(select: Callable, features: np.ndarray, intervals: np.ndarray, words: np.ndarray) -> np.ndarray:
+    """Align one segment by comparing each of its words with every frame of the video."""
     steps = []
     for start, end in words:
-        found = find(features, intervals, start, end)
-        steps.append(found.mean(axis=0) if len(found) else np.full(features.shape[1], np.nan))
+        frames = select(features, intervals, start, end)
+        steps.append(frames.mean(axis=0) if len(frames) else np.full(features.shape[1], np.nan))
     return np.array(steps, dtype=np.float32).reshape(-1, features.shape[1])
 
 
 def compare(corpus: dict[str, ComputationalSequence], sample: int) -> tuple[int, dict[str, float]]:
-    """How many segments were aligned by all, and the seconds of each, the arrays being in memory."""
+    """Return the number of segments that were aligned, and the seconds of each method with the arrays in memory."""
     spent, count, clock = Counter(), 0, time.perf_counter
     for video in np.random.default_rng(1).permutation(find_shared_videos(corpus.values())):
         _texts, times = corpus["words"].words(video)
@@ -123,13 +124,13 @@ def compare(corpus: dict[str, ComputationalSequence], sample: int) -> tuple[int,
             features, intervals = corpus[name].features(video), corpus[name].intervals(video)
             start = clock()
             whole = align(features, intervals, times)
-            found = [whole[words] for words in members]
+            aligned = [whole[words] for words in members]
             spent["the package"] += clock() - start
-            for peer, find in PEERS.items():
+            for peer, select in PEERS.items():
                 start = clock()
-                expected = [loop(find, features, intervals, times[words]) for words in members]
+                expected = [align_by_loop(select, features, intervals, times[words]) for words in members]
                 spent[peer] += clock() - start
-                for left, right in zip(found, expected, strict=True):
+                for left, right in zip(aligned, expected, strict=True):
                     np.testing.assert_allclose(left, right, rtol=1e-3, atol=1e-4)
         count += len(segments)
         if count >= sample:
@@ -137,33 +138,36 @@ def compare(corpus: dict[str, ComputationalSequence], sample: int) -> tuple[int,
     return count, spent
 
 
-PEERS = {"loop with the SDK's rule": by_sdk_rule, "loop with one mask": by_mask}
+PEERS = {"loop with the SDK's rule": select_by_sdk_rule, "loop with one mask": select_by_mask}
 
 
 def main() -> None:
+    """Generate the files, align and write them, and compare with the loops."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--scale", type=float, default=1.0, help="share of the 3,800 videos; 1 needs 9 GB of disk")
-    parser.add_argument("--sample", type=int, default=300, help="segments that the loop aligns")
+    parser.add_argument(
+        "--scale", type=float, default=1.0, help="fraction of the 3,800 videos; 1 needs 9 GB of disk space"
+    )
+    parser.add_argument("--sample", type=int, default=300, help="number of segments aligned by the loop")
     parser.add_argument("--gzip", action="store_true", help="compress the files")
-    parser.add_argument("--folder", type=Path, help="where the files are made, and removed (default: a temporary one)")
+    parser.add_argument("--folder", type=Path, help="folder for the temporary files; default: that of the system")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
         start = time.perf_counter()
         total = write_corpus(folder, options.scale, "gzip" if options.gzip else None)
         size = sum(path.stat().st_size for path in folder.glob("*.csd"))
-        print(f"made in {time.perf_counter() - start:.0f} s: {total['videos']} videos, {total['hours']:.1f} h,"
+        print(f"generated in {time.perf_counter() - start:.0f} s: {total['videos']} videos, {total['hours']:.1f} h,"
               f" {total['words']} words, {total['segments']} segments, {size / 1e9:.2f} GB")  # fmt: skip
         field = {"name": "sentiment", "problem_type": "regression"}
         sizes = {modality: size for modality, (_, _, size) in STREAMS.items()}
         corpus = open_corpus(folder)
         start = time.perf_counter()
         record = {"name": "speed", "synthetic": True, "label_fields": [field], "sizes": sizes}
-        counts = write_rows(folder / "rows", {"train": rows(corpus)}, record)["counts"]
+        counts = write_rows(folder / "rows", {"train": make_rows(corpus)}, record)["counts"]
         seconds = time.perf_counter() - start
         written = sum(path.stat().st_size for path in (folder / "rows").glob("*.parquet"))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(f"read, aligned, written: {seconds:.1f} s, {counts['train'] / seconds:.0f} segments/s,"
+        print(f"read, aligned and written in {seconds:.1f} s: {counts['train'] / seconds:.0f} segments/s,"
               f" {size / seconds / 1e6:.0f} MB/s read, {written / 1e6:.0f} MB of rows, peak memory {peak:.0f} MB")  # fmt: skip
         count, spent = compare(corpus, options.sample)
         for name, seconds in spent.items():

@@ -1,20 +1,20 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Speed and memory of EMO-EMB beside a plain version of the public code's network, in units of a Transformer layer.
+"""Speed and memory of EMO-EMB compared with a plain version of the public code's network, in units of a Transformer layer.
 
     python benchmarks/emo_emb_speed.py [--rounds 5]
 
-The paper's size, 5,455,903 parameters, batch 32: 50 word-aligned steps of 300 / 74 / 35 features, and the same cut to lengths
-as in CMU-MOSEI. The plain version does what the public code does: bidirectional `nn.LSTM`s of two layers over padded rows,
-whose outputs are summed over the directions and read at the last index. `units.py` says how it is measured.
+Model of the size of the paper, 5,455,903 parameters, batch size 32: 50 word-aligned steps of 300 / 74 / 35 features, and the same rows cut to
+lengths as in CMU-MOSEI. The plain version works like the public code: bidirectional `nn.LSTM`s of two layers over padded rows, whose
+outputs are summed over the directions and read at the last index. `units.py` describes the measurement.
 
-Expected, on one thread of a CPU: train at least 1.5 times as fast as the public code's 6.6 units at full lengths and 4 times on
-ragged ones (forward: 8.2 units).
+Expected on one CPU thread: training at least 1.5 times as fast as the 6.6 units of the public code at full length and 4 times as
+fast at ragged lengths (forward pass of the public code: 8.2 units).
 """
 
 import torch
 from torch import nn
 from torch.nn import functional as F
-from units import BATCH, Competitor, Setting, check_parameters, main, ragged, spoken_lengths
+from units import BATCH, Competitor, Setting, check_parameters, cut_to_lengths, main, spoken_lengths
 
 from mm_affect import MODALITIES, EmoEmbConfig, EmoEmbForAffect
 
@@ -24,7 +24,7 @@ PUBLIC = {"forward": 8.2, "train": 6.6}
 
 
 class PlainEmoEmb(nn.Module):
-    """The public code's network, on padded rows."""
+    """The network of the public code, on padded rows."""
 
     def __init__(self, config: EmoEmbConfig):
         super().__init__()
@@ -50,17 +50,17 @@ class PlainEmoEmb(nn.Module):
 
 
 def competitors(lengths: torch.Tensor | None = None) -> dict[str, Competitor]:
-    """Plain and ours on the same streams; ours on those cut to `lengths` `(batch,)`, if given."""
+    """Return both models with the same inputs; those of mm_affect are cut to `lengths` `(batch,)`, if given."""
     config = EmoEmbConfig()
     plain, ours = PlainEmoEmb(config), EmoEmbForAffect(config)
     for model in (plain, ours):
         check_parameters(model, PARAMETERS)
     streams = {m: torch.randn(BATCH, STEPS, config.feature_sizes[m]) for m in MODALITIES}
     labels = torch.randint(2, (BATCH, config.tasks[0].num_outputs)).float()
-    given = streams if lengths is None else ragged(streams, dict.fromkeys(MODALITIES, lengths))
+    inputs = streams if lengths is None else cut_to_lengths(streams, dict.fromkeys(MODALITIES, lengths))
     return {
         "plain": Competitor(plain, streams, lambda: F.binary_cross_entropy_with_logits(plain(**streams), labels)),
-        "mm_affect": Competitor.ours(ours, given, {"emotion": labels}),
+        "mm_affect": Competitor.ours(ours, inputs, {"emotion": labels}),
     }
 
 

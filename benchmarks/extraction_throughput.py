@@ -1,12 +1,11 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""How many seconds of clips one core extracts in a second, by each extractor, and what a million clips would take.
+"""Throughput of each extractor on one core, in seconds of video per second, and the cost of a million clips.
 
     OMP_NUM_THREADS=1 python benchmarks/extraction_throughput.py ../shared/realdata/av/grid [--vgg 16]
 
-Time is that of the processor (`process_time`), one thread, decoding included; the best of some rounds in turns, which is what a
-core does when nothing else runs on it. VGG-16 is a network of the true size with random weights, which costs what the real one
-costs; it is timed on so many frames (`--vgg`), because it is slow. The bytes are those of a Parquet file of such
-features; of VGG-16 those of the numbers alone.
+Times are CPU times (`process_time`) on one thread, including decoding: the best of several rounds, which is the speed of a core that runs
+nothing else. VGG-16 is a network of the actual size with random weights, which does not affect its speed; because it is slow, it is timed on a
+fixed number of frames (`--vgg`). Sizes are those of a Parquet file of such features; for VGG-16, those of the values only.
 """
 
 import argparse
@@ -32,11 +31,11 @@ from mm_affect.features.vgg16 import VGG16
 
 CONVOLUTIONS = [64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512]
 FULLY_CONNECTED = [4096, 4096]
-CLIPS, HOURS = 1_100_000, 2380  # of the corpus that is planned: 7.8 s a clip
+CLIPS, HOURS = 1_100_000, 2380  # of the planned corpus: 7.8 s per clip
 
 
 def fastest(run, rounds: int) -> float:
-    """Processor seconds of the fastest round."""
+    """Return the CPU seconds of the fastest round."""
     taken = []
     for _ in range(rounds):
         begin = time.process_time()
@@ -46,10 +45,9 @@ def fastest(run, rounds: int) -> float:
 
 
 def bytes_per_second(modality: str, features: list[np.ndarray], rate: float) -> float:
-    """Bytes of a Parquet file of such features, for each second of the clips."""
-    rng = np.random.default_rng(
-        0
-    )  # a shard of some clips is too small to be typical, and equal clips would be stored once
+    """Return the size of a Parquet file of such features, in bytes per second of the clips."""
+    # repeated with noise: a shard of a few clips is too small to be typical, and identical clips would be stored once
+    rng = np.random.default_rng(0)
     many = [values + rng.normal(0, 1e-3, values.shape).astype(np.float32) for values in features for _ in range(50)]
     rows = [{"id": str(i), "group": str(i), modality: values} for i, values in enumerate(many)]
     sizes = {modality: features[0].shape[1]}
@@ -60,37 +58,44 @@ def bytes_per_second(modality: str, features: list[np.ndarray], rate: float) -> 
 
 
 def main() -> None:
+    """Time every extractor and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, help="clips with sound and picture")
+    parser.add_argument("folder", type=Path, help="folder of video clips with audio")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--vgg", type=int, default=0, metavar="FRAMES", help="also time VGG-16 on so many frames")
+    parser.add_argument(
+        "--vgg", type=int, default=0, metavar="FRAMES", help="also time VGG-16 on this number of frames"
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     clips = [path for path in sorted(arguments.folder.iterdir()) if path.suffix in (".mpg", ".mp4", ".avi", ".mkv")]
     if not clips:
-        parser.error(f"{arguments.folder} holds no clips (mpg, mp4, avi, mkv).")
-    sound, faces = LogMelExtractor(), FaceDescriptor()
+        parser.error(f"{arguments.folder} contains no clips; expected files that end in .mpg, .mp4, .avi or .mkv.")
+    log_mel, faces = LogMelExtractor(), FaceDescriptor()
 
-    def log_mels():
-        streams = (sound.stream(iter_audio(clip, sound.sampling_rate)) for clip in clips)
+    def extract_log_mels():
+        streams = (log_mel.stream(iter_audio(clip, log_mel.sampling_rate)) for clip in clips)
         return [np.concatenate(list(stream)) for stream in streams]
 
-    def described():
+    def describe_faces():
         return [faces(iter_frames(clip, faces.rate)) for clip in clips]
 
-    def decoded():
+    def decode_frames():
         return sum(1 for clip in clips for _ in iter_frames(clip, faces.rate))
 
-    mels, descriptors = log_mels(), described()
-    seconds = sum(len(values) for values in mels) / sound.rate
-    picture = probe(clips[0])
-    print(f"{len(clips)} clips, {seconds:.1f} s, the first: {picture}")
+    mels, descriptors = extract_log_mels(), describe_faces()
+    seconds = sum(len(values) for values in mels) / log_mel.rate
+    first = probe(clips[0])
+    print(f"{len(clips)} clips, {seconds:.1f} s, the first: {first}")
     rows = [
-        ("log-mel, sound decoded", fastest(log_mels, arguments.rounds), bytes_per_second("audio", mels, sound.rate)),
-        ("pictures decoded alone", fastest(decoded, arguments.rounds), 0.0),
         (
-            "faces, pictures decoded",
-            fastest(described, arguments.rounds),
+            "log-mel, with decoding",
+            fastest(extract_log_mels, arguments.rounds),
+            bytes_per_second("audio", mels, log_mel.rate),
+        ),
+        ("decoding of frames only", fastest(decode_frames, arguments.rounds), 0.0),
+        (
+            "faces, with decoding",
+            fastest(describe_faces, arguments.rounds),
             bytes_per_second("visual", descriptors, faces.rate),
         ),
     ]
@@ -101,7 +106,7 @@ def main() -> None:
             cost = fastest(lambda: network(images), 2) / arguments.vgg
         kilobytes = FULLY_CONNECTED[-1] * 4 / 1000
         rows += [
-            (f"VGG-16 alone, {rate} frames a second", cost * rate * seconds, kilobytes * 1000 * rate)
+            (f"VGG-16 only, {rate} frames per second", cost * rate * seconds, kilobytes * 1000 * rate)
             for rate in (1, 10, 25)
         ]
     print(f"{'':32} {'x real time':>11} {'KB/s':>8} | {CLIPS:,} clips, {HOURS} h: {'core hours':>10} {'GB':>8}")

@@ -1,15 +1,15 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Speed and memory of EF-LF-LSTM beside a plain version of the same network, in the units of `units.py`.
+"""Speed and memory of EF-LF-LSTM compared with a plain version of the same network, in the units of `units.py`.
 
-The size is that of the first author's earlier public code for CMU-MOSEI: 50 aligned steps of 300 / 74 / 35 features,
-batch 32, early branch of 512 units per direction, late branches of 300 / 128 / 128, two-layer head, 7,891,994
-parameters. The plain version does what that code does: four bidirectional `nn.LSTM`s on padded input, of which the
-last index is read. Both take full-length random features without masks.
+The sizes are those of the first author's earlier public code for CMU-MOSEI: 50 aligned steps of 300 / 74 / 35 features, batch size 32, an
+early branch of 512 units per direction, late branches of 300 / 128 / 128, a two-layer head, 7,891,994 parameters. The plain version works like
+that code: four bidirectional `nn.LSTM`s on padded input, read at the last index. Both take random features of full length
+without masks.
 
     python benchmarks/fusion_speed.py
 
-Expected, on one thread of a CPU: train at most 5.5 / 1.5 = 3.7 units (the public code was measured at 5.5, and at 8.8
-forward), and at least 1.5 times as fast as the plain version.
+Expected on one CPU thread: training in at most 5.5 / 1.5 = 3.7 units (the public code was measured at 5.5, and at 8.8 for the
+forward pass), and at least 1.5 times as fast as the plain version.
 """
 
 import torch
@@ -48,6 +48,7 @@ class PlainFusion(nn.Module):
 
 
 def competitors() -> dict[str, Competitor]:
+    """Return both models with the same inputs."""
     config = FusionConfig.reference()
     task = config.tasks[0]
     ours, plain = FusionForAffect(config), PlainFusion(config)

@@ -1,15 +1,15 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Speed and memory of LMR-CBT beside a plain version of the public code's network, in units of a Transformer layer (`units.py`).
+"""Speed and memory of LMR-CBT compared with a plain version of the public code's network, in units of a Transformer layer (`units.py`).
 
     python benchmarks/lmr_cbt_speed.py [--rounds 5] [--settings aligned unaligned-spoken]
 
-Batch 32, text 300, audio 74, visual 35 features: 50 steps each; text 50, audio 375, visual 500; and both with rows as long as
-segments are (`spoken_lengths`). The plain version costs what the public code costs: the encoders are those of
-`mult_speed.py`, and the cross-modal blocks go through the batch row by row. Its BiLSTM runs along time, unlike the public
-one, which runs along the batch, in 32 steps instead of 50. 406,523 parameters; ours has 82 less, which the public code never uses.
-Unaligned, the plain version takes 7 GB.
+Batch size 32; 300 text, 74 audio and 35 visual features; 50 steps each, or 50, 375 and 500 steps, and both with rows of the lengths of spoken
+segments (`spoken_lengths`). The plain version has the cost of the public code: the
+encoders are those of `mult_speed.py`, and the cross-modal blocks process the batch row by row. Its BiLSTM runs along the time axis, unlike that
+of the public code, which runs along the batch axis, in 32 steps instead of 50. It has 406,523 parameters; the model of mm_affect has 82 fewer,
+which the public code never uses. With unaligned input, the plain version takes 7 GB.
 
-The public code was measured at 4.5 units forward and 3.2 train, unaligned at 130 and 143 with 6.8 GB.
+The public code was measured at 4.5 units for the forward pass and 3.2 for training; with unaligned input at 130 and 143, with 6.8 GB.
 """
 
 import torch
@@ -26,21 +26,21 @@ PUBLIC = {"aligned": {"forward": 4.5, "train": 3.2}, "unaligned": {"forward": 13
 
 
 class PlainBlock(nn.Module):
-    """The cross-modal block, row by row, with the layer that nothing reads."""
+    """The cross-modal block, row by row, with its unused layer."""
 
     def __init__(self):
         super().__init__()
-        self.of_target, self.of_source = nn.Linear(SIZE, SIZE), nn.Linear(SIZE, SIZE, bias=False)
+        self.project_target, self.project_source = nn.Linear(SIZE, SIZE), nn.Linear(SIZE, SIZE, bias=False)
         self.unused = nn.Linear(SIZE, 1)
 
     def forward(self, target, source):
-        source = self.of_source(source)
-        rows = [torch.tanh(self.of_target(target[i]) + source[i]).softmax(-1) for i in range(len(target))]
+        source = self.project_source(source)
+        rows = [torch.tanh(self.project_target(target[i]) + source[i]).softmax(-1) for i in range(len(target))]
         return torch.cat(rows, dim=0).reshape(target.shape)
 
 
 class PlainLMRCBT(nn.Module):
-    """The public code's network, without any mask."""
+    """The network of the public code, without masks."""
 
     def __init__(self):
         super().__init__()

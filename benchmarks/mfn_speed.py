@@ -1,21 +1,21 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Speed and memory of MFN beside a plain version of the public code's network, in units of a Transformer layer.
+"""Speed and memory of MFN compared with a plain version of the public code's network, in units of a Transformer layer.
 
     python benchmarks/mfn_speed.py [--rounds 5]
 
-MMSA's size for CMU-MOSEI with BERT features, 1,276,865 parameters, batch 32: 50 word-aligned steps of 768 / 74 / 35 features,
-and the same cut to lengths as in CMU-MOSEI. The plain version does what the public code does: one step after the other, each
-with three LSTM cells, the attention and the gates, all recorded by autograd, every row padded to the maximum. `units.py`
-says how it is measured.
+Model of the size of MMSA's for CMU-MOSEI with BERT features, 1,276,865 parameters, batch size 32: 50 word-aligned steps of 768 / 74 / 35
+features, and the same rows cut to lengths as in CMU-MOSEI. The plain version works like the public code: step by step, each step with three
+LSTM cells, the attention and the gates, all recorded by autograd, and every row padded to the maximum length. `units.py` describes the
+measurement.
 
-Expected, on one thread of a CPU: train at least 1.5 times as fast as the public code's 2.3 units at full lengths and 4 times on
-ragged ones (forward: 4.8 units).
+Expected on one CPU thread: training at least 1.5 times as fast as the 2.3 units of the public code at full length and 4 times as
+fast at ragged lengths (forward pass of the public code: 4.8 units).
 """
 
 import torch
 from torch import nn
 from torch.nn import functional as F
-from units import BATCH, Competitor, Setting, check_parameters, main, ragged, spoken_lengths
+from units import BATCH, Competitor, Setting, check_parameters, cut_to_lengths, main, spoken_lengths
 
 from mm_affect import MODALITIES, MFNConfig, MFNForAffect, Task
 
@@ -26,7 +26,7 @@ SIZES = {"text": 768, "audio": 74, "visual": 35}
 
 
 class PlainMFN(nn.Module):
-    """The public code's network, step by step."""
+    """The network of the public code, computed step by step."""
 
     def __init__(self, config: MFNConfig):
         super().__init__()
@@ -64,17 +64,17 @@ class PlainMFN(nn.Module):
 
 
 def competitors(lengths: torch.Tensor | None = None) -> dict[str, Competitor]:
-    """Plain and ours on the same streams; ours on those cut to `lengths` `(batch,)`, if given."""
+    """Return both models with the same inputs; those of mm_affect are cut to `lengths` `(batch,)`, if given."""
     config = MFNConfig(feature_sizes=SIZES, tasks=[Task("sentiment", "regression")])
     plain, ours = PlainMFN(config), MFNForAffect(config)
     for model in (plain, ours):
         check_parameters(model, PARAMETERS)
     streams = {m: torch.randn(BATCH, STEPS, SIZES[m]) for m in MODALITIES}
     labels = torch.randn(BATCH)
-    given = streams if lengths is None else ragged(streams, dict.fromkeys(MODALITIES, lengths))
+    inputs = streams if lengths is None else cut_to_lengths(streams, dict.fromkeys(MODALITIES, lengths))
     return {
         "plain": Competitor(plain, streams, lambda: F.l1_loss(plain(**streams).squeeze(1), labels)),
-        "mm_affect": Competitor.ours(ours, given, {"sentiment": labels}),
+        "mm_affect": Competitor.ours(ours, inputs, {"sentiment": labels}),
     }
 
 

@@ -1,14 +1,14 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Speed and memory of MulT beside a plain version of the public code's network, in units of a Transformer layer (`units.py`).
+"""Speed and memory of MulT compared with a plain version of the public code's network, in units of a Transformer layer (`units.py`).
 
     python benchmarks/mult_speed.py [--rounds 5] [--settings aligned unaligned-spoken]
 
-Batch 32, text 300, audio 74, visual 35 features: 50 steps each; text 50, audio 375, visual 500; and both with rows as long as
-segments are (`spoken_lengths`). The plain version costs what the public code costs: the weights of all heads are
-built and averaged, the future mask is built in every layer, every last layer computes all steps, and rows are padded to the
-maximum. 1,073,731 parameters each. Unaligned, it takes 8 GB.
+Batch size 32; 300 text, 74 audio and 35 visual features; 50 steps each, or 50, 375 and 500 steps, and both with rows of the lengths of spoken
+segments (`spoken_lengths`). The plain version has the cost of the public code: the
+attention weights of all heads are computed and averaged, the causal mask is built in every layer, every last layer computes all steps, and rows
+are padded to the maximum length. Both models have 1,073,731 parameters. With unaligned input, the plain version takes 8 GB.
 
-The public code was measured at 8.8 units forward and 5.9 train, unaligned at 213 and 134 with 7.8 GB.
+The public code was measured at 8.8 units for the forward pass and 5.9 for training; with unaligned input at 213 and 134, with 7.8 GB.
 """
 
 import torch
@@ -29,14 +29,14 @@ PUBLIC = {"aligned": {"forward": 8.8, "train": 5.9}, "unaligned": {"forward": 21
 
 
 def sinusoids(x):
-    """Positions from 1 of `(length, batch, size)`."""
+    """Return the sinusoidal positions, from 1, of `x` `(length, batch, size)`."""
     half = x.shape[-1] // 2
     angle = torch.arange(1, len(x) + 1).unsqueeze(1) * torch.exp(torch.arange(half) * (-9.2103404 / (half - 1)))
     return torch.cat([angle.sin(), angle.cos()], dim=1).unsqueeze(1).repeat(1, x.shape[1], 1)
 
 
 class PlainLayer(nn.Module):
-    """Pre-norm layer with its attention tables, time first."""
+    """Pre-norm layer that computes its attention weights; inputs are time first."""
 
     def __init__(self, size: int, heads: int, attention_dropout: float, dropout: float):
         super().__init__()
@@ -68,7 +68,7 @@ class PlainLayer(nn.Module):
 
 
 class PlainEncoder(nn.Module):
-    """Scaled input with positions, the layers, a layer norm."""
+    """Encoder: scaled input with positions, layers, layer norm."""
 
     def __init__(self, size: int, heads: int, layers: int, attention_dropout: float, dropouts: tuple[float, float]):
         super().__init__()
@@ -77,6 +77,7 @@ class PlainEncoder(nn.Module):
         self.norm = nn.LayerNorm(size)
 
     def embed(self, x):
+        """Scale the input, add the positions and apply dropout."""
         return F.dropout(x.shape[-1] ** 0.5 * x + sinusoids(x), self.embedding_dropout, self.training)
 
     def forward(self, x, source=None):
@@ -88,16 +89,16 @@ class PlainEncoder(nn.Module):
 
 
 class PlainMulT(nn.Module):
-    """The public code's network, without any mask."""
+    """The network of the public code, without masks."""
 
     def __init__(self):
         super().__init__()
         encoder = lambda size, dropout: PlainEncoder(size, HEADS, LAYERS, dropout, (0.25, 0.1))  # noqa: E731
-        of_source = {"text": 0.1, "audio": 0.0, "visual": 0.0}
+        attention_dropouts = {"text": 0.1, "audio": 0.0, "visual": 0.0}
         self.projections = nn.ModuleDict({m: nn.Conv1d(size, SIZE, 1, bias=False) for m, size in FEATURES.items()})
         self.cross = nn.ModuleDict(
             {
-                m: nn.ModuleDict({other: encoder(SIZE, of_source[other]) for other in FEATURES if other != m})
+                m: nn.ModuleDict({other: encoder(SIZE, attention_dropouts[other]) for other in FEATURES if other != m})
                 for m in FEATURES
             }
         )

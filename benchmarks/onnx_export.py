@@ -1,11 +1,11 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Every architecture as an ONNX graph: does it answer as the model does, how large is it, how fast?
+"""Accuracy, size and speed of every architecture as an ONNX graph.
 
     python benchmarks/onnx_export.py [--architectures mfn tailor] [--int8] [--rounds 5]
 
-Models have their paper's settings and random weights. Prints, for each: seconds to export; the largest difference from the model at
-rows and lengths that it was not traced with; the size of graph and weights beside that of the model's weights; and how many times
-faster than the model ONNX Runtime answers, on one thread: one row, and 32 rows, of 50 steps of each modality, all real.
+Models have the settings of their paper and random weights. For each, the program prints: seconds of the export; the largest difference from the
+model, for batch sizes and lengths that differ from the traced ones; the size of graph and weights, and of the model's weights; and the speedup of
+ONNX Runtime over the model on one thread, for one row and for 32 rows of 50 steps of each modality without padding.
 
 Expected: differences below 1e-5 without --int8.
 """
@@ -43,27 +43,28 @@ MODELS = {
 }
 
 
-def times_faster(model, session, batch: int, rounds: int) -> float:
-    """How many times faster the graph answers than the model; both in turns, the medians."""
+def measure_speedup(model, session, batch: int, rounds: int) -> float:
+    """Return the speedup of the graph over the model: the ratio of median CPU times, measured alternately."""
     inputs = {}
     for m in model.config.modalities:
         inputs[m] = torch.randn(batch, STEPS, model.config.feature_sizes[m])
         inputs[f"{m}_mask"] = torch.ones(batch, STEPS, dtype=torch.bool)
-    given = {part.name: inputs[part.name].numpy() for part in session.get_inputs()}
+    feeds = {part.name: inputs[part.name].numpy() for part in session.get_inputs()}
     taken = [], []
     for turn in range(rounds + 1):
         begin = time.process_time()
         with torch.inference_mode():
             model(**inputs)
         between = time.process_time()
-        session.run(None, given)
-        if turn:  # the first one warms up
+        session.run(None, feeds)
+        if turn:  # the first round is a warm-up
             taken[0].append(between - begin)
             taken[1].append(time.process_time() - between)
     return statistics.median(taken[0]) / statistics.median(taken[1])
 
 
 def main() -> int:
+    """Export and measure every architecture."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--architectures", nargs="+", default=list(MODELS), choices=list(MODELS))
     parser.add_argument("--int8", action="store_true")
@@ -84,7 +85,7 @@ def main() -> int:
             size = sum(path.stat().st_size for path in folder.glob("model.onnx*")) / 1e6
             own = sum(weight.numel() * weight.element_size() for weight in model.state_dict().values()) / 1e6
             session = onnxruntime.InferenceSession(folder / "model.onnx", threads)
-            one, many = (times_faster(model, session, batch, options.rounds) for batch in (1, 32))
+            one, many = (measure_speedup(model, session, batch, options.rounds) for batch in (1, 32))
         print(
             f"{name:17} {taken:8.1f}  {difference:10.1e}  {size:8.1f}  {own:8.1f}  {one:4.1f}x  {many:6.1f}x",
             flush=True,

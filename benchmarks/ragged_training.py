@@ -1,14 +1,14 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Training on ragged lengths: the trainer's batches of like length against batches padded to the corpus maximum.
+"""Training on ragged lengths: batches of rows of similar length, as in the trainer, compared with batches padded to the longest row.
 
-Rows as in CMU-MOSEI (three aligned streams of 300 / 74 / 35 features, 5 to 60 words, median 20), EF-LF-LSTM at the
-paper's size, batch 32, AdamW. Both sides train the same model on the same rows, in turns: 16 random batches padded to
-60 steps, then the 50 batches that the trainer's sampler sorts together, drawn from the whole corpus. What counts is
-the time per real step: that of making batches, of forward and backward passes, and of the optimizer.
+Rows as in CMU-MOSEI (three aligned streams of 300 / 74 / 35 features, 5 to 60 words, median 20), EF-LF-LSTM of the size of the paper, batch
+size 32, AdamW. The same model is trained alternately on the same rows: on 16 random batches padded to 60 steps, then on the 50 batches that the
+sampler of the trainer sorts together, drawn from the complete corpus. The result is the time per real step (without padding) of building
+batches, of forward and backward passes, and of the optimizer.
 
     python benchmarks/ragged_training.py
 
-Expected: the ratio of the times within 20 % of the ratio of padded to real steps.
+Expected: a ratio of times within 20 % of the ratio of padded to real steps.
 """
 
 import argparse
@@ -34,6 +34,7 @@ PARTS = ("batches", "forward and backward", "optimizer")
 
 
 def make_rows(count: int, sizes: dict[str, int], outputs: int) -> list[dict]:
+    """Return random rows with lengths as in CMU-MOSEI."""
     rng = np.random.default_rng(0)
     lengths = np.clip(rng.lognormal(np.log(MEDIAN), 0.6, count), SHORTEST, LONGEST).astype(int)
     lengths[0] = LONGEST
@@ -44,8 +45,8 @@ def make_rows(count: int, sizes: dict[str, int], outputs: int) -> list[dict]:
     ]
 
 
-def padded_to_longest(collator):
-    """The collator's batch, every stream of it padded to the length of the longest row of the corpus."""
+def pad_to_longest(collator):
+    """Return a collator that pads every stream to the length of the longest row of the corpus."""
 
     def collate(rows: list[dict]) -> dict:
         batch = collator(rows)
@@ -58,7 +59,7 @@ def padded_to_longest(collator):
 
 
 def train(model, optimizer, batches) -> tuple[dict[str, float], float]:
-    """Processor milliseconds per real step of each part of training, and steps of the batches per real step."""
+    """Return the CPU milliseconds per real step of each part of training, and the steps of the batches per real step."""
     taken, steps, real, mark = dict.fromkeys(PARTS, 0.0), 0, 0, time.process_time()
 
     def lap(part: str) -> None:
@@ -79,6 +80,7 @@ def train(model, optimizer, batches) -> tuple[dict[str, float], float]:
 
 
 def main() -> None:
+    """Train alternately on both kinds of batches and print times and ratios."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=6400)
     parser.add_argument("--rounds", type=int, default=5)
@@ -94,8 +96,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(folder, per_device_train_batch_size=BATCH, report_to="none", use_cpu=True)
         trainer = AffectTrainer(model, arguments, rows, processor=processor, label_fields=[field])
-    padded, grouped = "padded to longest", "trainer's batches"
-    collator = padded_to_longest(trainer.training_collator)
+    padded, grouped = "padded to longest row", "batches of the trainer"
+    collator = pad_to_longest(trainer.training_collator)
     loaders = {
         padded: (DataLoader(rows, BATCH, shuffle=True, collate_fn=collator), 16),
         grouped: (trainer.get_train_dataloader(), 50),
@@ -109,24 +111,24 @@ def main() -> None:
         for _ in range(options.rounds)
     ]
     lengths = rows.lengths()
-    wanted = len(rows) * LONGEST / sum(lengths)
+    expected = len(rows) * LONGEST / sum(lengths)
     print(f"{len(rows)} rows of {min(lengths)} to {max(lengths)} steps, median {statistics.median(lengths):.0f}")
-    print(f"median (least to greatest) of {options.rounds} rounds, one thread, processor time per real step")
+    print(f"median (range) of {options.rounds} rounds, one thread, CPU time per real step")
     for name in loaders:
         parts = {part: statistics.median(taken[name][0][part] for taken in rounds) for part in PARTS}
         steps = statistics.median(taken[name][1] for taken in rounds)
-        shown = "   ".join(f"{part} {milliseconds:.3f} ms" for part, milliseconds in parts.items())
-        print(f"{name}: {steps:.2f} steps per real step   {shown}")
-    print(f"steps: padded to longest / real {wanted:.2f}")
-    for title, parts in (("training", PARTS), ("forward and backward alone", PARTS[1:2])):
-        found = [
+        times = "   ".join(f"{part} {milliseconds:.3f} ms" for part, milliseconds in parts.items())
+        print(f"{name}: {steps:.2f} steps per real step   {times}")
+    print(f"steps: padded to longest row / real {expected:.2f}")
+    for title, parts in (("training", PARTS), ("forward and backward only", PARTS[1:2])):
+        ratios = [
             sum(taken[padded][0][part] for part in parts) / sum(taken[grouped][0][part] for part in parts)
             for taken in rounds
         ]
-        middle = statistics.median(found)
+        middle = statistics.median(ratios)
         print(
-            f"time: padded / trainer's batches {middle:.2f} ({min(found):.2f} to {max(found):.2f}), {title}: "
-            f"{100 * middle / wanted:.0f} % of the ratio of steps"
+            f"time: padded / batches of the trainer {middle:.2f} ({min(ratios):.2f} to {max(ratios):.2f}), {title}: "
+            f"{100 * middle / expected:.0f} % of the ratio of steps"
         )
 
 

@@ -1,8 +1,8 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""What it costs to read and pad a batch of ragged features, per example.
+"""Cost per example of reading and padding a batch of ragged features.
 
-Three roads over the same shuffled rows in one run: arrays already in memory (the floor: padding alone), `RowReader`,
-and `datasets`' own `with_format("numpy")`. The budget is 0.1 ms per example for `RowReader`.
+Three methods on the same shuffled rows in one run: arrays that are in memory (the lower bound: padding only), `RowReader`, and
+`with_format("numpy")` of `datasets`. Expected: at most 0.1 ms per example for `RowReader`.
 
     python benchmarks/read_rows_speed.py
 """
@@ -24,6 +24,7 @@ STEPS = (20, 500)
 
 
 def make_rows(count: int):
+    """Yield random rows of audio features."""
     rng = np.random.default_rng(0)
     for i in range(count):
         steps = int(rng.integers(*STEPS))
@@ -32,7 +33,7 @@ def make_rows(count: int):
 
 
 def pad(sequences: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """(batch, longest, size) and its mask."""
+    """Return the padded values `(batch, longest, size)` and their mask `(batch, longest)`."""
     lengths = [len(sequence) for sequence in sequences]
     values = np.zeros((len(sequences), max(lengths), SIZE), dtype=np.float32)
     for row, sequence in zip(values, sequences, strict=True):
@@ -40,8 +41,8 @@ def pad(sequences: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return values, np.arange(max(lengths)) < np.array(lengths)[:, None]
 
 
-def milliseconds(fetch: Callable[[list[int]], list[np.ndarray]], order: np.ndarray, repeats: int) -> float:
-    """The best of `repeats` passes over `order`, per example."""
+def measure(fetch: Callable[[list[int]], list[np.ndarray]], order: np.ndarray, repeats: int) -> float:
+    """Return the milliseconds per example of the fastest of `repeats` passes over `order`."""
     best = float("inf")
     for _ in range(repeats):
         start = time.perf_counter()
@@ -52,6 +53,7 @@ def milliseconds(fetch: Callable[[list[int]], list[np.ndarray]], order: np.ndarr
 
 
 def main() -> None:
+    """Time every method and print the cost per example."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=2000)
     parser.add_argument("--repeats", type=int, default=5)
@@ -61,22 +63,22 @@ def main() -> None:
         corpus = {"name": "speed", "synthetic": True, "label_fields": [field], "sizes": {"audio": SIZE}}
         start = time.perf_counter()
         write_rows(Path(folder, "rows"), {"train": make_rows(options.rows)}, corpus)
-        print(f"write {options.rows} rows (making them included): {time.perf_counter() - start:.2f} s")
+        print(f"write {options.rows} rows (with generating them): {time.perf_counter() - start:.2f} s")
         dataset = load(Path(folder, "rows"), cache_dir=Path(folder, "cache"))["train"]
         reader = RowReader(dataset)
         in_memory = [row["audio"].copy() for row in reader]
         formatted = dataset.with_format("numpy", columns=["audio"])
         order = np.random.default_rng(1).permutation(options.rows)
-        roads = {
-            "arrays in memory (floor)": (lambda batch: [in_memory[i] for i in batch], options.repeats),
+        methods = {
+            "arrays in memory (minimum)": (lambda batch: [in_memory[i] for i in batch], options.repeats),
             "RowReader, whole rows": (lambda batch: [reader[i]["audio"] for i in batch], options.repeats),
             'with_format("numpy")': (lambda batch: [np.stack(a) for a in formatted[batch]["audio"]], 1),
         }
-        floor = None
-        for name, (fetch, repeats) in roads.items():
-            cost = milliseconds(fetch, order, repeats)
-            floor = floor or cost
-            print(f"{name:26s} {cost:8.4f} ms per example   {cost / floor:6.1f} x the floor")
+        minimum = None
+        for name, (fetch, repeats) in methods.items():
+            cost = measure(fetch, order, repeats)
+            minimum = minimum or cost
+            print(f"{name:26s} {cost:8.4f} ms per example   {cost / minimum:6.1f} x the minimum")
 
 
 if __name__ == "__main__":

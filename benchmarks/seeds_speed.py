@@ -1,12 +1,12 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Several seeds of a run: one after another, with one thread or with all, against two at a time (`--jobs 2`).
+"""Time of several seeds of a run: one after another, on one thread or on all, compared with two in parallel (`--jobs 2`).
 
-Rows are random, of the sizes of CMU-MOSEI and with 5 to 35 words; models and batch sizes are those of `mm-affect benchmark`.
+Rows are random, with the feature sizes of CMU-MOSEI and 5 to 35 words; models and batch sizes are those of `mm-affect benchmark`.
 
     python benchmarks/seeds_speed.py
 
-Expected: two at a time take less wall time than one after another, with however many threads, on two free cores. Where other
-programs use the cores, the processor's seconds tell: two at a time take half of theirs, one thread all of its own.
+Expected on two idle cores: two seeds in parallel take less wall time than one after another, with any number of threads. If other programs use
+the cores, compare CPU times: two in parallel take half of theirs in wall time, one thread takes all of it.
 """
 
 import argparse
@@ -30,7 +30,7 @@ EMOTION = {"name": "emotion", "problem_type": "multi_label_classification", "lab
 
 
 def make_rows(rng: np.random.Generator, split: str, count: int):
-    """Random word-aligned rows."""
+    """Yield random word-aligned rows."""
     for i in range(count):
         words = int(rng.integers(5, 36))
         row = {"id": f"{split}-{i}", "group": f"{split}-{i}", "transcript": None, "spans": None}
@@ -38,8 +38,8 @@ def make_rows(rng: np.random.Generator, split: str, count: int):
         yield row | {"labels": {"emotion": [float(i % 2), float(i % 3 == 0)]}}
 
 
-def seconds(rows: Path, model: str, seeds: int, epochs: int, threads: int, jobs: int) -> tuple[float, float]:
-    """Wall and processor seconds of a run, with those of its processes."""
+def measure(rows: Path, model: str, seeds: int, epochs: int, threads: int, jobs: int) -> tuple[float, float]:
+    """Return wall and CPU seconds of a run, including its child processes."""
     task = benchmark_task(read_corpus(rows).label_fields, "emotion")
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as nothing:
@@ -52,16 +52,17 @@ def seconds(rows: Path, model: str, seeds: int, epochs: int, threads: int, jobs:
 
 
 def main() -> None:
+    """Train every model with every variant and print the times."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="+", default=["EF-AVG", "EF-LF-LSTM"])
-    parser.add_argument("--rows", type=int, default=1000, help="for training")
+    parser.add_argument("--rows", type=int, default=1000, help="number of training rows")
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    experiments.publish = lambda output, best: None  # card and figures take the same time in all
+    experiments.publish = lambda output, best: None  # card and figures take the same time in all variants
     cores = os.cpu_count()
-    ways = {"one thread": (1, 1), f"{cores} threads": (cores, 1), "two at a time": (1, 2)}
+    variants = {"one thread": (1, 1), f"{cores} threads": (cores, 1), "two in parallel": (1, 2)}
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         counts = {"train": options.rows, "validation": options.rows // 5, "test": options.rows // 5}
@@ -69,22 +70,22 @@ def main() -> None:
         write_rows(Path(folder) / "rows", splits,
                    {"name": "random", "synthetic": True, "label_fields": [EMOTION], "sizes": SIZES})  # fmt: skip
         print(
-            f"{options.seeds} seeds, {options.epochs} epochs of {options.rows} rows; {options.rounds} rounds in turns"
+            f"{options.seeds} seeds, {options.epochs} epochs of {options.rows} rows; {options.rounds} alternating rounds"
         )
         for model in options.models:
-            taken = {way: [] for way in ways}
+            taken = {variant: [] for variant in variants}
             for _ in range(options.rounds):
-                for way, (threads, jobs) in ways.items():
-                    run = seconds(Path(folder) / "rows", model, options.seeds, options.epochs, threads, jobs)
-                    taken[way].append(run)
-            for way, runs in taken.items():
+                for variant, (threads, jobs) in variants.items():
+                    run = measure(Path(folder) / "rows", model, options.seeds, options.epochs, threads, jobs)
+                    taken[variant].append(run)
+            for variant, runs in taken.items():
                 wall, processor = zip(*runs, strict=True)
                 ratios = [base / run for (base, _), run in zip(taken["one thread"], wall, strict=True)]
                 print(
-                    f"{model:12} {way:14} {statistics.median(wall):7.1f} s ({min(wall):.1f} to {max(wall):.1f}), "
-                    f"processor {statistics.median(processor):.1f} s; {statistics.median(ratios):.2f} x as fast as one thread"
+                    f"{model:12} {variant:14} {statistics.median(wall):7.1f} s ({min(wall):.1f} to {max(wall):.1f}), "
+                    f"CPU {statistics.median(processor):.1f} s; {statistics.median(ratios):.2f} x as fast as one thread"
                 )
-    print(f"load of the machine: {os.getloadavg()[0]:.1f}")
+    print(f"load average: {os.getloadavg()[0]:.1f}")
 
 
 if __name__ == "__main__":

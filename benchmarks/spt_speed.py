@@ -1,14 +1,14 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Speed and memory of SPT beside a plain version of the public code's network, in units of a Transformer layer (`units.py`).
+"""Speed and memory of SPT compared with a plain version of the public code's network, in units of a Transformer layer (`units.py`).
 
     python benchmarks/spt_speed.py [--rounds 5] [--settings aligned unaligned-spoken]
 
-Batch 32, text 300, audio 74, visual 35 features: 50 steps each; text 50, audio 375, visual 500; and both with rows as long as
-segments are (`spoken_lengths`). The plain version costs what the public code costs: every window is a copy of the raw
-context, normalized and projected copy by copy and layer by layer, the weights of every head are built and averaged, and
-rows are padded to the maximum. 154,451 parameters; ours has 192 less, which the public code never uses.
+Batch size 32; 300 text, 74 audio and 35 visual features; 50 steps each, or 50, 375 and 500 steps, and both with rows of the lengths of spoken
+segments (`spoken_lengths`). The plain version has the cost of the public code: every window is
+a copy of the raw context, each copy is normalized and projected in every layer, the attention weights of every head are computed and averaged, and
+rows are padded to the maximum length. It has 154,451 parameters; the model of mm_affect has 192 fewer, which the public code never uses.
 
-The public code was measured at 5.6 units forward and 3.3 train, unaligned at 27.3 and 14.7 with 1.2 GB.
+The public code was measured at 5.6 units for the forward pass and 3.3 for training; with unaligned input at 27.3 and 14.7, with 1.2 GB.
 """
 
 import torch
@@ -24,8 +24,8 @@ SIZE, HEADS, LAYERS, STRIDE, RADII = 32, 8, 4, 5, (8, 4, 3)
 PUBLIC = {"aligned": {"forward": 5.6, "train": 3.3}, "unaligned": {"forward": 27.3, "train": 14.7}}
 
 
-def place(x):
-    """Scaled steps `(length, batch, size)` with sinusoids and dropout."""
+def add_positions(x):
+    """Scale the steps `(length, batch, size)` and add sinusoidal positions."""
     half = x.shape[-1] // 2
     angle = torch.arange(1, len(x) + 1).unsqueeze(1) * torch.exp(torch.arange(half) * (-9.2103404 / (half - 1)))
     table = F.pad(torch.cat([angle.sin(), angle.cos()], dim=1), (0, x.shape[-1] % 2))
@@ -33,7 +33,7 @@ def place(x):
 
 
 class PlainBlock(nn.Module):
-    """Attention of each hidden state on copies of its window, and the feed-forward step."""
+    """Attention of each hidden state to copies of its window, and the feed-forward layer."""
 
     def __init__(self, width: int, stride: int = 1, context_size: int = SIZE):
         super().__init__()
@@ -70,7 +70,7 @@ class PlainBlock(nn.Module):
 
 
 class PlainSPT(nn.Module):
-    """The public code's network, without any mask."""
+    """The network of the public code, without masks."""
 
     def __init__(self):
         super().__init__()
@@ -84,7 +84,7 @@ class PlainSPT(nn.Module):
         self.expand, self.shrink, self.head = nn.Linear(size, size), nn.Linear(size, size), nn.Linear(size, 1)
 
     def forward(self, **streams):
-        embed = lambda x: F.dropout(place(x), 0.3, self.training)  # noqa: E731
+        embed = lambda x: F.dropout(add_positions(x), 0.3, self.training)  # noqa: E731
         streams = {m: x.transpose(0, 1) for m, x in streams.items()}
         h = {m: embed(self.initial[m].repeat(-(-len(x) // STRIDE), x.shape[1], 1)) for m, x in streams.items()}
         streams = {m: embed(x) for m, x in streams.items()}

@@ -1,10 +1,10 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Inference time of SUGRM beside a baseline of the shape of Self-MM, both with a BERT-base of random weights.
+"""Inference time of SUGRM compared with a baseline of the structure of Self-MM, both with BERT-base and random weights.
 
     python benchmarks/sugrm_inference.py [--rounds 3]
 
-Batch 32: 50 tokens, 375 audio and 500 visual steps. The baseline reads BERT's first token and one small LSTM each of audio and
-visual; the paper reports twice its time. Expected: within 10 %, because BERT takes nearly all of it.
+Batch size 32: 50 tokens, 375 audio and 500 visual steps. The baseline uses BERT's first token and one small LSTM each for audio and
+visual features; the paper reports twice its time for SUGRM. Expected: within 10 % of it, because BERT takes almost all of the time.
 """
 
 import argparse
@@ -12,13 +12,13 @@ import argparse
 import torch
 from torch import nn
 from transformers import BertConfig, BertModel
-from units import BATCH, Competitor, seconds, shown
+from units import BATCH, Competitor, format_range, measure_seconds
 
 from mm_affect import SUGRMConfig, SUGRMForAffect
 
 
-class SelfMMShape(nn.Module):
-    """A text encoder, two LSTMs, and one head for the three together and for each."""
+class SelfMMBaseline(nn.Module):
+    """A text encoder, two LSTMs, and one head for each modality and for their fusion."""
 
     def __init__(self):
         super().__init__()
@@ -30,13 +30,14 @@ class SelfMMShape(nn.Module):
         )
 
     def forward(self, input_ids, audio, visual):
-        found = {"text": self.text(input_ids=input_ids).last_hidden_state[:, 0]}
-        found |= {"audio": self.audio(audio)[1][0][-1], "visual": self.visual(visual)[1][0][-1]}
-        found["fusion"] = torch.cat(list(found.values()), dim=-1)
-        return {m: head(found[m]) for m, head in self.heads.items()}
+        features = {"text": self.text(input_ids=input_ids).last_hidden_state[:, 0]}
+        features |= {"audio": self.audio(audio)[1][0][-1], "visual": self.visual(visual)[1][0][-1]}
+        features["fusion"] = torch.cat(list(features.values()), dim=-1)
+        return {m: head(features[m]) for m, head in self.heads.items()}
 
 
 def main() -> None:
+    """Time both models alternately and print their ratio."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     rounds = parser.parse_args().rounds
@@ -47,14 +48,14 @@ def main() -> None:
         "audio": torch.randn(BATCH, 375, 74),
         "visual": torch.randn(BATCH, 500, 35),
     }
-    models = {"baseline": SelfMMShape(), "mm_affect": SUGRMForAffect(SUGRMConfig(text_config=BertConfig()))}
+    models = {"baseline": SelfMMBaseline(), "mm_affect": SUGRMForAffect(SUGRMConfig(text_config=BertConfig()))}
     runs = {name: Competitor(model, inputs, None) for name, model in models.items()}
     for run in runs.values():
         run.forward()
-    taken = [{name: seconds(run.forward) for name, run in runs.items()} for _ in range(rounds)]
+    taken = [{name: measure_seconds(run.forward) for name, run in runs.items()} for _ in range(rounds)]
     for name in runs:
-        print(f"{name:10s} {shown([1000 * t[name] for t in taken], 0)} ms")
-    print(f"{shown([t['mm_affect'] / t['baseline'] for t in taken])} of the baseline's time")
+        print(f"{name:10s} {format_range([1000 * t[name] for t in taken], 0)} ms")
+    print(f"{format_range([t['mm_affect'] / t['baseline'] for t in taken])} of the baseline's time")
 
 
 if __name__ == "__main__":

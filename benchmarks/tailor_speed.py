@@ -1,16 +1,16 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Speed and memory of TAILOR beside a plain version of the public code's network, in the units of `units.py`.
+"""Speed and memory of TAILOR compared with a plain version of the public code's network, in the units of `units.py`.
 
-Three settings, batch 32: word-aligned streams of 60 steps; text 50, audio and visual 500 with CTC alignment; and
-word-aligned streams of lengths as in CMU-MOSEI (5 to 60 words, median 20). The plain version costs what the public code
-costs: attention tables of every head are built, layer norm and GELU are written out, every stream is padded to the maximum,
-nothing is masked, and each encoder has a pooler that nothing reads; 10,798,652 parameters (with CTC 10,884,944).
+There are three settings, batch size 32: word-aligned streams of 60 steps; 50 text, 500 audio and 500 visual steps with CTC alignment; and
+word-aligned streams with lengths as in CMU-MOSEI (5 to 60 words, median 20). The plain version has the cost of the public code: attention
+weights of every head are computed, layer norm and GELU are composed of elementary operations, every stream is padded to the maximum length
+without masks, and each encoder has an unused pooler. It has 10,798,652 parameters (with CTC 10,884,944).
 
     python benchmarks/tailor_speed.py [--rounds 5] [--settings ragged]
 
-Expected, on one thread of a CPU: train at least 2 times as fast as the plain version at full lengths, with at most half the
-memory, and 5 times as fast on ragged lengths. The public code was measured at 81.5 units forward and 64.4 train (4.1 GB),
-with CTC at 55.4 and 39.0 (3.5 GB).
+Expected on one CPU thread: training at least 2 times as fast as the plain version at full length, with at most half of its memory, and 5 times
+as fast at ragged lengths. The public code was measured at 81.5 units for the forward pass and 64.4 for training (4.1 GB), with CTC at 55.4
+and 39.0 (3.5 GB).
 """
 
 from functools import partial
@@ -18,18 +18,18 @@ from functools import partial
 import torch
 from torch import nn
 from torch.nn import functional as F
-from units import BATCH, Competitor, Setting, check_parameters, main, ragged, spoken_lengths
+from units import BATCH, Competitor, Setting, check_parameters, cut_to_lengths, main, spoken_lengths
 
 from mm_affect import MODALITIES, TailorConfig, TailorForAffect
 from mm_affect.models.layers.gradient_reversal import reverse_gradient
 
 
 ALIGNED, CTC = 10_798_652, 10_884_944  # parameters of the plain version
-UNREAD = 394_752  # of them in poolers, which ours has not
+UNUSED = 394_752  # of these, parameters of the poolers, which mm_affect does not have
 
 
 class PlainNorm(nn.LayerNorm):
-    """Layer norm in single operations, as the public code has it."""
+    """Layer norm composed of elementary operations, as in the public code."""
 
     def __init__(self, size: int):
         super().__init__(size, eps=1e-12)
@@ -41,12 +41,12 @@ class PlainNorm(nn.LayerNorm):
 
 
 def plain_gelu(x):
-    """Exact GELU in single operations, as the public code has it."""
+    """Compute the exact GELU with elementary operations, as in the public code."""
     return x * 0.5 * (1.0 + torch.erf(x / 2**0.5))
 
 
 class PlainLayer(nn.Module):
-    """BERT's layer with its attention table; `memory` makes it a decoder's cross attention."""
+    """Layer of BERT that computes its attention weights; with `memory`, it is the cross-attention of a decoder."""
 
     def __init__(self, size: int = 256, heads: int = 8, feed_forward: bool = True):
         super().__init__()
@@ -73,7 +73,7 @@ class PlainLayer(nn.Module):
 
 
 class PlainEncoder(nn.Module):
-    """Embeddings, layers and a pooler that nothing reads."""
+    """Embeddings, layers and an unused pooler."""
 
     def __init__(self, input_size: int | None, layers: int, positions: int):
         super().__init__()
@@ -99,7 +99,7 @@ class PlainEncoder(nn.Module):
 
 
 class PlainTailor(nn.Module):
-    """The public code's network and losses, without any mask."""
+    """The network and the losses of the public code, without masks."""
 
     def __init__(self, ctc: bool):
         super().__init__()
@@ -145,8 +145,10 @@ class PlainTailor(nn.Module):
         loss = loss + 0.5 * F.binary_cross_entropy(self.common_classifier(summed[:, 0]), labels)
         for index, m in enumerate(private):
             for part in (private[m], reverse_gradient(common[m])):
-                told = self.discriminator(part)
-                loss = loss + 0.01 * F.cross_entropy(told.flatten(0, 1), torch.full((told[..., 0].numel(),), index))
+                logits = self.discriminator(part)
+                loss = loss + 0.01 * F.cross_entropy(
+                    logits.flatten(0, 1), torch.full((logits[..., 0].numel(),), index)
+                )
         pairs = [(common[m], private[m]) for m in private]
         pairs += [(private["text"], private["visual"]), (private["text"], private["audio"])]
         pairs.append((private["visual"], private["audio"]))
@@ -154,13 +156,13 @@ class PlainTailor(nn.Module):
 
 
 def competitors(aligner: str, steps: dict[str, int], spoken: bool = False) -> dict[str, Competitor]:
-    """Both on full lengths or, where they are as `spoken`, ours on those and the plain version padded to the maximum."""
+    """Return both models at full length or, if `spoken`, mm_affect at the lengths of spoken segments and the plain version padded."""
     ctc = aligner == "ctc"
     plain, ours = PlainTailor(ctc), TailorForAffect(TailorConfig.reference(aligner=aligner))
     check_parameters(plain, CTC if ctc else ALIGNED)
-    check_parameters(ours, (CTC if ctc else ALIGNED) - UNREAD)
+    check_parameters(ours, (CTC if ctc else ALIGNED) - UNUSED)
     features = {m: torch.randn(BATCH, steps[m], ours.config.feature_sizes[m]) for m in MODALITIES}
-    read = ragged(features, dict.fromkeys(MODALITIES, spoken_lengths(steps["text"]))) if spoken else features
+    read = cut_to_lengths(features, dict.fromkeys(MODALITIES, spoken_lengths(steps["text"]))) if spoken else features
     labels = torch.randint(2, (BATCH, 6)).float()
     return {
         "plain": Competitor(plain, features, lambda: plain(labels, **features)),

@@ -1,8 +1,8 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Walking a tree in the layout of VoxCeleb2 and joining its transcripts: clips per second, and memory by its size.
+"""Speed and memory of traversing a directory tree in the layout of VoxCeleb2 and joining its transcripts.
 
-Two trees of empty files are made, one ten times the other; each is read in a process of its own, and memory is what
-that process grows by. A clip is two files, sound and pictures.
+The program creates two trees of empty files, one ten times as large as the other. Each is read in a new process; memory is the growth of that
+process. A clip consists of two files, audio and video.
 
     python benchmarks/talking_faces_memory.py --clips 100000
 """
@@ -17,31 +17,32 @@ import time
 from pathlib import Path
 
 
-CLIPS_OF_SPEAKER, CLIPS_OF_VIDEO = 200, 10
+CLIPS_PER_SPEAKER, CLIPS_PER_VIDEO = 200, 10
 READ = """
 import resource, sys, time
 from mm_affect.data.corpora.registry import find_layout
 
-def held():
+def memory():
     return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize() / 2**20
 
 layout = find_layout("voxceleb2", sys.argv[1])
-before, start = held(), time.perf_counter()
+before, start = memory(), time.perf_counter()
 rows = sum(1 for split in layout.describe().counts for _ in layout.rows(split))
-print(rows, time.perf_counter() - start, held() - before)
+print(rows, time.perf_counter() - start, memory() - before)
 """
 
 
 def make_tree(folder: Path, clips: int) -> None:
+    """Create a tree of empty files and its transcripts."""
     ids = []
-    for number in range(clips // CLIPS_OF_VIDEO):
-        speaker = number * CLIPS_OF_VIDEO // CLIPS_OF_SPEAKER
+    for number in range(clips // CLIPS_PER_VIDEO):
+        speaker = number * CLIPS_PER_VIDEO // CLIPS_PER_SPEAKER
         for kind, ending in (("aac", ".m4a"), ("mp4", ".mp4")):
             video = folder / "dev" / kind / f"id{speaker:05d}" / f"v{number:010d}"
             video.mkdir(parents=True)
-            for clip in range(CLIPS_OF_VIDEO):
+            for clip in range(CLIPS_PER_VIDEO):
                 (video / f"{clip:05d}{ending}").touch()
-        ids += [f"id{speaker:05d}/v{number:010d}/{clip:05d}" for clip in range(CLIPS_OF_VIDEO)]
+        ids += [f"id{speaker:05d}/v{number:010d}/{clip:05d}" for clip in range(CLIPS_PER_VIDEO)]
     random.Random(0).shuffle(ids)
     with open(folder / "transcripts.csv", "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -52,23 +53,24 @@ def make_tree(folder: Path, clips: int) -> None:
 
 
 def main() -> None:
+    """Create and read both trees and print the growth of memory."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--clips", type=int, default=100_000, help="of the larger tree")
+    parser.add_argument("--clips", type=int, default=100_000, help="number of clips in the larger tree")
     options = parser.parse_args()
     grown = []
     for clips in (options.clips // 10, options.clips):
         with tempfile.TemporaryDirectory() as folder:
             start = time.perf_counter()
             make_tree(Path(folder), clips)
-            made = time.perf_counter() - start
+            created = time.perf_counter() - start
             command = [sys.executable, "-W", "ignore", "-c", READ, folder]
             rows, seconds, memory = map(float, subprocess.run(command, capture_output=True, check=True).stdout.split())
         grown.append(memory)
         print(
-            f"{clips:9,} clips ({2 * clips:,} files, made in {made:.0f} s): {rows:,.0f} rows in English in "
+            f"{clips:9,} clips ({2 * clips:,} files, created in {created:.0f} s): {rows:,.0f} rows in English in "
             f"{seconds:.1f} s, {clips / seconds:,.0f} clips/s, memory +{memory:.1f} MB"
         )
-    print(f"ten times the clips cost {grown[1] - grown[0]:.1f} MB more")
+    print(f"ten times as many clips: {grown[1] - grown[0]:.1f} MB more")
 
 
 if __name__ == "__main__":

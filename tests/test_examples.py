@@ -52,7 +52,7 @@ def test_the_demo_walks_the_whole_road(example, monkeypatch, tmp_path, capsys):
     ):
         assert (tmp_path / "demo_output" / output).stat().st_size > 0, output
     prediction = printed[printed.index("== Predict") :]
-    assert all(task in prediction for task in ("emotion", "sentiment", "sarcasm", "The clip's labels"))
+    assert all(task in prediction for task in ("emotion", "sentiment", "sarcasm", "Labels of the clip"))
 
 
 def test_fine_tuning_lowers_the_validation_loss(example, tmp_path):
