@@ -163,7 +163,7 @@ def main() -> None:
         corpus = open_corpus(folder)
         start = time.perf_counter()
         record = {"name": "speed", "synthetic": True, "label_fields": [field], "sizes": sizes}
-        counts = write_rows(folder / "rows", {"train": make_rows(corpus)}, record)["counts"]
+        counts = write_rows(folder / "rows", {"train": make_rows(corpus)}, record).counts
         seconds = time.perf_counter() - start
         written = sum(path.stat().st_size for path in (folder / "rows").glob("*.parquet"))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -23,6 +23,7 @@ import shlex
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from realdata import ROOT, find_data, print_scores, save_card
@@ -67,8 +68,8 @@ def prepare(config: RunConfig) -> None:
         for row in RowReader(splits[split]):
             yield row | {"text": bag(row["transcript"])}
 
-    corpus = layout.describe() | {"sizes": {"text": len(bag.index)}, "layout": layout.name}
-    write_rows(config.rows, {split: rows(split) for split in splits}, corpus, overwrite=True)
+    record = replace(layout.describe(), sizes={"text": len(bag.index)}, layout=layout.name)
+    write_rows(config.rows, {split: rows(split) for split in splits}, record, overwrite=True)
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ The recipe is the best of four that were compared by validation score on utteran
 import argparse
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from realdata import ROOT, combine_folds, compare_folds, find_data, print_scores, save_card
@@ -43,12 +44,13 @@ METRIC = "sarcasm.f1_weighted"
 def prepare(target: str | Path, corpus: str, source: Path, **options) -> None:
     """Write a corpus as rows of word vectors."""
     splits, layout = load(corpus, source, **options), find_layout(corpus, source, **options)
-    description = layout.describe() | {"sizes": {"text": WORDS.size}, "extractors": {"text": WORDS.describe()}}
+    extractors = {"text": WORDS.describe()}
+    record = replace(layout.describe(), sizes={"text": WORDS.size}, extractors=extractors, layout=layout.name)
     rows = {
         split: [row | {"text": WORDS(tokenize(row["transcript"] or ""))} for row in RowReader(dataset)]
         for split, dataset in splits.items()
     }
-    write_rows(target, rows, description | {"layout": layout.name}, overwrite=True)
+    write_rows(target, rows, record, overwrite=True)
 
 
 def main() -> None:
