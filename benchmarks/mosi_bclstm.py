@@ -97,7 +97,7 @@ def main() -> None:
     for modalities in (["text", "audio", "visual"], ["text"], ["audio"], ["visual"]):
         names = "+".join(modalities)
         name = "lf-avg-mosi-bclstm" + ("" if len(modalities) == 3 else f"-{names}")
-        changes = {"name": name, "modalities": modalities, "output_dir": f"runs/mosi-bclstm/{names}"}
+        changes = {"name": name, "modalities": modalities, "output": f"runs/mosi-bclstm/{names}"}
         runs.append(run(RunConfig.load(CONFIG, changes), command, resume=True))
         save_card(runs[-1])
     print_scores(runs, "sentiment.accuracy")

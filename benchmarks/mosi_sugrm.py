@@ -68,7 +68,7 @@ def main() -> None:
     finished = []
     for name, changes in VARIANTS.items():
         values = config.to_dict() | changes | {"name": config.name + name}
-        values["output_dir"] = str(Path(config.output_dir).with_name(values["name"]))
+        values["output"] = str(Path(config.output).with_name(values["name"]))
         finished.append(run(RunConfig.from_dict(values), command, resume=True))
         save_card(finished[-1])
     print_scores(finished, "sentiment.mae")

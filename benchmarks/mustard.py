@@ -72,13 +72,13 @@ def main() -> None:
                 rows, weak = place / "rows", place / "weak"
                 if not weak.exists():
                     prepare(rows, "mustard", find_data("mustard"), fold=fold, transcript=text)
-                    places = {"--model": source.output_dir, "--rows": rows, "--output": weak}
+                    places = {"--model": source.output, "--rows": rows, "--output": weak}
                     labeling = ["weak-labels", *(str(part) for pair in places.items() for part in pair)]
                     if mm_affect(labeling):
                         sys.exit(1)
-                changes = {"name": f"{config.name}-{text}", "rows": str(weak), "output_dir": str(place / name)}
+                changes = {"name": f"{config.name}-{text}", "rows": str(weak), "output": str(place / name)}
                 folds.append(run(RunConfig.from_dict(config.to_dict() | changes), command, resume=True))
-            folders[name] = [Path(fold.config["output_dir"]) for fold in folds]
+            folders[name] = [Path(fold.config["output"]) for fold in folds]
             combined.append(combine_folds(folds, f"{config.name}-{text}", PROTOCOL))
             save_card(combined[-1])
         difference = compare_folds(folders["weak_sentiment"], folders["alone"], METRIC)

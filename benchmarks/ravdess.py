@@ -129,7 +129,7 @@ def main() -> None:
             changes = {
                 "name": name,
                 "rows": f"{place}/rows",
-                "output_dir": f"{place}/run",
+                "output": f"{place}/run",
                 "modalities": names.split("+"),
             }
             folds.append(run(RunConfig.load(options.config, changes), command, resume=True))

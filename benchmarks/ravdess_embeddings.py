@@ -52,7 +52,7 @@ def pretrain(fold: int) -> Path:
     if not (place / "pretrained" / "model").is_dir():
         start = ["--resume"] if (place / "pretrained" / "checkpoints").is_dir() else ["--overwrite"]
         command = [sys.executable, str(ROOT / "examples/pretrain_multitask.py"), str(ROOT / PRETRAINING), *start]
-        subprocess.run([*command, "--rows", place / "rows", "--output_dir", place / "pretrained"], check=True)
+        subprocess.run([*command, "--rows", place / "rows", "--output", place / "pretrained"], check=True)
     log = (place / "pretrained" / "log.jsonl").read_text().splitlines()
     last = [entry for entry in map(json.loads, log) if "held_out.cer" in entry][-1]
     print(
@@ -91,7 +91,7 @@ def main() -> None:
                 changes = {
                     "name": name,
                     "rows": str(place / "rows"),
-                    "output_dir": str(place / name),
+                    "output": str(place / name),
                     "pretrained": None if start == "scratch" else model,
                     "label_fraction": fraction,
                     "training.learning_rates": STARTS[start],

@@ -2,7 +2,7 @@
 """Pretrain joint embeddings by speech recognition and person identification (Khare et al. 2021).
 
     mm-affect data sample corpus --clips 1200 && mm-affect extract corpus --output rows
-    mm-affect pretrain examples/configs/pretrain_sample.json --rows rows --output_dir pretrained
+    mm-affect pretrain examples/configs/pretrain_sample.json --rows rows --output pretrained
 
 This file is the same command as a program that Accelerate can start on several processes or GPUs, with its own configuration
 (DDP, FSDP, bf16):

@@ -79,7 +79,7 @@ def tiny_rows() -> Path:
 def run_config(output: Path, **fields) -> dict:
     """A run of two short epochs on `tiny_rows`; `training` is merged, other fields replace."""
     training = {"epochs": 2, "batch_size": 8, "learning_rate": 0.01} | fields.pop("training", {})
-    base = {"name": "tiny", "rows": str(tiny_rows()), "output_dir": str(output), "model": MODEL, "seeds": [0]}
+    base = {"name": "tiny", "rows": str(tiny_rows()), "output": str(output), "model": MODEL, "seeds": [0]}
     return base | {"training": training} | fields
 
 

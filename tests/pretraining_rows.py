@@ -43,7 +43,7 @@ def options_of(data: Path, output: Path, modalities=("audio", "visual"), **field
     }
     usual = {
         "rows": str(data),
-        "output_dir": str(output),
+        "output": str(output),
         "model": sizes | {"modalities": list(modalities)},
         "steps": 6,
         "batch_steps": 80,

@@ -79,7 +79,7 @@ def test_learning_rates_and_batch_sizes_are_the_papers(corpus, table):
         rate, size = printed[name.lower()]
         assert (config.training.learning_rate, config.training.batch_size) == (float(rate), int(size)), name
         assert config.seeds == [0, 1, 2, 3, 4] and config.training.weight_decay == 1e-5
-        assert config.output_dir == f"bench/runs/{name}"
+        assert config.output == f"bench/runs/{name}"
 
 
 @pytest.mark.parametrize("corpus", PARAMETERS)

@@ -4,6 +4,7 @@
 import csv
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -152,7 +153,7 @@ def test_interrupted_runs_are_resumed_when_asked_to(compare, trained, tmp_path, 
         assert compare(first, second, code=130)[0] == ""
     table, errors = compare(first, second, code=1)
     assert list(cells(table)[1]) == ["first"]
-    assert "second.json: " in errors[0] and "holds an earlier run; resume it" in errors[0]
+    assert "second.json: " in errors[0] and "holds an earlier run; add --resume to continue it" in errors[0]
     seeds = []
     monkeypatch.setattr(
         experiments,
@@ -175,10 +176,11 @@ def test_a_finished_run_of_another_config_or_other_rows_does_not_stand_for_this_
 
 
 def test_what_cannot_be_compared_is_refused_before_training(compare, trained, tmp_path):
-    a, b = write_config(tmp_path, "a"), write_config(tmp_path, "b")
+    a, b = write_config(tmp_path, "a"), tmp_path / "b.json"
+    shutil.copy(a, b)
     (tmp_path / "empty").mkdir()
     for words, sentence in (
-        ((a, b, "--output_dir", tmp_path / "same"), "a.json and .*b.json both write to .*same; give each its own"),
+        ((a, b), "a.json and .*b.json both write to .*a; give each its own"),
         ((a, "--metrics", "f1_mirco"), "no metric 'f1_mirco'. Did you mean 'f1_micro'"),
         ((a, "--output", tmp_path / "table.csv"), "--output is .*table.csv; expected a file name that ends in .md"),
         ((tmp_path / "empty",), "empty holds no configs"),
@@ -234,8 +236,8 @@ def test_ablations_are_the_rows_of_table_3_and_differ_in_nothing_else():
     assert list(configs) == list(TABLE_3)
     full = configs["12_tailor"]
     for name, config in configs.items():
-        assert config["name"] == name and config["output_dir"] == f"demo_output/tailor_ablations/{name}"
-        expected = full | {"name": name, "output_dir": config["output_dir"], "model": full["model"] | TABLE_3[name]}
+        assert config["name"] == name and config["output"] == f"demo_output/tailor_ablations/{name}"
+        expected = full | {"name": name, "output": config["output"], "model": full["model"] | TABLE_3[name]}
         assert config == expected
     assert not {field for fields in TABLE_3.values() for field in fields} & set(full["model"])
     assert full["tasks"][0]["name"] == "emotion" and full["model"]["aligner"] == "none"

@@ -59,7 +59,7 @@ def sample_folder() -> Path:
     make_sample_corpus(output / "corpus", clips=48, seed=0, workers=1)
     extract_corpus(output / "corpus", output / "rows")
     config = RunConfig.load(ROOT / "examples" / "configs" / "fusion_sample.json").to_dict()
-    config |= {"rows": str(output / "rows"), "output_dir": str(output / "run"), "seeds": [0]}
+    config |= {"rows": str(output / "rows"), "output": str(output / "run"), "seeds": [0]}
     config["training"] |= {"epochs": 2}
     experiments.run(RunConfig.from_dict(config), command="mm-affect train examples/configs/fusion_sample.json")
     shutil.copytree(ROOT / "examples", folder / "examples")

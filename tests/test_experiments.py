@@ -126,7 +126,7 @@ def test_class_weights_come_from_the_training_rows():
 
 
 def test_the_recorded_config_runs_again_to_the_same_results(tmp_path, no_plots):
-    config = RunConfig.load(tiny_run() / "run.json", {"output_dir": str(tmp_path / "again")})
+    config = RunConfig.load(tiny_run() / "run.json", {"output": str(tmp_path / "again")})
     again = experiments.run(config)
     assert measured(json.loads(json.dumps(again.to_dict()).replace("NaN", "null"))) == measured(
         json.loads((tiny_run() / "results.json").read_text())
@@ -342,7 +342,7 @@ def test_a_wrong_field_is_one_sentence(tmp_path, fields, sentence):
 
 def test_a_missing_field_and_files_that_are_no_config(tmp_path):
     with pytest.raises(ValueError, match="The config lacks the field 'rows'"):
-        RunConfig.from_dict({"name": "a", "output_dir": "b"})
+        RunConfig.from_dict({"name": "a", "output": "b"})
     (tmp_path / "a.json").write_text('{"name": }')
     with pytest.raises(ValueError, match=r"a.json is not JSON \(Expecting value: line 1 column 10"):
         RunConfig.load(tmp_path / "a.json")
@@ -372,12 +372,12 @@ def test_the_preset_is_where_the_model_starts_from(tmp_path, monkeypatch):
 
 
 def test_single_fields_are_overridden(tmp_path):
-    (tmp_path / "a.json").write_text(json.dumps({"name": "a", "rows": "d", "output_dir": "o"}))
+    (tmp_path / "a.json").write_text(json.dumps({"name": "a", "rows": "d", "output": "o"}))
     config = RunConfig.load(tmp_path / "a.json", {"training.epochs": 7, "seeds": [4], "augmentation.noise": 0.5})
     assert (config.training.epochs, config.seeds, config.augmentation.noise, config.name) == (7, [4], 0.5, "a")
     config.save(tmp_path / "b.json")
     assert RunConfig.load(tmp_path / "b.json") == config
-    (tmp_path / "c.json").write_text(json.dumps({"name": "a", "rows": "d", "output_dir": "o", "training": 3}))
+    (tmp_path / "c.json").write_text(json.dumps({"name": "a", "rows": "d", "output": "o", "training": 3}))
     with pytest.raises(ValueError, match="`training` is 3; expected an object of fields"):
         RunConfig.load(tmp_path / "c.json", {"training.epochs": 7})
 

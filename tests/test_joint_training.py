@@ -414,7 +414,7 @@ def test_one_config_for_every_row_of_table_4_and_every_model():
             assert ("emotion_weak" in [task["name"] for task in config.tasks]) == (
                 "3_emotion_weak" in row or "1_3_4" in row
             )
-            outputs.add(config.output_dir)
+            outputs.add(config.output)
     assert len(outputs) == len(paths)
 
 
@@ -457,5 +457,5 @@ def test_the_sample_set_differs_in_its_tasks_alone():
     assert [[task["name"] for task in config.tasks] for config in configs] == [
         ["emotion"], ["emotion", "sentiment"], ["emotion", "sarcasm"], ["emotion", "sentiment", "sarcasm"],
     ]  # fmt: skip
-    shared = [config.to_dict() | dict.fromkeys(("name", "output_dir", "tasks")) for config in configs]
+    shared = [config.to_dict() | dict.fromkeys(("name", "output", "tasks")) for config in configs]
     assert all(fields == shared[0] for fields in shared)

@@ -29,7 +29,7 @@ def test_a_failure_in_another_process_passes():
 
 def test_seeds_at_a_time_are_those_one_after_another(tmp_path, monkeypatch):
     monkeypatch.setattr(experiments, "publish", lambda output, best: None)
-    config = json.loads((tiny_run() / "run.json").read_text()) | {"output_dir": str(tmp_path / "run")}
+    config = json.loads((tiny_run() / "run.json").read_text()) | {"output": str(tmp_path / "run")}
     experiments.run(RunConfig.from_dict(config), jobs=2)
     ours, theirs = (json.loads((folder / "results.json").read_text()) for folder in (tmp_path / "run", tiny_run()))
     assert ours["summary"] == theirs["summary"] and list(ours["seeds"]) == list(theirs["seeds"]) == ["0", "1"]

@@ -277,12 +277,12 @@ def test_an_empty_shard_is_no_matter(folder, tmp_path):
         ("{", "is not JSON"),
         ("[]", "expected an object"),
         ({"stepps": 3}, "Unknown config field 'stepps'. Did you mean 'steps'"),
-        ({"rows": "a"}, "output_dir"),
-        ({"rows": "a", "output_dir": "b", "steps": "3"}, "steps"),
-        ({"rows": "a", "output_dir": "b", "steps": 0}, "steps is 0"),
-        ({"rows": "a", "output_dir": "b", "held_out": 1.0}, "held_out"),
-        ({"rows": "a", "output_dir": "b", "optimizer": "sgd"}, "'sgd'"),
-        ({"rows": "a", "output_dir": "b", "unseen_split": "train"}, "trained on"),
+        ({"rows": "a"}, "output"),
+        ({"rows": "a", "output": "b", "steps": "3"}, "steps"),
+        ({"rows": "a", "output": "b", "steps": 0}, "steps is 0"),
+        ({"rows": "a", "output": "b", "held_out": 1.0}, "held_out"),
+        ({"rows": "a", "output": "b", "optimizer": "sgd"}, "'sgd'"),
+        ({"rows": "a", "output": "b", "unseen_split": "train"}, "trained on"),
     ],
 )
 def test_wrong_options_are_said(tmp_path, values, message):

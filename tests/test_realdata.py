@@ -31,7 +31,7 @@ def test_mosi_features_are_learned(tmp_path, monkeypatch):
     """One seed of the benchmark's recipe, shortened: far above the majority class (0.621), near a linear model (0.757)."""
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     benchmark = importlib.import_module("mosi_bclstm")
-    changes = {"rows": str(tmp_path / "rows"), "output_dir": str(tmp_path / "run"), "seeds": [0], "training.epochs": 8}
+    changes = {"rows": str(tmp_path / "rows"), "output": str(tmp_path / "run"), "seeds": [0], "training.epochs": 8}
     config = RunConfig.load(benchmark.CONFIG, changes)
     write_rows(config.rows, *benchmark.prepare_splits())
     results = run(config)

@@ -221,7 +221,7 @@ def test_an_undefined_score_is_equal_to_an_undefined_one(card, says, tmp_path, m
         results = json.loads((card / "results.json").read_text())
         undefined(float("nan"))(results)
         results["summary"] = summarize_seeds(results["seeds"])
-        write_results(f"{config.output_dir}/results.json", Results.from_dict(results))
+        write_results(f"{config.output}/results.json", Results.from_dict(results))
 
     monkeypatch.setattr(reproduce, "run", run)
     code, told = says(changed(card, tmp_path / "card", undefined(None)))

@@ -330,8 +330,8 @@ def test_the_configs_of_a_table_differ_from_the_full_model_in_what_their_row_say
     found = {}
     for path in sorted(folder.glob("*.json")):
         other = RunConfig.load(path).to_dict()
-        assert other["name"] == path.stem and other["output_dir"] == f"demo_output/sugrm_tables/{path.stem}"
-        found[path.stem] = differences(full, other | {"name": full["name"], "output_dir": full["output_dir"]})
+        assert other["name"] == path.stem and other["output"] == f"demo_output/sugrm_tables/{path.stem}"
+        found[path.stem] = differences(full, other | {"name": full["name"], "output": full["output"]})
     letters = {"t": "text", "a": "audio", "v": "visual"}
     for name in [name for name in found if name.startswith("3_") and name[2] != "8"]:
         given = found.pop(name)
@@ -363,7 +363,7 @@ def test_tables_run_by_one_command(tmp_path, no_plots, capsys):  # noqa: F811
     (tmp_path / "configs").mkdir()
     for name in names:
         values = json.loads((folder / f"{name}.json").read_text())
-        values |= {"rows": str(rows_folder()), "output_dir": str(tmp_path / name), "seeds": [0]}
+        values |= {"rows": str(rows_folder()), "output": str(tmp_path / name), "seeds": [0]}
         values["model"] = values.get("model", {}) | MODEL
         (tmp_path / "configs" / f"{name}.json").write_text(json.dumps(values))
     flags = ["--training.epochs", "1", "--training.unimodal_labels.update", "epoch"]

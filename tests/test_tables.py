@@ -54,7 +54,7 @@ def results(config_file):
 
 
 def answers(results, seed, split):
-    folder = Path(results.config["output_dir"])
+    folder = Path(results.config["output"])
     model, processor = (
         AutoModel.from_pretrained(folder / "seeds" / f"seed-{seed}"),
         AutoProcessor.from_pretrained(folder),
@@ -125,14 +125,14 @@ def test_the_mean_of_two_metrics_selects_epoch_and_seed(results):
     for seed, found in results.seeds.items():
         scores = found.validation
         assert scores[SELECTION] == pytest.approx((scores["emotion.wacc"] + scores["emotion.f1_weighted"]) / 2)
-        history = json.loads((Path(results.config["output_dir"]) / f"seeds/seed-{seed}/history.json").read_text())
+        history = json.loads((Path(results.config["output"]) / f"seeds/seed-{seed}/history.json").read_text())
         epochs = {
             round(entry["epoch"]): entry[f"eval_{SELECTION}"] for entry in history if f"eval_{SELECTION}" in entry
         }
         assert epochs[found.best_epoch] == max(epochs.values())
     best = max(results.seeds, key=lambda seed: results.seeds[seed].validation[SELECTION])
     assert results.best.seed == best and results.best.selected_by == SELECTION
-    assert selection.read_best_seed(Path(results.config["output_dir"])) == int(best)
+    assert selection.read_best_seed(Path(results.config["output"])) == int(best)
 
 
 @pytest.mark.parametrize(("wrong", "words"), [
@@ -148,7 +148,7 @@ def test_a_mean_that_says_nothing_is_refused(config_file, wrong, words):
 
 def test_intervals_are_the_percentiles_of_scores_on_drawn_rows(results):
     best = results.best
-    file = Path(results.config["output_dir"]) / "seeds" / f"seed-{best.seed}" / "predictions.parquet"
+    file = Path(results.config["output"]) / "seeds" / f"seed-{best.seed}" / "predictions.parquet"
     predictions, key = read_predictions(file), "emotion.wacc.happy"
     truth = predictions.truth["emotion"][:, 0]
     task = predictions.tasks["emotion"]
@@ -202,7 +202,7 @@ def test_one_command_measures_what_is_left_without_a_modality(results, config_fi
         f"{results.seeds[best].test['text+audio+visual']['emotion.f1_weighted']:.3f} ["
     )
     assert "emotion.wacc, audio low" in (tmp_path / "table.csv").read_text().splitlines()[0]
-    assert read_results(Path(results.config["output_dir"]) / "results.json") == results
+    assert read_results(Path(results.config["output"]) / "results.json") == results
 
 
 def test_means_of_subsets(results):
@@ -226,7 +226,7 @@ def test_the_configs_differ_in_the_model_alone(folder, seeds):
     late, plain, pretrained = (json.loads(path.read_text()) for path in sorted((CONFIGS / folder).glob("*.json")))
     named = {
         "name": pretrained["name"],
-        "output_dir": pretrained["output_dir"],
+        "output": pretrained["output"],
         "pretrained": pretrained["pretrained"],
     }
     assert pretrained == plain | named

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..training.config import RunConfig
 
 
-SET_BY_THE_BENCHMARK = ("name", "rows", "output_dir", "architecture", "preset", "model", "tasks")
+SET_BY_THE_BENCHMARK = ("name", "rows", "output", "architecture", "preset", "model", "tasks")
 
 
 # grid -------------------------------------------------------------------------------------------------------------
@@ -43,7 +43,7 @@ def add_grid_arguments(parser: argparse.ArgumentParser, words: list[str]) -> Non
     )
     add_overwrite_option(parser, help="train finished points again")
     add_jobs_option(parser)
-    add_run_config_flags(parser, words, without=("name", "output_dir"))
+    add_run_config_flags(parser, words, without=("name", "output"))
     parser.set_defaults(run=search_grid)
 
 
@@ -64,7 +64,7 @@ def search_grid(arguments: argparse.Namespace) -> int:
     print(table)
     for point in points:
         if point.failure:
-            print(f"Failed: {point.config.output_dir}: {point.failure}")
+            print(f"Failed: {point.config.output}: {point.failure}")
     if best is not None:
         flags = [word for name, value in best.fields.items() for word in (f"--{name}", json.dumps(value))]
         command = ["mm-affect", "train", str(arguments.config), *config_flag_words(arguments), *flags]

@@ -54,7 +54,7 @@ def train_run(arguments: argparse.Namespace) -> None:
     results = run(config, arguments.command_line, arguments.resume, arguments.overwrite, arguments.jobs)
     print_scores({"test, " + results.full_subset: results.summary[results.full_subset]}, with_std=True)
     for name in ("results.json", "README.md", "plots"):
-        print(f"{name:13} {Path(config.output_dir) / name}")
+        print(f"{name:13} {Path(config.output) / name}")
 
 
 # compare ----------------------------------------------------------------------------------------------------------
@@ -83,7 +83,7 @@ def add_compare_arguments(parser: argparse.ArgumentParser, words: list[str]) -> 
     add_table_option(parser, help="write the table to this file, and as CSV beside it")
     add_resume_options(parser)
     add_jobs_option(parser)
-    add_run_config_flags(parser, words, config=None)
+    add_run_config_flags(parser, words, without=("name", "output"), config=None)
     parser.set_defaults(run=compare_runs)
 
 
@@ -173,11 +173,9 @@ def check_output_folders(configs: dict[str, "RunConfig"]) -> None:
     """Raise `ValueError` if two runs would write to the same folder."""
     owners: dict[Path, str] = {}
     for path, config in configs.items():
-        folder = Path(config.output_dir).resolve()
+        folder = Path(config.output).resolve()
         if folder in owners:
-            raise ValueError(
-                f"{owners[folder]} and {path} both write to {config.output_dir}; give each its own folder."
-            )
+            raise ValueError(f"{owners[folder]} and {path} both write to {config.output}; give each its own folder.")
         owners[folder] = path
 
 

@@ -73,7 +73,7 @@ def benchmark_config(name: str, rows: Path, folder: Path, task: dict, corpus: st
     fields = {
         "name": name,
         "rows": str(rows),
-        "output_dir": str(folder / "runs" / name),
+        "output": str(folder / "runs" / name),
         "architecture": backbone.architecture,
         "model": model,
         "tasks": [task],

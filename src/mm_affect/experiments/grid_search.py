@@ -31,7 +31,7 @@ PAPER_GRID = (
     "training.learning_rate=1e-3,5e-4,1e-4,5e-5",
     "training.batch_size=16,32,64,128,256,512",
 )
-FIXED = ("name", "rows", "output_dir", "seeds")  # fields that all points of a grid share
+FIXED = ("name", "rows", "output", "seeds")  # fields that all points of a grid share
 
 
 @dataclass
@@ -97,7 +97,7 @@ def run_grid(
     points: list[GridPoint] = []
     prepared: list[PreparedRun] = []
     for fields in expand_grid(axes):
-        config = load(fields | {"output_dir": str(folder / "points" / _folder_name(fields))})
+        config = load(fields | {"output": str(folder / "points" / _folder_name(fields))})
         try:
             prepared.append(prepare(config, measure_test=False))
         except ValueError as error:
@@ -160,7 +160,7 @@ def format_grid(metric: str, greater: bool, points: list[GridPoint]) -> tuple[st
         facts = [len(point.seeds), epochs, round(seconds, 1), "*" if i == best else ""]
         lines.append([*values, format_score(score) if score or not point.failure else "failed", *facts])
         numbers = [getattr(score, part) if score else None for part in ("mean", "std")]
-        writer.writerow([*values, *numbers, *facts, point.failure, point.config.output_dir])
+        writer.writerow([*values, *numbers, *facts, point.failure, point.config.output])
     return format_markdown_table(header, lines), file.getvalue(), None if best is None else points[best]
 
 
@@ -181,7 +181,7 @@ def _score(point: GridPoint, metric: str) -> Score | None:
 
 
 def _seed_folder(point: GridPoint, seed: int) -> Path:
-    return Path(point.config.output_dir) / "seeds" / f"seed-{seed}"
+    return Path(point.config.output) / "seeds" / f"seed-{seed}"
 
 
 def _folder_name(fields: dict) -> str:

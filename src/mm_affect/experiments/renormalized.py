@@ -21,7 +21,7 @@ def renormalize(results: Results) -> Results:
     Raises:
         ValueError: If the architecture has no modality weights.
     """
-    output, folder = Path(results.config["output_dir"]), results.config["rows"]
+    output, folder = Path(results.config["output"]), results.config["rows"]
     processor, rows = AutoProcessor.from_pretrained(output), load(folder)["test"]
     seeds = {}
     for seed, result in results.seeds.items():

@@ -129,7 +129,7 @@ def find_environment_differences(card: Results, here: Results) -> list[str]:
     return differences + [
         f"config {name} {json.dumps(value)} → {json.dumps(ours.get(name))}"
         for name, value in flatten(card.config).items()
-        if name not in ("rows", "output_dir", "seeds") and ours.get(name) != value
+        if name not in ("rows", "output", "seeds") and ours.get(name) != value
     ]
 
 
@@ -170,13 +170,11 @@ def rerun(
         raise ValueError(f"{card.name} was made by `{card.command}`; give --{right} instead of --{wrong}.")
     if by_program:
         return _rerun_program(card, output, realdata, seeds)
-    changes = (
-        {"output_dir": str(output / "run")} | ({"rows": rows} if rows else {}) | ({"seeds": seeds} if seeds else {})
-    )
+    changes = {"output": str(output / "run")} | ({"rows": rows} if rows else {}) | ({"seeds": seeds} if seeds else {})
     config = RunConfig.from_dict(card.config, changes)
     _check_data(card, read_corpora(config.rows, config.auxiliary).identify(), config.rows)
     run(config, card.command)
-    return read_results(Path(config.output_dir) / "results.json")  # as the card was read: undefined scores are None
+    return read_results(Path(config.output) / "results.json")  # as the card was read: undefined scores are None
 
 
 def _check_data(card: Results, corpus: dict, where: str) -> None:

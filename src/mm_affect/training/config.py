@@ -90,7 +90,7 @@ class RunConfig:
     Args:
         name: Name of the run.
         rows: Folder of rows, as `mm-affect extract` writes it.
-        output_dir: Folder for checkpoint, results, card and plots.
+        output: Folder for checkpoint, results, card and plots.
         auxiliary: Folders of rows of other corpora that are trained on beside `rows`, the target: only the target is
             validated and tested on, and an epoch is one pass over it.
         mixture: Proportions of the corpora in every batch; see `Mixture`. Rows are then drawn at random, whatever
@@ -116,7 +116,7 @@ class RunConfig:
 
     name: str
     rows: str
-    output_dir: str
+    output: str
     auxiliary: list[str] = field(default_factory=list)
     mixture: Mixture = field(default_factory=Mixture)
     architecture: str = "mm_affect_fusion"

@@ -33,7 +33,7 @@ from .seed_training import train_seed
 def run(config: RunConfig, command: str = "", resume: bool = False, overwrite: bool = False, jobs: int = 1) -> Results:
     """Train every seed of a run, select the best one on the validation split, and measure all on the test split once.
 
-    `output_dir` then contains the checkpoint (weights, config, processor), `run.json`, `results.json`, the card, plots, and
+    `output` then contains the checkpoint (weights, config, processor), `run.json`, `results.json`, the card, plots, and
     under `seeds/` the checkpoint, the history and the predictions on the test split of each seed.
 
     Args:
@@ -47,7 +47,7 @@ def run(config: RunConfig, command: str = "", resume: bool = False, overwrite: b
         The results, as in results.json.
 
     Raises:
-        FileExistsError: If `output_dir` exists and is not the output of a run, or neither `resume` nor `overwrite` is given.
+        FileExistsError: If `output` exists and is not the output of a run, or neither `resume` nor `overwrite` is given.
         ValueError: If the config cannot run on the rows.
     """
     prepared = prepare(config)
@@ -87,7 +87,7 @@ def collect_results(
     validation = seeds[str(best)].validation[metric]
     assert validation is not None  # seeds with an undefined score are never the best
     test_scores = next(iter(seeds[str(best)].test.values()))  # with all modalities
-    predictions = read_predictions(Path(config.output_dir) / "seeds" / f"seed-{best}" / PREDICTIONS_FILE)
+    predictions = read_predictions(Path(config.output) / "seeds" / f"seed-{best}" / PREDICTIONS_FILE)
     return Results(
         name=config.name,
         model=ModelRecord(type(model).__name__, model.num_parameters(), prepared.warm_start),

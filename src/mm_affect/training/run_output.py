@@ -30,12 +30,12 @@ def claim_output(config: RunConfig, corpora: RunCorpora, resume: bool, overwrite
         FileExistsError: If the folder is not the output of a run, or neither `resume` nor `overwrite` is given.
         ValueError: If a run cannot be resumed because its config or inputs have changed.
     """
-    output = Path(config.output_dir)
+    output = Path(config.output)
     inputs = identify_inputs(config, corpora)
     if output.exists() and any(output.iterdir() if output.is_dir() else [output]):
         if not (output / CONFIG_FILE).is_file():
             raise FileExistsError(
-                f"{output} exists and is not the output of a run; it is left alone. Choose another output_dir."
+                f"{output} exists and is not the output of a run; it is left alone: choose another folder (--output)."
             )
         if resume:
             check_unchanged(config, inputs)
@@ -70,7 +70,7 @@ def check_unchanged(config: RunConfig, inputs: dict) -> None:
     Raises:
         ValueError: If one of them has changed.
     """
-    config_file, inputs_file = (Path(config.output_dir) / name for name in (CONFIG_FILE, INPUTS_FILE))
+    config_file, inputs_file = (Path(config.output) / name for name in (CONFIG_FILE, INPUTS_FILE))
     if replace(RunConfig.load(config_file), seeds=config.seeds) != config:
         raise ValueError(
             f"{config_file} differs from this config, so the run can neither be resumed nor reused; use its own "
@@ -79,7 +79,7 @@ def check_unchanged(config: RunConfig, inputs: dict) -> None:
     if not inputs_file.is_file() or json.loads(inputs_file.read_text()) != inputs:
         raise ValueError(
             f"{' or '.join(filter(None, (config.rows, config.pretrained)))} has changed since the run in "
-            f"{config.output_dir} began, so it can neither be resumed nor "
+            f"{config.output} began, so it can neither be resumed nor "
             "reused; replace it (`--overwrite`, in Python `overwrite=True`)."
         )
 
@@ -90,7 +90,7 @@ def read_finished(config: RunConfig) -> Results | None:
     Raises:
         ValueError: If its output folder holds a run with another config or other inputs.
     """
-    output = Path(config.output_dir)
+    output = Path(config.output)
     if not all((output / name).is_file() for name in (CONFIG_FILE, "results.json")):
         return None
     check_unchanged(config, identify_inputs(config, read_corpora(config.rows, config.auxiliary)))

@@ -83,7 +83,7 @@ def open_run_folder(
         ValueError: The folder holds an earlier run, and neither `resume` nor `overwrite` is given; a run with other options;
             or other files. There is nothing to resume. Another process writes to the folder.
     """
-    folder = Path(options.output_dir)
+    folder = Path(options.output)
     with lock_folder(folder) if accelerator.is_main_process else nullcontext():
         if accelerator.is_main_process:
             _prepare(folder, options, resume, overwrite)

@@ -12,7 +12,7 @@ from ..config import build_config, read_config
 
 # Fields that may change when a run is resumed, because they do not affect the numbers that it computes.
 RESUMABLE_CHANGES = (
-    "output_dir",
+    "output",
     "streaming",
     "workers",
     "steps",
@@ -38,7 +38,7 @@ class PretrainingOptions:
 
     Args:
         rows: Folder of rows.
-        output_dir: Folder for checkpoints, log and the finished model.
+        output: Folder for checkpoints, log and the finished model.
         model: Fields of `JointEmbeddingsConfig`, such as `modalities`; feature sizes and speakers come from the rows.
         split: Split that is trained on, except for the fraction `held_out` of it, chosen by ids.
         unseen_split: Split with other speakers, on which recognition and verification are measured as well; null: none.
@@ -69,7 +69,7 @@ class PretrainingOptions:
     """
 
     rows: str
-    output_dir: str
+    output: str
     model: dict = field(default_factory=dict)
     split: str = "train"
     unseen_split: str | None = "validation"

@@ -109,5 +109,5 @@ def new_processor(folder: str | Path, modalities: list[str] | None) -> AffectPro
     Raises:
         ValueError: The rows lack one of the modalities.
     """
-    run = {"name": "pretraining", "rows": str(folder), "output_dir": "", "modalities": modalities}
+    run = {"name": "pretraining", "rows": str(folder), "output": "", "modalities": modalities}
     return make_processor(RunConfig.from_dict(run), read_corpus(folder))

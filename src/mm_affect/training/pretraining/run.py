@@ -35,7 +35,7 @@ INTERRUPTED = 130  # exit status of an interrupted run
 def run_pretraining(
     options: PretrainingOptions, resume: bool = False, overwrite: bool = False, report_to: str | None = None
 ) -> int:
-    """Pretrain joint embeddings in the folder `options.output_dir`, on every process that Accelerate starts.
+    """Pretrain joint embeddings in the folder `options.output`, on every process that Accelerate starts.
 
     The folder then holds `run.json` (options), `log.jsonl` (one entry per line), `checkpoints/` and `model/`.
 
@@ -54,7 +54,7 @@ def run_pretraining(
     if report_to not in (None, *map(str, get_available_trackers())):
         raise ValueError(f"The tracker {report_to!r} is not installed, or unknown to Accelerate; install it.")
     precision = "bf16" if options.bf16 else None  # None: as the configuration of Accelerate says
-    accelerator = Accelerator(mixed_precision=precision, log_with=report_to, project_dir=options.output_dir)
+    accelerator = Accelerator(mixed_precision=precision, log_with=report_to, project_dir=options.output)
     try:
         with open_run_folder(options, accelerator, resume, overwrite) as folder:
             return Pretraining(options, accelerator, folder, resume).train()
