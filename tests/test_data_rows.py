@@ -268,7 +268,7 @@ def test_rows_are_written_while_they_are_made(tmp_path, monkeypatch):
 
 
 def test_folders_are_replaced_only_on_request_and_foreign_ones_never(folder, tmp_path):
-    with pytest.raises(FileExistsError, match="pass overwrite=True"):
+    with pytest.raises(FileExistsError, match="replace them .`--overwrite`"):
         write_rows(folder, {"train": make_rows(2)}, CORPUS)
     write_rows(folder, {"train": make_rows(2)}, CORPUS, overwrite=True)
     assert read_corpus(folder).counts == {"train": 2}

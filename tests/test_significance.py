@@ -251,7 +251,7 @@ def test_runs_that_cannot_be_compared_are_refused(run, tmp_path):
         (run("names", renamed, made), "style.accuracy", "The runs differ in the task 'style': .*'d'"),
         (run("lacks", lacking, made), "style.accuracy", "lacks has no task 'style' with labels. Known: emotion"),
         (old, "style.accuracy", "There is no predictions file .*; train the run again"),
-        (bad, "style.accuracy", "does not hold predictions .*; train the run again"),
+        (bad, "style.accuracy", "is not a predictions file .*; train the run again"),
         (tmp_path / "none", "style.accuracy", "There is no results file"),
         (one, "style.acuracy", "There is no metric 'acuracy' of 'style'. Did you mean 'accuracy'"),
         (one, "style", "There is no metric None of 'style'"),

@@ -164,7 +164,7 @@ def test_conversion_refuses(tmp_path):
         convert("spt", tmp_path / "public.safetensors", tmp_path / "spt", labels=["happy"])
     name = "spe.hiddenlayer.mha_a.attn.in_proj_weight"
     save_file(weights | {name: weights[name][:-1].clone()}, tmp_path / "cut.safetensors")
-    with pytest.raises(ValueError, match=f"shapes that do not fit each other: {name}"):
+    with pytest.raises(ValueError, match=f"inconsistent shapes: {name}"):
         convert("spt", tmp_path / "cut.safetensors", tmp_path / "spt")
 
 

@@ -211,7 +211,7 @@ def test_extract_with_vgg16_to_a_processor_that_runs_again(file, tmp_path, monke
     clip = next((sample_corpus() / "media").glob("*.mp4"))
     lines = [{"id": f"{s}-{i}", "group": f"{s}-{i}", "split": s, "video": str(clip), "end": 0.3, "sentiment": i + 0.5}
              for s in ("train", "validation", "test") for i in range(2)]  # fmt: skip
-    corpus = write_corpus(tmp_path / "corpus", lines, {"label_fields": FIELDS[:1]})
+    corpus = write_corpus(tmp_path / "corpus", lines, {"label_fields": [FIELDS[0].to_dict()]})
     words = ["--visual", "vgg16", "--visual-weights", str(file), "--visual-rate", "5", "--workers", "1"]
     assert main(["extract", str(corpus), "--output", str(tmp_path / "rows"), *words]) == 0
     described = read_corpus(tmp_path / "rows").extractors["visual"]
