@@ -76,5 +76,5 @@ def test_saved_equals_loaded(tmp_path):
 
 @pytest.mark.parametrize("alphabet", ["abc", " aba", " aB"])
 def test_impossible_alphabets_are_refused(alphabet):
-    with pytest.raises(ValueError, match="expected small letters, none twice, and a space"):
+    with pytest.raises(ValueError, match="expected distinct lower-case characters with a space"):
         TranscriptTokenizer(alphabet=alphabet)

@@ -280,6 +280,39 @@ def test_every_file_has_license_and_docstring(path):
 
 
 @each_file
+def test_docstrings_begin_with_a_verb_or_a_noun(path):
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            first = (ast.get_docstring(node) or "-").split()[0]
+            assert first not in {
+                "As",
+                "How",
+                "Of",
+                "That",
+                "What",
+                "When",
+                "Where",
+                "Whether",
+                "Which",
+                "Who",
+                "Why",
+            }, f"{getattr(node, 'name', 'the module')} begins with {first}"
+
+
+def test_spelling_is_american():
+    """The changelog names what was renamed, and some files must name the old keys to refuse them."""
+    british = re.compile(
+        "licence|colour|normalis|recognis|labelled|behaviour|summaris|initialis|organis|judgement|neighbour|favour|optimise",
+        re.IGNORECASE,
+    )
+    allowed = {"CHANGELOG.md", "src/mm_affect/data/record.py", "tests/test_data_rows.py", "tests/test_house_rules.py"}
+    for path in tracked_text_files():
+        if name_of(path) not in allowed and path.suffix in {".py", ".md", ".toml", ".json", ".yml", ".yaml", ".css"}:
+            for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+                assert not british.search(line), f"{name_of(path)}, line {number}: {line.strip()[:80]}"
+
+
+@each_file
 def test_no_file_is_long(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 480, "one idea each: split it"
 

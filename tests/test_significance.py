@@ -254,7 +254,7 @@ def test_runs_that_cannot_be_compared_are_refused(run, tmp_path):
         (bad, "style.accuracy", "is not a predictions file .*; train the run again"),
         (tmp_path / "none", "style.accuracy", "There is no results file"),
         (one, "style.acuracy", "There is no metric 'acuracy' of 'style'. Did you mean 'accuracy'"),
-        (one, "style", "There is no metric None of 'style'"),
+        (one, "style", "There is no metric '' of 'style'"),
         (one, "mood.accuracy", "one has no task 'mood' with labels"),
         (one, "style.accuracy.a", "'accuracy' of 'style' is not measured per label; write style.accuracy"),
         (one, "emotion.wacc.hapy", "The task 'emotion' has no label 'hapy'. Did you mean 'happy'"),

@@ -104,7 +104,7 @@ def test_malformed_files_are_refused_with_the_line_number(tmp_path, text, messag
 def test_a_cut_gzip_and_a_missing_file_are_refused(tmp_path):
     path = tmp_path / "cut.gz"
     path.write_bytes(gzip.compress(os.urandom(5000).hex().encode())[:-2000])
-    with pytest.raises(ValueError, match="not a whole gzip"):
+    with pytest.raises(ValueError, match="not a complete gzip"):
         WordVectors.from_glove(path, {"a"})
     with pytest.raises(FileNotFoundError, match="no file of word vectors"):
         WordVectors.from_glove(tmp_path / "absent.txt", {"a"})

@@ -1,10 +1,9 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Transcripts as characters: the units of the speech recognition task of Khare et al. (2021).
+"""Character tokenizer of transcripts, for the speech recognition task of Khare et al. (2021).
 
-The paper says "character level" and no more. Here there are 32 tokens: padding, begin, end, unknown, space, apostrophe and
-a to z. Whatever is written is first brought to how it is spoken, as far as that is certain: letters are made small and lose
-their accents, curly apostrophes become straight, and everything that is no letter or digit becomes a space. A letter of
-another script, or a digit, whose sound is unknown, is the unknown token.
+The paper only says "character level". This tokenizer has 32 tokens: padding, begin, end, unknown, space, apostrophe and a to
+z. Text is normalized first: letters become lower case and lose their accents, curly apostrophes become straight, and
+everything but letters and digits becomes a space. Digits and letters of other scripts are the unknown token.
 """
 
 import string
@@ -17,17 +16,17 @@ ALPHABET = " '" + string.ascii_lowercase
 
 
 class TranscriptTokenizer(PreTrainedTokenizer):
-    """Text to the ids of its characters and a closing end token, and back.
+    """Tokenizer that encodes text as the ids of its characters plus an end token.
 
-    There is no vocabulary file: the alphabet stands in `tokenizer_config.json`. Ids: padding 0, begin 1, end 2, unknown 3,
+    There is no vocabulary file; the alphabet is saved in `tokenizer_config.json`. Ids: padding 0, begin 1, end 2, unknown 3,
     then the alphabet.
 
     Args:
-        alphabet: the characters that are told apart, small letters; with a space.
-        pad_token, bos_token, eos_token, unk_token: the names of the special tokens.
+        alphabet: lower-case characters, including a space.
+        pad_token, bos_token, eos_token, unk_token: names of the special tokens.
 
     Raises:
-        ValueError: an alphabet without a space, with a character twice, or with a capital letter.
+        ValueError: the alphabet lacks a space, or has a duplicate or an upper-case character.
 
     Example:
         >>> tokenizer = TranscriptTokenizer()
@@ -43,7 +42,7 @@ class TranscriptTokenizer(PreTrainedTokenizer):
         self, alphabet=ALPHABET, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>", **kwargs
     ):
         if " " not in alphabet or len(set(alphabet)) < len(alphabet) or alphabet != alphabet.casefold():
-            raise ValueError(f"`alphabet` is {alphabet!r}; expected small letters, none twice, and a space.")
+            raise ValueError(f"`alphabet` is {alphabet!r}; expected distinct lower-case characters with a space.")
         self.alphabet = alphabet
         self._tokens = [str(token) for token in (pad_token, bos_token, eos_token, unk_token)] + list(alphabet)
         self._ids = {token: i for i, token in enumerate(self._tokens)}
@@ -63,11 +62,11 @@ class TranscriptTokenizer(PreTrainedTokenizer):
         return " ".join("".join(c if c in self.alphabet else self._plain(c) for c in text).split())
 
     def _plain(self, character: str) -> str:
-        """A character outside the alphabet: its letters without accents, or a space if it has none."""
+        """Return the base letters of a character outside the alphabet, or a space if it has none."""
         parts = [c for c in unicodedata.normalize("NFKD", character) if not unicodedata.combining(c)]
         return "".join(c if c in self.alphabet or c.isalnum() else " " for c in parts)
 
-    # what `PreTrainedTokenizer` asks for --------------------------------------------------------------------------
+    # interface of `PreTrainedTokenizer` ----------------------------------------------------------------------------
 
     @property
     def vocab_size(self) -> int:

@@ -1,11 +1,11 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""One vector per word of a transcript: read from a GloVe-format file, or made from a hash for demonstrations.
+"""Word vectors of a transcript, read from a file in GloVe's format or, for demonstrations, computed from a hash.
 
-Tokens. `tokenize` gives exactly one token for each word of `transcript.split()`, so that word times stay aligned:
-surrounding punctuation and symbols are stripped, apostrophes are kept (`'cause`, `don't`, `dogs'`; but not a pair
-around the word), curly apostrophes become straight, case stays, and a word of punctuation alone stays as it is.
+`tokenize` returns exactly one token for each word of `transcript.split()`, so that word times stay aligned. It strips
+surrounding punctuation and symbols, keeps apostrophes (`'cause`, `don't`, `dogs'`; but not a pair around the word),
+straightens curly apostrophes, keeps the case, and keeps a word that consists of punctuation only.
 
-Case. A token is looked up as it is written first (`Turkey`), then in lower case (`turkey`).
+A token is looked up as written first (`Turkey`), then in lower case (`turkey`).
 """
 
 import gzip
@@ -24,7 +24,7 @@ VOCABULARY_FILE = "word_vectors.vocab.txt"
 
 
 def tokenize(transcript: str) -> list[str]:
-    """One token per word of `transcript.split()`, by the rule at the top of this file.
+    """Return one token per word of `transcript.split()`, as described at the top of this file.
 
     >>> tokenize("“Well,” she said -- I don’t 'know'!")
     ['Well', 'she', 'said', '--', 'I', "don't", 'know']
@@ -49,9 +49,9 @@ def _checked(words: list[str]) -> list[str]:
 
 
 class WordVectors:
-    """Tokens -> `(words, size)` pretrained vectors such as GloVe's; a word without a vector is a row of zeros.
+    """Pretrained word vectors such as GloVe's: tokens to `(words, size)`, zeros for words without a vector.
 
-    `unknown_words` counts the tokens that had no vector, over all calls. Make one with `from_glove` or `load`.
+    Create one with `from_glove` or `load`. `unknown_words` counts the tokens without a vector over all calls.
     """
 
     name = "glove"
@@ -71,15 +71,22 @@ class WordVectors:
     def from_glove(cls, path: str | os.PathLike, vocabulary: set[str], size: int | None = None) -> "WordVectors":
         """Read the vectors of `vocabulary` (and of its words in lower case) from a GloVe-format text file, or its .gz.
 
-        The file is streamed, so memory follows the vocabulary. Its lines are a token and `size` numbers with one space
-        between; `size` is taken from the first line unless given. Tokens that contain spaces, as glove.840B has, and a
-        first line of two counts, as word2vec and fastText write, are passed over; of equal tokens the first counts.
+        The file is streamed, so memory depends on the vocabulary only. Each line has a token and `size` numbers, separated by
+        single spaces. Tokens that contain spaces (as in glove.840B) and a header with two counts (as word2vec and fastText
+        write) are skipped; the first of equal tokens is used.
 
-        Raises `FileNotFoundError`, or `ValueError` with the line number for a line that does not fit.
+        Args:
+            path: text file, or the same compressed as .gz.
+            vocabulary: words to read.
+            size: numbers per word; default: as in the first line.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: a line is not in this format; the message gives its number.
         """
         path = Path(path)
         if not path.is_file():
-            raise FileNotFoundError(f"There is no file of word vectors at {path}.")
+            raise FileNotFoundError(f"There is no file of word vectors at {path}; check the path.")
         wanted = {form.encode() for word in vocabulary for form in (word, word.lower())}
         found: dict[bytes, np.ndarray] = {}
         for number, line in _lines(path):
@@ -106,7 +113,7 @@ class WordVectors:
         return cls([word.decode() for word in ordered], vectors, path.name)
 
     def __call__(self, words: list[str]) -> np.ndarray:
-        """Vectors `(words, size)`, float32, of tokens made by `tokenize`. Raises `ValueError` for a bare string."""
+        """Return the vectors `(words, size)`, float32, of tokens from `tokenize`; raise `ValueError` for a string."""
         rows = [self._row.get(word, self._row.get(word.lower(), -1)) for word in _checked(words)]
         self.unknown_words.update(word for word, row in zip(words, rows, strict=True) if row < 0)
         result = np.zeros((len(rows), self.size), np.float32)
@@ -116,7 +123,7 @@ class WordVectors:
         return result
 
     def describe(self) -> dict:
-        """Name, version, rate, size, file name and hash of what was loaded, JSON-able; the vectors are not in it."""
+        """Return name, version, rate, size, file name and hash as JSON values, without the vectors."""
         return {
             "name": self.name,
             "version": self.version,
@@ -129,9 +136,10 @@ class WordVectors:
 
     @classmethod
     def from_description(cls, description: dict, folder: str | os.PathLike | None = None) -> "WordVectors":
-        """The vectors that `describe()` described, from the folder they were saved in.
+        """Load the vectors of a description from the folder in which they were saved.
 
-        Raises `ValueError` without a folder, or when the folder holds other vectors than those described.
+        Raises:
+            ValueError: no folder is given, or it contains other vectors.
         """
         if folder is None:
             raise ValueError(
@@ -155,9 +163,11 @@ class WordVectors:
 
     @classmethod
     def load(cls, folder: str | os.PathLike) -> "WordVectors":
-        """Read what `save` wrote; the vectors are memory-mapped.
+        """Load vectors from the folder that `save` wrote; they are memory-mapped.
 
-        Raises `FileNotFoundError`, or `ValueError` when the two files are damaged or do not belong together.
+        Raises:
+            FileNotFoundError: one of the two files is missing.
+            ValueError: the files are damaged or do not belong together.
         """
         folder = Path(folder)
         for name in (VECTORS_FILE, VOCABULARY_FILE):
@@ -184,11 +194,11 @@ class WordVectors:
 
 
 class HashedWordVectors:
-    """A stand-in for word vectors in demonstrations: every word gets its own fixed pseudo-random vector.
+    """Placeholder for word vectors in demonstrations: a fixed pseudo-random vector for each word.
 
-    Equal words (in lower case) have equal vectors, different words unrelated ones, and that is all these vectors know:
-    they carry no meaning beyond the identity of the word. Use `WordVectors` for real work. The numbers are uniform
-    with mean 0 and variance 1, straight from SHAKE-256 of seed and word, hence the same on every machine.
+    Equal words (ignoring case) have equal vectors, and different words unrelated ones. The vectors carry no meaning beyond
+    the identity of the word; use `WordVectors` for real work. The numbers are uniform with mean 0 and variance 1, computed
+    by SHAKE-256 from seed and word, and therefore the same on every machine.
 
     >>> HashedWordVectors(size=8)(["good", "morning"]).shape
     (2, 8)
@@ -206,19 +216,19 @@ class HashedWordVectors:
         self.dimension_names = [f"w{i}" for i in range(size)]
 
     def __call__(self, words: list[str]) -> np.ndarray:
-        """Vectors `(words, size)`, float32, of tokens made by `tokenize`. Raises `ValueError` for a bare string."""
+        """Return the vectors `(words, size)`, float32, of tokens from `tokenize`; raise `ValueError` for a string."""
         digests = [hashlib.shake_256(f"{self.seed} {word.lower()}".encode()) for word in _checked(words)]
         integers = np.frombuffer(b"".join(d.digest(4 * self.size) for d in digests), "<u4").reshape(-1, self.size)
         uniform = (integers + 0.5) / 2**32  # in (0, 1), variance 1 / 12
         return ((uniform - 0.5) * np.sqrt(12)).astype(np.float32)
 
     def describe(self) -> dict:
-        """Everything that changes the numbers, JSON-able; `from_description` undoes it."""
+        """Return all settings that affect the numbers as JSON values; the inverse of `from_description`."""
         return {key: getattr(self, key) for key in ("name", "version", "rate", "size", "dimension_names", "seed")}
 
     @classmethod
     def from_description(cls, description: dict) -> "HashedWordVectors":
-        """The extractor that `describe()` described. Raises `ValueError` for another extractor's or version's."""
+        """Create the extractor of a description; raise `ValueError` for another extractor or version."""
         if {"size", "seed"} <= set(description):
             extractor = cls(description["size"], description["seed"])
             if extractor.describe() == description:
@@ -234,7 +244,7 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
             for number, line in enumerate(file, start=1):
                 yield number, line.rstrip(b" \r\n")
         except (EOFError, gzip.BadGzipFile) as error:
-            raise ValueError(f"{path} is not a whole gzip file ({error}): fetch it again.") from error
+            raise ValueError(f"{path} is not a complete gzip file ({error}); download it again.") from error
 
 
 def _vector(numbers: list[bytes], path: Path, line_number: int) -> np.ndarray:
@@ -248,7 +258,7 @@ def _vector(numbers: list[bytes], path: Path, line_number: int) -> np.ndarray:
 
 
 def _replace(path: Path, write: Callable) -> None:
-    """Write a file under another name first, so that an interruption leaves the old one, or none."""
+    """Write a file under a temporary name and rename it, so that an interruption leaves the old file or none."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with open(temporary, "wb") as file:

@@ -83,7 +83,7 @@ class ShardRecord:
 
 @dataclass(frozen=True)
 class ExtractionPlan:
-    """What two runs must have in common for the second to continue the work of the first.
+    """Properties that two runs must share for the second to continue the work of the first.
 
     Args:
         clips: sha256 of the clips as the manifest describes them. The contents of their files do not count, so that
