@@ -262,7 +262,7 @@ def test_runs_that_cannot_be_compared_are_refused(run, tmp_path):
         with pytest.raises((ValueError, FileNotFoundError)) as error:
             compare(one, other, metric, 100)
         assert re.search(sentence, str(error.value)), str(error.value)
-    with pytest.raises(ValueError, match="The number of resamples is 10; a 95 % interval needs 100 or more"):
+    with pytest.raises(ValueError, match="The number of resamples is 10; a 95 % interval needs at least 100"):
         compare(one, one, "style.accuracy", 10)
     constant = made._replace(scores=made.scores | {"sentiment": np.zeros(60)})
     with pytest.raises(ValueError, match="The metric is undefined for these rows and predictions"):
