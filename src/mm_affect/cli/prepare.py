@@ -19,6 +19,8 @@ from .options import (
 
 if TYPE_CHECKING:
     from ..features.faces import FaceDescriptor
+    from ..features.log_mel import LogMelExtractor
+    from ..features.speech_encoder import SpeechEncoder
     from ..features.vgg16 import VGG16Extractor
     from ..features.vision_encoder import VisionEncoder
 
@@ -35,6 +37,7 @@ def add_extract_arguments(parser: argparse.ArgumentParser, words: list[str]) -> 
     parser.add_argument(
         "--word-vectors", type=Path, metavar="FILE", help="in GloVe's format; default: fixed random vectors per word"
     )
+    _add_audio_options(parser)
     _add_visual_options(parser)
     job = parser.add_argument_group("large corpora")
     job.add_argument(
@@ -48,6 +51,43 @@ def add_extract_arguments(parser: argparse.ArgumentParser, words: list[str]) -> 
     job.add_argument("--shard-clips", type=int, default=1000, metavar="N", help="clips per shard; default: 1000")
     job.add_argument("--ray", metavar="ADDRESS", help="extract on a Ray cluster; local: --workers processes here")
     parser.set_defaults(run=extract_features)
+
+
+def _add_audio_options(parser: argparse.ArgumentParser) -> None:
+    audio = parser.add_argument_group("audio features")
+    audio.add_argument(
+        "--audio",
+        default="log_mel",
+        metavar="NAME",
+        help="log_mel (default), or the folder or Hub name of a speech encoder of transformers",
+    )
+    audio.add_argument(
+        "--audio-layers",
+        type=parse_layers,
+        metavar="N[,N,...]",
+        help="hidden layers of a speech encoder, concatenated; default: the last one",
+    )
+    audio.add_argument(
+        "--audio-pooling",
+        choices=("frames", "mean"),
+        help="steps of a speech encoder: its frames (default), or their mean over the clip, or over each 20 s of it",
+    )
+
+
+def parse_layers(text: str) -> list[int]:
+    """Return the numbers of layers with commas between them."""
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a layer, nor layers with commas between them") from None
+
+
+def _audio_extractor(arguments: argparse.Namespace) -> "LogMelExtractor | SpeechEncoder | None":
+    """Return the audio extractor that the options name; None for the default one."""
+    from ..features.extractors import build_audio_extractor
+
+    options = (arguments.audio, arguments.audio_layers, arguments.audio_pooling)
+    return None if options == ("log_mel", None, None) else build_audio_extractor(*options)
 
 
 def _add_visual_options(parser: argparse.ArgumentParser) -> None:
@@ -81,7 +121,9 @@ def extract_features(arguments: argparse.Namespace) -> None:
         record = extract_corpus(
             arguments.corpus,
             arguments.output,
-            default_processor(arguments.corpus, arguments.word_vectors, _visual_extractor(arguments)),
+            default_processor(
+                arguments.corpus, arguments.word_vectors, _visual_extractor(arguments), _audio_extractor(arguments)
+            ),
             workers=arguments.workers,
             skip_errors=arguments.skip_errors,
             overwrite=arguments.overwrite,

@@ -1,16 +1,26 @@
 # Copyright 2026 The mm_affect authors. Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Registry of extractors by name, and construction of the visual ones."""
+"""Registry of extractors by name, and construction of those of audio and video."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from .faces import FaceDescriptor
 from .log_mel import LogMelExtractor
+from .speech_encoder import SpeechEncoder
 from .vgg16 import VGG16Extractor
 from .vision_encoder import VisionEncoder
 from .word_vectors import HashedWordVectors, WordVectors
 
 
-KINDS = (LogMelExtractor, FaceDescriptor, VGG16Extractor, VisionEncoder, HashedWordVectors, WordVectors)
+KINDS = (
+    LogMelExtractor,
+    SpeechEncoder,
+    FaceDescriptor,
+    VGG16Extractor,
+    VisionEncoder,
+    HashedWordVectors,
+    WordVectors,
+)
 EXTRACTORS = {kind.name: kind for kind in KINDS}
 
 
@@ -27,6 +37,28 @@ def build_extractor(modality: str, description: dict | None):
             f"{modality}."
         )
     return EXTRACTORS[description["name"]].from_description(description)
+
+
+def build_audio_extractor(
+    name: str = LogMelExtractor.name, layers: Sequence[int] | None = None, pooling: str | None = None
+) -> LogMelExtractor | SpeechEncoder:
+    """Build an audio extractor.
+
+    Args:
+        name: `"log_mel"`, or the folder or Hub name of a speech encoder of transformers.
+        layers: hidden layers of the encoder, concatenated in each step; default: the last one.
+        pooling: `"frames"` (default): a step per frame of the encoder; `"mean"`: one per clip, or per 20 s of it.
+
+    Raises:
+        ValueError: weights are missing or wrong, or an option does not apply to the extractor.
+    """
+    if name == LogMelExtractor.name:
+        if layers is not None or pooling is not None:
+            raise ValueError(
+                f"Layers and pooling belong to speech encoders; the audio extractor is {name!r}, so leave them out."
+            )
+        return LogMelExtractor()
+    return SpeechEncoder(name, layers, pooling or "frames")
 
 
 def build_visual_extractor(

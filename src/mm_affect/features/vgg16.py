@@ -21,7 +21,8 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers.utils import cached_file
 
-from .frame_encoder import FrameEncoder, check_choice
+from .frame_encoder import FrameEncoder
+from .pretrained_extractor import check_choice
 from .pretrained_files import PLACE, resolve_path
 
 

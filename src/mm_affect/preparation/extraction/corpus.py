@@ -43,7 +43,10 @@ class ExtractionError(ValueError):
 
 
 def default_processor(
-    source: str | Path, word_vectors: str | Path | None = None, visual: Any | None = None
+    source: str | Path,
+    word_vectors: str | Path | None = None,
+    visual: Any | None = None,
+    audio: Any | None = None,
 ) -> AffectProcessor:
     """Build the processor of the default extractors: word vectors, log-mel filterbanks, face descriptors.
 
@@ -54,9 +57,10 @@ def default_processor(
         word_vectors: text file in GloVe format; without it every word gets a fixed random vector ("hashed_words"), which
             identifies the word and carries no meaning.
         visual: visual extractor in place of the face descriptor, as `extractors.build_visual_extractor` builds it.
+        audio: audio extractor in place of log-mel filterbanks, as `extractors.build_audio_extractor` builds it.
 
     Raises:
-        ValueError: If `visual` is given, and the corpus has visual feature files.
+        ValueError: If `visual` or `audio` is given, and the corpus has feature files of that modality.
     """
     text: HashedWordVectors | WordVectors
     if word_vectors is None:
@@ -66,12 +70,13 @@ def default_processor(
         vocabulary = {word for row in rows for word in tokenize(row["transcript"] or "")}
         text = WordVectors.from_glove(word_vectors, vocabulary)
     precomputed = read_corpus(source).sizes
-    if visual is not None and "visual" in precomputed:
-        raise ValueError(
-            f"{source} has visual feature files ({precomputed['visual']} features per step), so none are extracted; leave "
-            "--visual out, or remove these files."
-        )
-    extractors = {"text": text, "audio": LogMelExtractor(), "visual": visual or FaceDescriptor()}
+    for modality, extractor in (("visual", visual), ("audio", audio)):
+        if extractor is not None and modality in precomputed:
+            raise ValueError(
+                f"{source} has {modality} feature files ({precomputed[modality]} features per step), so none are "
+                f"extracted; leave --{modality} out, or remove these files."
+            )
+    extractors = {"text": text, "audio": audio or LogMelExtractor(), "visual": visual or FaceDescriptor()}
     extractors = {m: extractor for m, extractor in extractors.items() if m not in precomputed}
     return AffectProcessor.from_extractors(
         extractors, feature_sizes=precomputed, normalization={"text": "none"} if "text" in extractors else None
