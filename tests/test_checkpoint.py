@@ -50,6 +50,7 @@ def test_what_is_neither_is_one_sentence(monkeypatch):
         checkpoint.load_checkpoint("org/none")
 
 
+@pytest.mark.full
 def test_every_reader_of_a_checkpoint_takes_the_name(asked, tmp_path):
     task = Task("sentiment", "regression")
     here, there = read_label_source(sample_run(), task, 0.5), read_label_source(NAME, task, 0.5)

@@ -336,6 +336,7 @@ def test_trouble_while_writing_leaves_nothing(command, tmp_path, monkeypatch):
 # a checkpoint of ours, loaded strictly ----------------------------------------------------------------------------
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("change", "expected"),
     [

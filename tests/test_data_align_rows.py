@@ -162,6 +162,7 @@ def test_wrong_arguments_are_refused(tmp_path, capsys):
     assert read_corpus(tmp_path / "aligned").alignment["reducer"] == "mean"
 
 
+@pytest.mark.full
 def test_tailor_trains_on_an_aligned_corpus_and_asks_for_word_times(tmp_path, capsys):
     align_rows(sample_rows(), tmp_path / "aligned")
     for row in read(tmp_path / "aligned"):

@@ -2,6 +2,7 @@
 """House rules that a machine can check: who imports whom, what never appears, what every file and architecture has."""
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -72,11 +73,13 @@ each_file = pytest.mark.parametrize("path", FILES, ids=name_of)
 each_traveling_file = pytest.mark.parametrize("path", TRAVELING_FILES, ids=name_of)
 
 
+@functools.cache
 def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
 
-def imported_modules(path: Path) -> set[str]:
+@functools.cache
+def imported_modules(path: Path) -> frozenset[str]:
     """Absolute names of everything a file imports, at any depth; relative imports are resolved."""
     package = path.relative_to(SOURCE.parent).parent.parts if path.is_relative_to(SOURCE) else ()
     modules = set()
@@ -87,7 +90,7 @@ def imported_modules(path: Path) -> set[str]:
             base = package[: len(package) - node.level + 1] if node.level else ()
             name = ".".join([*base, *filter(None, [node.module])])
             modules |= {name} if node.module else {f"{name}.{alias.name}" for alias in node.names}
-    return modules
+    return frozenset(modules)
 
 
 def room_of(module: str) -> str:

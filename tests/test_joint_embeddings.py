@@ -453,6 +453,7 @@ def test_a_wide_beam_finds_the_best_of_all_transcripts():
     assert any(found[row, 0.0] != found[row, 2.0] for row in (0, 2, 5)), "the penalty should matter here"
 
 
+@pytest.mark.full
 @torch.no_grad()
 def test_a_narrow_beam_equals_a_slow_one():
     """Beams change places here: each goes on from its own past."""
@@ -490,6 +491,7 @@ def test_transcripts_do_not_depend_on_padding_or_company():
         model.generate_transcript(**inputs, max_length=0)
 
 
+@pytest.mark.full
 def test_what_was_learned_is_recognized():
     """A batch learned by heart: transcripts come back letter by letter, and so do the persons."""
     tokenizer, inputs = TranscriptTokenizer(), make_inputs(JointEmbeddingsConfig(feature_sizes=SIZES))

@@ -277,6 +277,7 @@ class ModelTesterMixin:
             assert_same(model(**with_padding(hole, torch.nan)), expected)
             assert (expected.pooler_output - full.pooler_output).abs().max() > 1e-6, f"the mask of {m} is not read"
 
+    @pytest.mark.full
     def test_missing_modality(self):
         """A missing modality is finite, and neither its content nor its length nor the kind of attention matters."""
         models = [self.model(attn_implementation=implementation) for implementation in ("eager", "sdpa")]
@@ -340,6 +341,7 @@ class ModelTesterMixin:
 
     # configuration -----------------------------------------------------------------------------------------------
 
+    @pytest.mark.full
     def test_default_configuration_builds(self):
         model = self.model_class(self.config_class()).eval()
         with torch.no_grad():
@@ -420,6 +422,7 @@ class ModelTesterMixin:
             expected = model(**inputs)
             assert_same(loaded(**inputs), expected, atol=0, rtol=0)
 
+    @pytest.mark.full
     def test_new_heads_on_a_loaded_backbone(self, tmp_path):
         """Weights that a checkpoint lacks are initialized as in a new model; those it has are kept."""
         model = self.model()
@@ -446,6 +449,7 @@ class ModelTesterMixin:
             else:
                 assert 1 / 3 < found.std() / usual.std() < 3, f"{name} is not initialized"
 
+    @pytest.mark.full
     def test_weights_that_do_not_fit_are_refused(self, tmp_path):
         """Missing, surplus and mis-shaped weights are named; there is no silent random head."""
         self.model().save_pretrained(tmp_path)
@@ -461,6 +465,7 @@ class ModelTesterMixin:
                 with pytest.raises(ValueError, match=f"do not belong to its config.json: {complaint}"):
                     kind.from_pretrained(tmp_path)
 
+    @pytest.mark.full
     def test_new_heads_are_made_on_request_only(self, tmp_path):
         """For other tasks, and for other labels of the same; the rest is the checkpoint's."""
         model = self.model()
@@ -505,6 +510,7 @@ class ModelTesterMixin:
         inputs = make_inputs(models[0].config)
         assert_same(*(model(**inputs) for model in models))
 
+    @pytest.mark.full
     @torch.no_grad()
     def test_the_way_of_an_export_answers_alike(self):
         """While a model is exported no shape may depend on what a batch holds, so that much is computed otherwise."""

@@ -262,6 +262,7 @@ def test_gradient_reversal_by_hand(part, fields):
         assert gradient.abs().max() > 1e-5 or name.endswith("key.bias"), name
 
 
+@pytest.mark.full
 def test_discriminator_tells_private_parts_apart_and_is_confused_by_common_ones(monkeypatch):
     """In training by the paper's loss on one small batch; without the reversal it tells the common ones apart as well."""
     found = {}
