@@ -190,6 +190,7 @@ def trained(tmp_path_factory):
     return emo_emb.eval()
 
 
+@pytest.mark.full
 @torch.no_grad()
 def test_emotions_never_seen_are_answered_by_their_words(trained):
     inputs, labels = felt(400, seed=1)
@@ -239,6 +240,7 @@ def test_bad_label_sets_are_refused():
         emo_emb.with_labels("emotion", ["glad", "glad"], np.ones((2, 12)))
 
 
+@pytest.mark.full
 def test_the_example_answers_seen_and_unseen_emotions(monkeypatch, capsys):
     monkeypatch.syspath_prepend(str(Path(__file__).resolve().parent.parent / "examples"))
     example = importlib.import_module("zero_shot")

@@ -419,6 +419,7 @@ def up_to_end(ids) -> list[int]:
     return ids[: ids.index(EOS) + 1] if EOS in ids else ids
 
 
+@pytest.mark.full
 @torch.no_grad()
 def test_greedy_takes_the_most_probable_character_each_time():
     model = pretraining()
@@ -434,6 +435,7 @@ def test_greedy_takes_the_most_probable_character_each_time():
         assert (found[row][len(written) :] == 0).all()
 
 
+@pytest.mark.full
 @torch.no_grad()
 def test_a_wide_beam_finds_the_best_of_all_transcripts():
     model = pretraining(vocab_size=5)

@@ -388,6 +388,7 @@ class ModelTesterMixin:
         with pytest.raises(ValueError, match="'smell'.*offers fusion"):
             self.model(tasks=[task])
 
+    @pytest.mark.full
     def test_every_subset_of_modalities(self):
         for size in (1, 2, 3):
             for modalities in itertools.combinations(MODALITIES, size):
@@ -491,6 +492,7 @@ class ModelTesterMixin:
             if not name.endswith(("key.bias", *self.untrained)):
                 assert parameter.grad.abs().max() > 0, f"{name} gets no gradient"
 
+    @pytest.mark.full
     def test_gradient_checkpointing_gives_same_gradients(self):
         gradients = []
         for checkpointing in (False, True):

@@ -98,6 +98,7 @@ def test_queries_of_one_stream_read_another(cells, spare, masked, full, monkeypa
             torch.testing.assert_close(ours, expected, rtol=1e-4, atol=2e-5)
 
 
+@pytest.mark.full
 def test_gradient_of_masked_cross_attention_with_dropout(monkeypatch):
     """Of several blocks: they draw again in the backward pass what they drew in the forward pass."""
     monkeypatch.setattr(cpu_attention, "QUERIES_AT_ONCE", 2)
@@ -141,6 +142,7 @@ def test_training_after_inference_mode(monkeypatch):
     torch.testing.assert_close(found.detach(), expected.clone())
 
 
+@pytest.mark.full
 def test_gradient_of_attention_with_dropout():
     """With the same draws the gradient is that of the function: checked against finite differences."""
     pairs = AttentionPairs(PackedRows(MASK))
