@@ -24,7 +24,7 @@ demo: setup
 
 # The inner loop: without the tests that train runs, start processes or build packages.
 test-fast: setup
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not full"
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist worksteal -m "not full"
 
 # Everything.
 test: setup

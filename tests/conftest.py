@@ -26,7 +26,7 @@ FULL = {
     for name in """
     backbone_benchmark cards cli compare cost_benchmark data_attacks data_publish demo demo_page docs embedding
     examples experiments exporting extraction extraction_job faces grid hub_round_trip joint_training label_subset
-    packaging parallel planted_faults pretraining_runs realdata remote_code reproduce sample sugrm_plots
+    packaging parallel pipelines planted_faults pretraining_runs realdata remote_code reproduce sample sugrm_plots
     speech_encoder sugrm_training tables tailor_plots text_encoder training transformers_common vgg16 warm_start weak_labels
     """.split()
 }

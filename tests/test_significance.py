@@ -90,6 +90,7 @@ def test_written_predictions_are_read(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [PREDICTIONS_FILE]
 
 
+@pytest.mark.full
 def test_a_run_keeps_what_its_test_scores_were_computed_from():
     results = json.loads((tiny_run() / "results.json").read_text())
     for seed, measured in results["seeds"].items():
