@@ -153,3 +153,9 @@ def test_wrong_questions_are_refused(recognizer, clip):
 def test_windows_without_the_words_that_a_clip_has(recognizer, clip):
     found = recognizer(clip, modalities=["audio", "visual"], window=1.0)
     assert found == recognizer(clip["video"], window=1.0)
+
+
+def test_windows_shorter_than_a_step_are_refused(recognizer, clip):
+    """A step of the sample model's faces is 0.1 s long."""
+    with pytest.raises(ValueError, match="Windows of 0.05 s are shorter than one step of the visual features"):
+        recognizer(clip, window=0.05)

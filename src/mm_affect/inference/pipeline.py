@@ -223,8 +223,19 @@ def cut_windows(processor: AffectProcessor, features: dict[str, Any], window: fl
 def window_bounds(
     processor: AffectProcessor, features: dict[str, Any], window: float, hop: float
 ) -> list[tuple[float, float]]:
-    """Return start and end of each window in seconds; the last windows may be shorter."""
-    ends = [len(features[m]) / processor.extractor(m).rate for m in ("audio", "visual") if len(features.get(m, ()))]
+    """Return start and end of each window in seconds; the last windows may be shorter.
+
+    Raises:
+        ValueError: If windows are shorter than one step of a modality, such as the mean of a speech encoder over 20 s.
+    """
+    rates = {m: processor.extractor(m).rate for m in ("audio", "visual") if len(features.get(m, ()))}
+    for modality, rate in rates.items():
+        if window * rate < 1:
+            raise ValueError(
+                f"Windows of {window:g} s are shorter than one step of the {modality} features ({1 / rate:g} s); give longer "
+                "windows (--window), or use a model whose features have more steps per second."
+            )
+    ends = [len(features[m]) / rate for m, rate in rates.items()]
     spans = features.get("spans")
     ends += [float(spans[-1][1])] if spans is not None and len(spans) else []
     duration = max(ends, default=0.0)
