@@ -17,7 +17,7 @@ from mm_affect.checkpoints.loading import load_checkpoint
 from mm_affect.cli.main import main
 from mm_affect.inference import pipeline as pipelines
 from mm_affect.inference.demo import attribution, clips, recognition, render_answers, render_attribution
-from mm_affect.inference.demo.clips import Clip, load_samples
+from mm_affect.inference.demo.clips import InputClip, load_samples
 from mm_affect.inference.demo.model_info import read_model_info
 from mm_affect.inference.demo.recognition import Recognizer
 from mm_affect.inference.demo.render_timeline import render_timeline
@@ -94,7 +94,7 @@ def test_answers_are_the_pipeline_s(recognizer, features, sample):
 
 def test_a_subset_is_the_clip_without_the_others(recognizer, features, sample):
     """Switched off is as if it had not been given."""
-    alone = recognizer.extract(Clip(None, sample.clip.transcript))
+    alone = recognizer.extract(InputClip(None, sample.clip.transcript))
     assert recognizer.predict_subsets(alone) == {("text",): recognizer.predict_subsets(features)[("text",)]}
     windows = recognizer.predict_timeline(features, ("visual",))
     quiet = recognizer.drop_modalities(features.row, ("visual",))
@@ -105,7 +105,7 @@ def test_of_an_hour_the_first_minute_is_read(recognizer, tmp_path, monkeypatch):
     monkeypatch.setattr(clips, "LIMIT", 1.0)
     monkeypatch.setattr(recognition, "LIMIT", 1.0)
     monkeypatch.setattr(render_answers, "LIMIT", 1.0)
-    features = recognizer.extract(Clip(str(write_wav(tmp_path / "long.wav", seconds=3.0))))
+    features = recognizer.extract(InputClip(str(write_wav(tmp_path / "long.wav", seconds=3.0))))
     rate = recognizer.processor.extractor("audio").rate
     assert features.duration == 1.0 and features.file_duration == 3.0
     assert features.steps["audio"] == pytest.approx(rate, abs=2)
@@ -114,7 +114,7 @@ def test_of_an_hour_the_first_minute_is_read(recognizer, tmp_path, monkeypatch):
 
 
 def test_windows_are_few_however_long_the_clip_is(recognizer, tmp_path):
-    features = recognizer.extract(Clip(str(write_wav(tmp_path / "a.wav", seconds=30.0))))
+    features = recognizer.extract(InputClip(str(write_wav(tmp_path / "a.wav", seconds=30.0))))
     assert len(recognizer.predict_timeline(features, ["audio"])) == 2 * recognition.MAX_WINDOWS
     assert len(attribution.segment_bounds(recognizer, features.row, "audio")) <= attribution.MAX_SEGMENTS
 
@@ -128,13 +128,13 @@ def test_rows_are_batched_by_their_length(recognizer, features, monkeypatch):
 @pytest.mark.parametrize(
     ("clip", "sentence"),
     [
-        (lambda folder: Clip(), "There is nothing to recognize: give a clip"),
-        (lambda folder: Clip(None, "  "), "There is nothing to recognize: give a clip"),
-        (lambda folder: Clip(None, "so " * 1001), "has 1001 words; the limit is 1000"),
-        (lambda folder: Clip(garbage(folder)), "is not media"),
-        (lambda folder: Clip(unknown_codec(folder)), "decoded|neither"),
-        (lambda folder: Clip(str(folder / "absent.mp4")), "does not exist"),
-        (lambda folder: Clip(str(write_video(folder / "gray.mp4"))), "gray.mp4: nothing to read; the selected"),
+        (lambda folder: InputClip(), "There is nothing to recognize: give a clip"),
+        (lambda folder: InputClip(None, "  "), "There is nothing to recognize: give a clip"),
+        (lambda folder: InputClip(None, "so " * 1001), "has 1001 words; the limit is 1000"),
+        (lambda folder: InputClip(garbage(folder)), "is not media"),
+        (lambda folder: InputClip(unknown_codec(folder)), "decoded|neither"),
+        (lambda folder: InputClip(str(folder / "absent.mp4")), "does not exist"),
+        (lambda folder: InputClip(str(write_video(folder / "gray.mp4"))), "gray.mp4: nothing to read; the selected"),
     ],
 )
 def test_bad_clips_raise_one_sentence(recognizer, tmp_path, clip, sentence):
@@ -156,7 +156,7 @@ def unknown_codec(folder: Path) -> str:
 
 
 def test_a_clip_without_a_face_has_audio(recognizer, tmp_path):
-    features = recognizer.extract(Clip(str(write_video(tmp_path / "gray.mp4", seconds=1.0, sound=True))))
+    features = recognizer.extract(InputClip(str(write_video(tmp_path / "gray.mp4", seconds=1.0, sound=True))))
     assert features.present == ["audio"]
     assert "<b>no words</b>" in render_answers.render_summary(
         features
@@ -238,7 +238,7 @@ def test_attention_layers_are_identified_by_length(attending, sample):
 
 def test_all_html_is_balanced_and_escaped(recognizer, sample):
     said = " ".join(["<b>so</b>", *sample.clip.transcript.split()[1:]])
-    features = recognizer.extract(Clip(sample.clip.path, said, sample.clip.spans))
+    features = recognizer.extract(InputClip(sample.clip.path, said, sample.clip.spans))
     subsets, ranges = recognizer.predict_subsets(features), {"sentiment": (-3.0, 3.0)}
     windows = recognizer.predict_timeline(features, features.present)
     result = attribution.compute_attribution(recognizer, features, features.present)

@@ -302,6 +302,11 @@ def test_docstrings_begin_with_a_verb_or_a_noun(path):
             }, f"{getattr(node, 'name', 'the module')} begins with {first}"
 
 
+def test_class_names_are_unique():
+    names = [node.name for path in FILES for node in tree_of(path).body if isinstance(node, ast.ClassDef)]
+    assert len(names) == len(set(names)), sorted({name for name in names if names.count(name) > 1})
+
+
 def test_spelling_is_american():
     """The changelog names what was renamed, and some files must name the old keys to refuse them."""
     british = re.compile(

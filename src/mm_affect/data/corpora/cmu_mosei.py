@@ -22,7 +22,7 @@ from ...vocabulary import EMOTIONS
 from ..readers.tables import parse_float, read_table, read_text
 from ..record import CorpusRecord, DroppedClip
 from .cmu_mosi import FILE_FOLDS, FOLDS, SENTIMENT
-from .cmu_raw_release import Clip, RawReleaseLayout
+from .cmu_raw_release import RawReleaseLayout, TranscribedClip
 from .cmu_sdk import SdkLayout
 from .cmu_segment_labels import Segments, read_segments
 from .hhmpn_torch import HhmpnLayout
@@ -81,15 +81,15 @@ class MoseiRawLayout(RawReleaseLayout):
         """Parse the labels of a segment."""
         return parse_mosei_labels(values)
 
-    def clips(self, video: str) -> list[Clip]:
+    def clips(self, video: str) -> list[TranscribedClip]:
         """Return the clips in the transcript of a video."""
         path = self.folder / "Raw" / "Transcript" / "Segmented" / "Combined" / f"{video}.txt"
         return read_transcript(path) if path.is_file() else []
 
-    def match(self, segments: Segments, clips: list[Clip]) -> list[Clip | None]:
+    def match(self, segments: Segments, clips: list[TranscribedClip]) -> list[TranscribedClip | None]:
         """Return the clip of every segment, or None."""
         left = list(clips)
-        matched: list[Clip | None] = []
+        matched: list[TranscribedClip | None] = []
         for start in segments.times[:, 0]:
             near = min(left, key=lambda clip: abs(clip.start - start), default=None)
             if near is not None and abs(near.start - start) > START_TOLERANCE:
@@ -225,7 +225,7 @@ def _is_in(layout: CorpusLayout, video: str, clip: str, split: str) -> bool:
     return official == split
 
 
-def read_transcript(path: Path) -> list[Clip]:
+def read_transcript(path: Path) -> list[TranscribedClip]:
     """Read the clips of a transcript with lines `video___k___start___end___text`."""
     clips = []
     for line_number, line in enumerate(read_text(path).splitlines(), 1):
@@ -233,7 +233,7 @@ def read_transcript(path: Path) -> list[Clip]:
         if not line.strip():
             continue
         try:
-            clips.append(Clip(int(cells[1]), cells[4], float(cells[2])))
+            clips.append(TranscribedClip(int(cells[1]), cells[4], float(cells[2])))
         except (IndexError, ValueError):
             raise ValueError(
                 f"{path} line {line_number} is {line[:60]!r}; expected `video___k___start___end___text`."

@@ -15,7 +15,7 @@ from ...label_field import LabelField
 from ..readers.tables import read_text
 from ..record import CorpusRecord
 from .bclstm_csv import BcLstmLayout
-from .cmu_raw_release import Clip, RawReleaseLayout, parse_sentiment
+from .cmu_raw_release import RawReleaseLayout, TranscribedClip, parse_sentiment
 from .cmu_sdk import SdkLayout
 from .cmu_segment_labels import Segments
 from .layouts import Corpus
@@ -65,15 +65,15 @@ class MosiRawLayout(RawReleaseLayout):
         """Parse the labels of a segment."""
         return parse_sentiment(values)
 
-    def clips(self, video: str) -> list[Clip]:
+    def clips(self, video: str) -> list[TranscribedClip]:
         """Return the clips in the transcript of a video."""
         path = self.folder / "Raw" / "Transcript" / "Segmented" / f"{video}.annotprocessed"
         return read_annotprocessed(path) if path.is_file() else []
 
-    def match(self, segments: Segments, clips: list[Clip]) -> list[Clip | None]:
+    def match(self, segments: Segments, clips: list[TranscribedClip]) -> list[TranscribedClip | None]:
         """Return the clip of every segment, or None."""
         numbered = {clip.number: clip for clip in clips}
-        return [numbered.get(k + 1, Clip(k + 1, "")) for k in range(len(segments.ids))]
+        return [numbered.get(k + 1, TranscribedClip(k + 1, "")) for k in range(len(segments.ids))]
 
 
 class MosiMultLayout(MultPickleLayout):
@@ -106,7 +106,7 @@ class MosiBcLstmLayout(BcLstmLayout):
     about = CorpusRecord(f"{NAME}, bc-LSTM features", license=LICENSE, citation=CITATION)
 
 
-def read_annotprocessed(path: Path) -> list[Clip]:
+def read_annotprocessed(path: Path) -> list[TranscribedClip]:
     """Read the clips of a transcript with lines `k_DELIM_text`."""
     clips = []
     for number, line in enumerate(read_text(path).splitlines(), 1):
@@ -115,7 +115,7 @@ def read_annotprocessed(path: Path) -> list[Clip]:
             continue
         if not delimiter or not k.strip().isdecimal():
             raise ValueError(f"{path} line {number} is {line[:60]!r}; expected `k_DELIM_text`.")
-        clips.append(Clip(int(k), text))
+        clips.append(TranscribedClip(int(k), text))
     return clips
 
 

@@ -22,7 +22,7 @@ AUDIO_SUFFIXES, VIDEO_SUFFIXES = (".wav", ".flac"), (".mp4", ".avi", ".mkv")
 
 
 @dataclass(frozen=True)
-class Clip:
+class TranscribedClip:
     """A clip of the release.
 
     Args:
@@ -71,11 +71,11 @@ class RawReleaseLayout(CorpusLayout):
             paths = [path for home, name in places for path in CorpusLayout.find_files(home, LayoutFile(name, ""))]
         return paths
 
-    def clips(self, video: str) -> list[Clip]:
+    def clips(self, video: str) -> list[TranscribedClip]:
         """Return the clips in the transcript of a video; an empty list if there is no transcript."""
         raise NotImplementedError
 
-    def match(self, segments: Segments, clips: list[Clip]) -> list[Clip | None]:
+    def match(self, segments: Segments, clips: list[TranscribedClip]) -> list[TranscribedClip | None]:
         """Return the clip of every segment, or None."""
         raise NotImplementedError
 
@@ -123,7 +123,7 @@ class RawReleaseLayout(CorpusLayout):
 
     # files ------------------------------------------------------------------------------------------------------------
 
-    def _get_media(self, video: str, clip: Clip | None, start: float, end: float) -> dict:
+    def _get_media(self, video: str, clip: TranscribedClip | None, start: float, end: float) -> dict:
         """Return media paths and times, of the segment or of the whole video. Audio and video share one pair of times."""
         kinds = [kind for kind, m in (("audio", "audio"), ("video", "visual")) if m in self.options["modalities"]]
         own = {kind: self._media[kind].get(f"{video}_{clip.number}") for kind in kinds} if clip else {}

@@ -92,7 +92,7 @@ BROWS = {"sad": 1.0, "anger": -1.0, "disgust": -1.0, "fear": 1.0}
 
 
 @dataclass(frozen=True)
-class Clip:
+class ClipPlan:
     """Random variables of a clip before rendering; see the docstring of the module."""
 
     index: int
@@ -132,7 +132,7 @@ class Clip:
         return [emotion for emotion in EMOTIONS if emotion in present]
 
 
-def plan_clip(seed: int, index: int) -> Clip:
+def plan_clip(seed: int, index: int) -> ClipPlan:
     """Draw clip `index` of the corpus `seed`, without its media; it does not depend on the size of the corpus."""
     rng = np.random.default_rng([seed, 0, index])
     split = SPEAKER_SPLITS[index % len(SPEAKER_SPLITS)]
@@ -147,7 +147,7 @@ def plan_clip(seed: int, index: int) -> Clip:
     calm = bool(rng.random() < 1 / 8)
     intensity = 0.25 if calm else float(rng.uniform(0.5, 1.0))
     words = (-shown if sarcastic else shown) * strength
-    return Clip(
+    return ClipPlan(
         index=index,
         speaker=index % SPEAKERS,
         lacks={3: "visual", 7: "audio", 11: "text"}.get(index % 19),
@@ -165,7 +165,7 @@ def plan_clip(seed: int, index: int) -> Clip:
     )
 
 
-def render_audio(seed: int, clip: Clip) -> tuple[np.ndarray, list[list[float]]]:
+def render_audio(seed: int, clip: ClipPlan) -> tuple[np.ndarray, list[list[float]]]:
     """Synthesize the voice of a clip: float32 (samples,) at 16 kHz, and [start, end] in seconds of every word."""
     voice = make_voice(np.random.default_rng([seed, 2, clip.speaker]))
     rng = np.random.default_rng([seed, 3, clip.index])
@@ -177,7 +177,7 @@ def render_audio(seed: int, clip: Clip) -> tuple[np.ndarray, list[list[float]]]:
     return speak(clip.transcript.split(), voice, manner, rng)
 
 
-def render_frames(seed: int, clip: Clip, sound: np.ndarray):
+def render_frames(seed: int, clip: ClipPlan, sound: np.ndarray):
     """Iterate over the frames of a clip: uint8 (144, 144, 3) RGB at 10 frames per second."""
     look = make_look(np.random.default_rng([seed, 4, clip.speaker]))
     rng = np.random.default_rng([seed, 5, clip.index])
@@ -313,7 +313,7 @@ def _card(clips: int, seed: int) -> dict:
     }
 
 
-def _write_clip(folder: Path, seed: int, clip: Clip) -> dict:
+def _write_clip(folder: Path, seed: int, clip: ClipPlan) -> dict:
     """Render and write one clip; return its row of the manifest."""
     sound, spans = render_audio(seed, clip)
     media = f"media/{clip.id}.{'wav' if clip.lacks == 'visual' else 'mp4'}"

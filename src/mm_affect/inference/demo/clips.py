@@ -16,7 +16,7 @@ MAX_SAMPLES = 12
 
 
 @dataclass(frozen=True)
-class Clip:
+class InputClip:
     """A file, a transcript, or both; `spans` are `[start, end]` seconds of each word, if known."""
 
     path: str | None = None
@@ -53,7 +53,7 @@ class Sample:
     """A clip of a corpus, with its labels as text."""
 
     name: str
-    clip: Clip
+    clip: InputClip
     labels: dict[str, str]
 
 
@@ -71,7 +71,7 @@ def load_samples(folder: str | Path) -> list[Sample]:
     return [
         Sample(
             f"{record['id']}: {record['transcript'] or 'no transcript'}",
-            Clip(get_media_file(record), record["transcript"] or "", record["spans"]),
+            InputClip(get_media_file(record), record["transcript"] or "", record["spans"]),
             format_labels(record, manifest.label_fields),
         )
         for record in records[:MAX_SAMPLES]

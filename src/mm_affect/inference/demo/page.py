@@ -9,7 +9,7 @@ import gradio as gr
 from ...features.media import SOUNDS
 from ...tasks import Task
 from .attribution import Attribution, compute_attribution
-from .clips import LIMIT, Clip, Sample
+from .clips import LIMIT, InputClip, Sample
 from .model_info import ModelInfo
 from .recognition import Answers, ClipFeatures, Recognizer
 from .render_answers import render_answers, render_error, render_header, render_subset_table, render_summary
@@ -48,7 +48,7 @@ class PageCallbacks:
 
     def select_sample(self, name: str | None) -> tuple[str | None, str | None, str, Any]:
         """Load the file of a sample into the tab that can play it, and its transcript."""
-        clip = self.samples[name].clip if name else Clip()
+        clip = self.samples[name].clip if name else InputClip()
         is_video = Path(clip.path or "clip.mp4").suffix.lower() not in SOUNDS
         return (
             clip.path if is_video else None,
@@ -75,7 +75,7 @@ class PageCallbacks:
         known = self.samples.get(sample or "")
         if known is not None and (path is None or transcript != known.clip.transcript):
             known = None  # the visitor changed the sample
-        clip = Clip(path, transcript or "", known.clip.spans if known else None)
+        clip = InputClip(path, transcript or "", known.clip.spans if known else None)
         try:
             features = self.recognizer.extract(clip)
             state = PageState(features, self.recognizer.predict_subsets(features), known.labels if known else None, {})

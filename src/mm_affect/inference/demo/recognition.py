@@ -9,7 +9,7 @@ from typing import Any
 from ...features.processor import AffectProcessor
 from ...models.modeling import AffectPreTrainedModel
 from ..pipeline import cut_windows, decode_tasks, predict_logits, require_steps
-from .clips import LIMIT, Clip
+from .clips import LIMIT, InputClip
 
 
 MIN_WINDOW = 1.0  # seconds
@@ -30,7 +30,7 @@ class ClipFeatures:
         file_duration: duration of the whole file in seconds.
     """
 
-    clip: Clip
+    clip: InputClip
     row: dict[str, Any]
     steps: dict[str, int]
     duration: float
@@ -55,7 +55,7 @@ class Recognizer:
         self.tasks = model.config.tasks
         self.modalities = model.config.modalities
 
-    def extract(self, clip: Clip) -> ClipFeatures:
+    def extract(self, clip: InputClip) -> ClipFeatures:
         """Extract the features of a clip.
 
         Raises:
